@@ -1,0 +1,5 @@
+//! Predictions and metrics.
+
+mod error;
+
+pub use error::EvaluateError;

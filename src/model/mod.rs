@@ -1,0 +1,5 @@
+//! Encoder and heads.
+
+mod error;
+
+pub use error::ModelError;

@@ -1,0 +1,5 @@
+//! Raw bytes to canonical tables.
+
+mod error;
+
+pub use error::NormalizeError;

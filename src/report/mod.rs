@@ -1,0 +1,5 @@
+//! Tables and reports.
+
+mod error;
+
+pub use error::ReportError;

@@ -1,0 +1,5 @@
+//! Canonical schemas.
+
+mod error;
+
+pub use error::SchemaError;

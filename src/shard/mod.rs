@@ -1,0 +1,5 @@
+//! Parquet shards.
+
+mod error;
+
+pub use error::ShardError;

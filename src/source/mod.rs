@@ -1,0 +1,5 @@
+//! Raw files.
+
+mod error;
+
+pub use error::SourceError;

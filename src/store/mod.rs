@@ -1,0 +1,5 @@
+//! The artifact store.
+
+mod error;
+
+pub use error::StoreError;

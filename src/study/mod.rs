@@ -1,0 +1,5 @@
+//! Study graphs.
+
+mod error;
+
+pub use error::StudyError;

@@ -1,0 +1,5 @@
+//! Task, model and study files.
+
+mod error;
+
+pub use error::TaskError;

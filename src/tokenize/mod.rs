@@ -1,0 +1,5 @@
+//! Canonical tables to model inputs.
+
+mod error;
+
+pub use error::TokenizeError;

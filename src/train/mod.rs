@@ -1,0 +1,5 @@
+//! The training loop.
+
+mod error;
+
+pub use error::TrainError;
