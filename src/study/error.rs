@@ -48,6 +48,12 @@ pub enum StudyError {
         /// `encoder` or `tokenizer`.
         what: &'static str,
     },
+    /// The encoder's weights can't be had.
+    #[error("model {model}: its weights come from the hub; drop --data, or give a model directory with --encoder DIR")]
+    NoEncoder {
+        /// The model.
+        model: String,
+    },
     /// A name that selects nothing.
     #[error("nothing in study {study} is called `{name}`; `trestle plan {study}` lists what there is")]
     NoSuchNode {
