@@ -27,7 +27,8 @@ pub fn to_polars(batches: &[RecordBatch]) -> Result<DataFrame, ShardError> {
         let name = field.name();
         let chunks =
             batches.iter().map(|batch| import_chunk(name, batch.column(index))).collect::<Result<Vec<_>, _>>()?;
-        let series = Series::try_from((PlSmallStr::from(name.as_str()), chunks)).map_err(|e| ShardError::frame(name, e))?;
+        let series =
+            Series::try_from((PlSmallStr::from(name.as_str()), chunks)).map_err(|e| ShardError::frame(name, e))?;
         columns.push(Column::from(series));
     }
     let rows = batches.iter().map(RecordBatch::num_rows).sum();
