@@ -62,6 +62,12 @@ pub enum StudyError {
         /// The name.
         name: String,
     },
+    /// Nothing to report.
+    #[error("study {study} has no results yet; `trestle run {study}` makes them")]
+    NoResults {
+        /// The study.
+        study: String,
+    },
     /// A worker died of a bug.
     #[error("stage {label} stopped unexpectedly: {message}")]
     Panic {
@@ -78,6 +84,7 @@ impl StudyError {
         match self {
             StudyError::File(e) => e.exit(),
             StudyError::Panic { .. } => ExitCode::Internal,
+            StudyError::NoResults { .. } => ExitCode::Missing,
             _ => ExitCode::Config,
         }
     }
