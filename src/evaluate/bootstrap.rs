@@ -7,8 +7,9 @@
 use rand::RngExt;
 use rayon::prelude::*;
 
-use super::metric::{Metric, Statistics, Values, total};
+use super::metric::{Statistics, Values, total};
 use super::random::generator;
+use crate::task::Metric;
 
 /// The share of resamples inside an interval.
 pub const CONFIDENCE: f64 = 0.95;

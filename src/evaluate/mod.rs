@@ -8,7 +8,7 @@
 //! What holds throughout:
 //!
 //! - Every metric is a sum over examples of a fixed-size vector ([`metric::Statistics`]) followed by one closed formula
-//!   ([`metric::Metric::combine`]). That is what makes scores independent of the order of examples, and what lets the
+//!   ([`Metric::combine`](crate::task::Metric::combine)). That is what makes scores independent of the order of examples, and what lets the
 //!   [`bootstrap`] resample examples without knowing which metric it serves.
 //! - Official definitions are kept with their quirks and carry their official names: seqeval 0.0.12 for spans, the
 //!   SQuAD v1.1 script for answers, MLQA's variant of it. A better-behaved number (token accuracy, say) is a row of its
@@ -19,18 +19,23 @@
 //! - Whatever is random takes a seed and names what it draws for, so a result depends neither on the number of threads
 //!   nor on the order of rows, nor on which other languages are scored beside it.
 //!
-//! [`submission`] scores folders in XTREME's layout, whoever made them; [`baseline`] makes the predictions of a model
-//! that knows nothing, to be scored as any other; [`retrieval`] finds nearest neighbours among embeddings.
+//! [`score_submission`] scores folders in XTREME's layout, whoever made them; [`baseline()`] makes the predictions of a
+//! model that knows nothing, to be scored as any other; [`nearest`] finds nearest neighbours among embeddings.
 
-pub mod baseline;
+mod baseline;
 pub mod bootstrap;
 mod error;
 mod gold;
 pub mod metric;
-pub mod prediction;
+mod prediction;
 mod random;
-pub mod retrieval;
-pub mod score;
-pub mod submission;
+mod retrieval;
+mod score;
+mod submission;
 
+pub use baseline::baseline;
 pub use error::EvaluateError;
+pub use prediction::{Prediction, prediction_batch};
+pub use retrieval::nearest;
+pub use score::{ScoreRequest, score};
+pub use submission::{SubmissionScore, score_submission};

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, Float32Array, Int32Array, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use super::EvaluateError;
+use crate::schema::table;
 use crate::shard::{Columns, read_batches};
 
 /// What a model says about one example.
@@ -25,23 +25,7 @@ pub struct Prediction {
     pub confidence: f32,
 }
 
-/// The columns of a prediction table.
-pub fn prediction_schema() -> SchemaRef {
-    static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
-        Arc::new(Schema::new(vec![
-            Field::new("task", DataType::Utf8, false),
-            Field::new("split", DataType::Utf8, false),
-            Field::new("language", DataType::Utf8, false),
-            Field::new("example_id", DataType::Utf8, false),
-            Field::new("layer", DataType::Int32, true),
-            Field::new("prediction", DataType::Utf8, false),
-            Field::new("confidence", DataType::Float32, false),
-        ]))
-    });
-    SCHEMA.clone()
-}
-
-/// The rows of one file of [`prediction_schema`], in the order given.
+/// The rows of one file of the table `predictions` (`schemas/predictions.json`), in the order given.
 pub fn prediction_batch(task: &str, split: &str, language: &str, rows: &[Prediction]) -> RecordBatch {
     let constant = |value: &str| -> ArrayRef { Arc::new(StringArray::from(vec![value; rows.len()])) };
     let columns: Vec<ArrayRef> = vec![
@@ -53,7 +37,8 @@ pub fn prediction_batch(task: &str, split: &str, language: &str, rows: &[Predict
         Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.prediction))),
         Arc::new(Float32Array::from_iter_values(rows.iter().map(|row| row.confidence))),
     ];
-    RecordBatch::try_new(prediction_schema(), columns).expect("the columns are the schema's and of one length")
+    RecordBatch::try_new(table("predictions").schema.clone(), columns)
+        .expect("the columns are the schema's and of one length")
 }
 
 /// The predictions of one layer by example id.

@@ -15,8 +15,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::EvaluateError;
-use super::metric::{self, Metric, Normalization, Statistics, precision_recall_f1, total};
+use super::metric::{self, Normalization, Statistics, precision_recall_f1, total};
 use crate::error::IoContext;
+use crate::task::Metric;
 
 /// One value of a task's metric.
 #[derive(Debug, Clone, PartialEq)]

@@ -4,9 +4,12 @@ mod answer;
 mod span;
 
 use super::EvaluateError;
+use crate::task::Metric;
 
 pub use answer::Normalization;
 pub use span::{ChunkCounts, chunk_counts, precision_recall_f1};
+
+const METRICS: [Metric; 4] = [Metric::Accuracy, Metric::SpanF1, Metric::Squad, Metric::Mlqa];
 
 /// What one example contributes to a metric, to be added up over examples; unused places are zero.
 ///
@@ -20,39 +23,19 @@ pub type Statistics = [f64; 5];
 /// The values of a metric, in the order of [`Metric::rows`], each from 0 to 100; unused places are zero.
 pub type Values = [f64; 4];
 
-/// A metric that a task file may name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Metric {
-    /// Share of examples (of words, in word tagging) whose prediction equals gold.
-    Accuracy,
-    /// Precision, recall and F1 of chunks as seqeval 0.0.12 counts them ([`chunk_counts`]), pooled over the examples of
-    /// a language, with the share of right tags beside them.
-    SpanF1,
-    /// Exact match and token F1 of answers as the SQuAD v1.1 script computes them, for every language
-    /// ([`Normalization::SQUAD`]): what XTREME uses for XQuAD and TyDi QA.
-    Squad,
-    /// The same with MLQA's normalisation for the language of the answer ([`Normalization::mlqa`]).
-    Mlqa,
-}
-
+/// What scoring adds to the metrics that a task file may name. Their definitions:
+///
+/// - accuracy: the share of examples (of words, in word tagging) whose prediction equals gold;
+/// - span-f1: precision, recall and F1 of chunks as seqeval 0.0.12 counts them ([`chunk_counts`]), pooled over the
+///   examples of a language, with the share of right tags beside them;
+/// - squad: exact match and token F1 of answers as the SQuAD v1.1 script computes them, for every language
+///   ([`Normalization::SQUAD`]): what XTREME uses for XQuAD and TyDi QA;
+/// - mlqa: the same with MLQA's normalisation for the language of the answer ([`Normalization::mlqa`]).
 impl Metric {
-    /// Every metric.
-    pub const ALL: [Metric; 4] = [Metric::Accuracy, Metric::SpanF1, Metric::Squad, Metric::Mlqa];
-
-    /// The name that task files use.
-    pub fn name(self) -> &'static str {
-        match self {
-            Metric::Accuracy => "accuracy",
-            Metric::SpanF1 => "span-f1",
-            Metric::Squad => "squad",
-            Metric::Mlqa => "mlqa",
-        }
-    }
-
     /// The metric called `name`, if it scores examples of `format`.
     pub fn for_format(name: &str, format: &str) -> Result<Self, EvaluateError> {
-        let Some(metric) = Metric::ALL.into_iter().find(|metric| metric.name() == name) else {
-            let known = Metric::ALL.map(Metric::name).join(", ");
+        let Some(metric) = METRICS.into_iter().find(|metric| metric.name() == name) else {
+            let known = METRICS.map(Metric::name).join(", ");
             return Err(EvaluateError::Unknown { kind: "metric", name: name.to_owned(), known });
         };
         let formats: &[&str] = match metric {
@@ -72,7 +55,7 @@ impl Metric {
         })
     }
 
-    /// The names of the metric's values, the main one first.
+    /// The names of the metric's values.
     pub fn rows(self) -> &'static [&'static str] {
         match self {
             Metric::Accuracy => &["accuracy"],
@@ -182,7 +165,7 @@ mod tests {
 
     #[test]
     fn nothing_scores_nothing() {
-        for metric in Metric::ALL {
+        for metric in METRICS {
             assert_eq!(metric.combine(&Statistics::default()), Values::default());
         }
     }

@@ -10,11 +10,10 @@ use arrow::array::RecordBatch;
 use super::EvaluateError;
 use super::bootstrap;
 use super::gold::{self, Gold, GoldTable};
-use super::metric::{self, Metric, Normalization, Statistics, total};
+use super::metric::{self, Normalization, Statistics, total};
 use super::prediction::{self, ByExample};
+use crate::task::Metric;
 use table::Scored;
-
-pub use table::{scores_schema, summaries_schema};
 
 /// What to score.
 #[derive(Debug, Clone)]
@@ -35,8 +34,8 @@ pub struct ScoreRequest<'a> {
     pub resamples: usize,
 }
 
-/// Scores every language and layer, and the means over groups of languages. Returns the tables of [`scores_schema`]
-/// and [`summaries_schema`], sorted by layer and language.
+/// Scores every language and layer, and the means over groups of languages. Returns the tables `scores` and
+/// `summaries` (`schemas/`), sorted by layer and language.
 ///
 /// Fails if predictions and gold are not of the same languages, layers and examples, if gold is missing, if a
 /// prediction can't be read as its format asks, or if the metric isn't defined for the format or a language.
@@ -176,7 +175,7 @@ fn contribution(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluate::prediction::{Prediction, prediction_batch, prediction_schema};
+    use crate::evaluate::prediction::{Prediction, prediction_batch};
     use crate::shard::write_table;
     use arrow::array::{Array, ArrayRef, AsArray, ListBuilder, StringArray, StringBuilder, UInt32Array};
     use arrow::datatypes::{Float64Type, Int32Type};
@@ -236,7 +235,7 @@ mod tests {
                 })
                 .collect();
             let batch = prediction_batch("task", "test", language, &rows);
-            write_table(&path, &prediction_schema(), &[], &[batch]).unwrap();
+            write_table(&path, &batch.schema(), &[], &[batch]).unwrap();
             self.predictions.push((language.to_owned(), path));
         }
 

@@ -1,48 +1,13 @@
 //! The tables of scores and of their means over languages.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, Int32Array, RecordBatch, StringArray, UInt32Array};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use crate::evaluate::bootstrap;
-use crate::evaluate::metric::{Metric, Values};
-
-/// The columns of the scores, one row per language, layer and value of the metric: `value` with its 95% interval
-/// `ci_low` to `ci_high` (all 0 to 100) over so many `examples`.
-pub fn scores_schema() -> SchemaRef {
-    static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
-        Arc::new(Schema::new(vec![
-            Field::new("task", DataType::Utf8, false),
-            Field::new("language", DataType::Utf8, false),
-            Field::new("layer", DataType::Int32, true),
-            Field::new("metric", DataType::Utf8, false),
-            Field::new("value", DataType::Float64, false),
-            Field::new("ci_low", DataType::Float64, false),
-            Field::new("ci_high", DataType::Float64, false),
-            Field::new("examples", DataType::UInt32, false),
-        ]))
-    });
-    SCHEMA.clone()
-}
-
-/// The columns of the summaries, one row per layer, value of the metric and group of languages: `all`, `non-english`
-/// and `english`, as far as they have languages. `value` is the unweighted mean over the group's languages.
-pub fn summaries_schema() -> SchemaRef {
-    static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
-        Arc::new(Schema::new(vec![
-            Field::new("task", DataType::Utf8, false),
-            Field::new("layer", DataType::Int32, true),
-            Field::new("metric", DataType::Utf8, false),
-            Field::new("group", DataType::Utf8, false),
-            Field::new("languages", DataType::UInt32, false),
-            Field::new("value", DataType::Float64, false),
-            Field::new("ci_low", DataType::Float64, false),
-            Field::new("ci_high", DataType::Float64, false),
-        ]))
-    });
-    SCHEMA.clone()
-}
+use crate::evaluate::metric::Values;
+use crate::schema::table;
+use crate::task::Metric;
 
 /// One language at one layer.
 pub(super) struct Scored {
@@ -66,7 +31,7 @@ struct Row<'a> {
     count: u32,
 }
 
-/// The table of [`scores_schema`].
+/// The table `scores`: each value of the metric in each language and layer, with its interval.
 pub(super) fn scores(task: &str, metric: Metric, scored: &[Scored]) -> RecordBatch {
     let mut rows = Vec::new();
     for one in scored {
@@ -91,10 +56,12 @@ pub(super) fn scores(task: &str, metric: Metric, scored: &[Scored]) -> RecordBat
         values(&rows, |row| row.interval.1),
         counts(&rows),
     ];
-    RecordBatch::try_new(scores_schema(), columns).expect("the columns are the schema's and of one length")
+    RecordBatch::try_new(table("scores").schema.clone(), columns)
+        .expect("the columns are the schema's and of one length")
 }
 
-/// The table of [`summaries_schema`], of `scored` sorted by layer.
+/// The table `summaries` of `scored`, which is sorted by layer: means over `all` languages, the `non-english` ones and
+/// `english`, as far as there are any, each language with the same weight.
 pub(super) fn summaries(task: &str, metric: Metric, scored: &[Scored]) -> RecordBatch {
     let groups: [(&str, fn(&str) -> bool); 3] =
         [("all", |_| true), ("non-english", |language| language != "en"), ("english", |language| language == "en")];
@@ -130,7 +97,8 @@ pub(super) fn summaries(task: &str, metric: Metric, scored: &[Scored]) -> Record
         values(&rows, |row| row.interval.0),
         values(&rows, |row| row.interval.1),
     ];
-    RecordBatch::try_new(summaries_schema(), columns).expect("the columns are the schema's and of one length")
+    RecordBatch::try_new(table("summaries").schema.clone(), columns)
+        .expect("the columns are the schema's and of one length")
 }
 
 fn subjects(rows: &[Row<'_>]) -> ArrayRef {
