@@ -136,12 +136,7 @@ impl Registry {
     }
 }
 
-fn find<'a, T>(
-    map: &'a BTreeMap<String, T>,
-    kind: &'static str,
-    name: &str,
-    origin: &str,
-) -> Result<&'a T, TaskError> {
+fn find<'a, T>(map: &'a BTreeMap<String, T>, kind: &'static str, name: &str, origin: &str) -> Result<&'a T, TaskError> {
     map.get(name).ok_or_else(|| TaskError::Unknown {
         origin: origin.to_owned(),
         kind,
