@@ -37,6 +37,14 @@ pub enum ShardError {
         /// The type asked for.
         expected: &'static str,
     },
+    /// A column that can't go to or come from SQL.
+    #[error("column `{column}` can't pass between Arrow and Polars: {message}; leave it out or cast it")]
+    Frame {
+        /// The column, or `*` for the table as a whole.
+        column: String,
+        /// What stands in the way.
+        message: String,
+    },
 }
 
 impl ShardError {
@@ -52,11 +60,15 @@ impl ShardError {
         ShardError::Write { path: path.to_owned(), message: source.to_string() }
     }
 
+    pub(super) fn frame(column: &str, message: impl ToString) -> Self {
+        ShardError::Frame { column: column.to_owned(), message: message.to_string() }
+    }
+
     /// The exit code of this failure.
     pub fn exit(&self) -> ExitCode {
         match self {
             ShardError::File(e) => e.exit(),
-            ShardError::Read { .. } | ShardError::Column { .. } => ExitCode::Data,
+            ShardError::Read { .. } | ShardError::Column { .. } | ShardError::Frame { .. } => ExitCode::Data,
             ShardError::Write { .. } => ExitCode::Storage,
         }
     }

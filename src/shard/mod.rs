@@ -7,6 +7,7 @@
 
 mod columns;
 mod error;
+pub mod frame;
 
 pub use columns::Columns;
 pub use error::ShardError;
