@@ -21,6 +21,7 @@ pub mod error;
 pub mod evaluate;
 pub mod model;
 pub mod normalize;
+pub mod progress;
 pub mod report;
 pub mod schema;
 pub mod shard;

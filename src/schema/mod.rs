@@ -1,5 +1,205 @@
-//! Canonical schemas.
+//! The contract between stages, and with analysts: `schemas/*.json`, one table a file, with id and version.
+//!
+//! A stage writes batches of exactly the schema it declares ([`Table::check`]); the file's footer names it
+//! ([`Table::metadata`]). A schema may not change without a new version.
 
 mod error;
 
 pub use error::SchemaError;
+
+use std::sync::{Arc, LazyLock};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use serde::Deserialize;
+
+use crate::task::Format;
+
+const FILES: &[&str] = &[
+    include_str!("../../schemas/classification.json"),
+    include_str!("../../schemas/pair-classification.json"),
+    include_str!("../../schemas/multiple-choice.json"),
+    include_str!("../../schemas/span-extraction.json"),
+    include_str!("../../schemas/word-tagging.json"),
+    include_str!("../../schemas/sentence-retrieval.json"),
+    include_str!("../../schemas/text.json"),
+    include_str!("../../schemas/tokenized-classification.json"),
+    include_str!("../../schemas/tokenized-multiple-choice.json"),
+    include_str!("../../schemas/tokenized-span-extraction.json"),
+    include_str!("../../schemas/tokenized-word-tagging.json"),
+    include_str!("../../schemas/tokenized-sentence-retrieval.json"),
+    include_str!("../../schemas/tokenized-text.json"),
+    include_str!("../../schemas/predictions.json"),
+    include_str!("../../schemas/scores.json"),
+    include_str!("../../schemas/summaries.json"),
+    include_str!("../../schemas/training-log.json"),
+];
+
+static TABLES: LazyLock<Vec<Table>> =
+    LazyLock::new(|| FILES.iter().map(|text| Table::parse(text).expect("schemas/ is tested")).collect());
+
+/// One table's contract.
+#[derive(Debug, Clone)]
+pub struct Table {
+    /// Name, the file's stem.
+    pub id: String,
+    /// Raised with every change.
+    pub version: u32,
+    /// What a row is.
+    pub description: String,
+    /// Columns.
+    pub schema: SchemaRef,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TableFile {
+    id: String,
+    version: u32,
+    description: String,
+    fields: Vec<FieldFile>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FieldFile {
+    name: String,
+    #[serde(rename = "type")]
+    data_type: String,
+    nullable: bool,
+    description: String,
+}
+
+fn data_type(name: &str) -> Option<DataType> {
+    if let Some(item) = name.strip_prefix("list<").and_then(|rest| rest.strip_suffix('>')) {
+        return Some(DataType::List(Arc::new(Field::new("item", data_type(item)?, false))));
+    }
+    Some(match name {
+        "utf8" => DataType::Utf8,
+        "bool" => DataType::Boolean,
+        "int32" => DataType::Int32,
+        "uint32" => DataType::UInt32,
+        "float32" => DataType::Float32,
+        "float64" => DataType::Float64,
+        _ => return None,
+    })
+}
+
+impl Table {
+    fn parse(text: &str) -> Result<Self, SchemaError> {
+        let file: TableFile = serde_json::from_str(text).map_err(|e| SchemaError::File(e.to_string()))?;
+        let mut fields = Vec::new();
+        for field in file.fields {
+            let data_type = data_type(&field.data_type)
+                .ok_or_else(|| SchemaError::File(format!("{}: unknown type `{}`", file.id, field.data_type)))?;
+            let description = [("description".to_owned(), field.description)].into();
+            fields.push(Field::new(field.name, data_type, field.nullable).with_metadata(description));
+        }
+        let schema = Arc::new(Schema::new(fields));
+        Ok(Self { id: file.id, version: file.version, description: file.description, schema })
+    }
+
+    /// The footer entries that name this schema.
+    pub fn metadata(&self) -> [(&'static str, String); 2] {
+        [("trestle.schema", self.id.clone()), ("trestle.schema_version", self.version.to_string())]
+    }
+
+    /// Whether `batch` has exactly this table's columns, types and (where it is forbidden) no nulls.
+    pub fn check(&self, batch: &RecordBatch) -> Result<(), SchemaError> {
+        let found = batch.schema();
+        for (index, want) in self.schema.fields().iter().enumerate() {
+            let have = found.fields().get(index).filter(|have| have.name() == want.name());
+            let Some(have) = have else {
+                return Err(SchemaError::Column {
+                    table: self.id.clone(),
+                    column: want.name().clone(),
+                    found: found.fields().iter().map(|f| f.name().as_str()).collect::<Vec<_>>().join(", "),
+                });
+            };
+            if have.data_type() != want.data_type() {
+                return Err(SchemaError::Type {
+                    table: self.id.clone(),
+                    column: want.name().clone(),
+                    want: want.data_type().to_string(),
+                    found: have.data_type().to_string(),
+                });
+            }
+            if !want.is_nullable() && batch.column(index).null_count() > 0 {
+                return Err(SchemaError::Null { table: self.id.clone(), column: want.name().clone() });
+            }
+        }
+        if found.fields().len() > self.schema.fields().len() {
+            let extra = found.fields()[self.schema.fields().len()].name().clone();
+            return Err(SchemaError::Extra { table: self.id.clone(), column: extra });
+        }
+        Ok(())
+    }
+}
+
+/// The table called `id`.
+///
+/// # Panics
+/// Where `schemas/` has no such file: ids are written in code, and a test looks up each.
+pub fn table(id: &str) -> &'static Table {
+    TABLES.iter().find(|table| table.id == id).expect("schemas/ holds every table that code names")
+}
+
+/// Every table, in a fixed order.
+pub fn tables() -> &'static [Table] {
+    &TABLES
+}
+
+/// The canonical table of a format.
+pub fn canonical(format: Format) -> &'static Table {
+    table(format.name())
+}
+
+/// The tokenised table of a format.
+pub fn tokenized(format: Format) -> &'static Table {
+    match format {
+        Format::Classification | Format::PairClassification => table("tokenized-classification"),
+        Format::MultipleChoice => table("tokenized-multiple-choice"),
+        Format::SpanExtraction => table("tokenized-span-extraction"),
+        Format::WordTagging => table("tokenized-word-tagging"),
+        Format::SentenceRetrieval => table("tokenized-sentence-retrieval"),
+        Format::Text => table("tokenized-text"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{ArrayRef, StringArray};
+
+    #[test]
+    fn every_file_parses_and_every_format_has_its_tables() {
+        let formats = [
+            Format::Classification,
+            Format::PairClassification,
+            Format::MultipleChoice,
+            Format::SpanExtraction,
+            Format::WordTagging,
+            Format::SentenceRetrieval,
+            Format::Text,
+        ];
+        for format in formats {
+            assert_eq!(canonical(format).schema.field(0).name(), "example_id");
+            assert_eq!(tokenized(format).schema.field(1).name(), "window");
+        }
+        for id in ["predictions", "scores", "summaries", "training-log"] {
+            assert!(table(id).version >= 1);
+        }
+    }
+
+    #[test]
+    fn a_batch_of_another_shape_is_refused_with_the_column_named() {
+        let text: ArrayRef = Arc::new(StringArray::from(vec![Some("a"), None]));
+        let batch = RecordBatch::try_from_iter([("example_id", text.clone()), ("tongue", text.clone())]).unwrap();
+        let message = table("text").check(&batch).unwrap_err().to_string();
+        assert!(message.contains("example_id"), "{message}");
+        let full: ArrayRef = Arc::new(StringArray::from(vec!["a", "b"]));
+        let batch = RecordBatch::try_from_iter([("example_id", full), ("tongue", text)]).unwrap();
+        let message = table("text").check(&batch).unwrap_err().to_string();
+        assert!(message.contains("language") && message.contains("tongue"), "{message}");
+    }
+}

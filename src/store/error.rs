@@ -1,11 +1,25 @@
-use crate::error::{ExitCode, FileError};
+use std::path::PathBuf;
 
-/// What goes wrong in this area.
+use crate::error::{ExitCode, FileError};
+use crate::shard::ShardError;
+
+/// What goes wrong in the store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// A file system operation.
     #[error(transparent)]
     File(#[from] FileError),
+    /// An output is not readable Parquet.
+    #[error(transparent)]
+    Shard(#[from] ShardError),
+    /// A manifest is broken.
+    #[error("{} is not a readable manifest ({message}); remove its directory and run again", path.display())]
+    Manifest {
+        /// The manifest.
+        path: PathBuf,
+        /// The parser's words.
+        message: String,
+    },
 }
 
 impl StoreError {
@@ -13,6 +27,8 @@ impl StoreError {
     pub fn exit(&self) -> ExitCode {
         match self {
             StoreError::File(e) => e.exit(),
+            StoreError::Shard(e) => e.exit(),
+            StoreError::Manifest { .. } => ExitCode::Storage,
         }
     }
 }

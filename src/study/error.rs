@@ -1,11 +1,75 @@
 use crate::error::{ExitCode, FileError};
 
-/// What goes wrong in this area.
+/// What goes wrong with studies.
 #[derive(Debug, thiserror::Error)]
 pub enum StudyError {
     /// A file system operation.
     #[error(transparent)]
     File(#[from] FileError),
+    /// Nothing to evaluate in.
+    #[error("study {study}: no language is left for task `{task}`; widen `languages`")]
+    NoLanguages {
+        /// The study.
+        study: String,
+        /// The task.
+        task: String,
+    },
+    /// A task is used for what it is not made for.
+    #[error("study {study} uses task `{task}` against its role; see `trestle task show {task}`")]
+    Role {
+        /// The study.
+        study: String,
+        /// The task.
+        task: String,
+    },
+    /// The mini edition does not write this task's layout.
+    #[error("study {study}: the mini edition has no data for task `{task}`; use `edition = \"full\"` or leave it out")]
+    NoMini {
+        /// The study.
+        study: String,
+        /// The task.
+        task: String,
+    },
+    /// Hyperparameters do not parse.
+    #[error("study {study}: {part}: {message}")]
+    Hyperparameters {
+        /// The study.
+        study: String,
+        /// The phase, row or target.
+        part: String,
+        /// The parser's words.
+        message: String,
+    },
+    /// The model needs pretraining text, and the study has none.
+    #[error("study {study}: its model trains its own {what}, so the study needs [pretrain]")]
+    NoPretraining {
+        /// The study.
+        study: String,
+        /// `encoder` or `tokenizer`.
+        what: &'static str,
+    },
+    /// The encoder's weights can't be had.
+    #[error("model {model}: its weights come from the hub; drop --data, or give a model directory with --encoder DIR")]
+    NoEncoder {
+        /// The model.
+        model: String,
+    },
+    /// A name that selects nothing.
+    #[error("nothing in study {study} is called `{name}`; `trestle plan {study}` lists what there is")]
+    NoSuchNode {
+        /// The study.
+        study: String,
+        /// The name.
+        name: String,
+    },
+    /// A worker died of a bug.
+    #[error("stage {label} stopped unexpectedly: {message}")]
+    Panic {
+        /// The node's label.
+        label: String,
+        /// What the panic said.
+        message: String,
+    },
 }
 
 impl StudyError {
@@ -13,6 +77,8 @@ impl StudyError {
     pub fn exit(&self) -> ExitCode {
         match self {
             StudyError::File(e) => e.exit(),
+            StudyError::Panic { .. } => ExitCode::Internal,
+            _ => ExitCode::Config,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Study graphs.
+//! Studies: from a grid of intermediate tasks × targets × seeds to a graph of stages, and a local executor for it.
 
 mod error;
 

@@ -1,5 +1,19 @@
-//! Task, model and study files.
+//! The registry: what to do, as data. Task, model and study files from `pipeline/` (embedded in the binary), and from
+//! any directory given with `--tasks`, parsed and validated. This module never touches the network or a dataset.
+//!
+//! A task says where its raw files are ([`Sources`]), how a raw row becomes a canonical row ([`Normalize`]: one SQL
+//! statement), and what is measured. A task in a known format needs no Rust.
 
 mod error;
+mod file;
+mod language;
+mod model;
+mod registry;
+mod study;
 
 pub use error::TaskError;
+pub use file::{DirectorySource, FileSpec, Format, HubSource, Metric, Normalize, OffsetUnit, Reader, Role, Sources, Split, Task};
+pub use language::{Language, Languages};
+pub use model::{EncoderSource, FromScratch, Lengths, Model, RetrievalSettings, TokenizerSource};
+pub use registry::Registry;
+pub use study::{Edition, Pretrain, Study};

@@ -1,0 +1,32 @@
+//! Embeds the task, model and study files of `pipeline/` into the binary, in path order.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+fn main() {
+    println!("cargo::rerun-if-changed=pipeline");
+    let mut pending = vec![PathBuf::from("pipeline")];
+    let mut files = Vec::new();
+    while let Some(folder) = pending.pop() {
+        println!("cargo::rerun-if-changed={}", folder.display());
+        for entry in std::fs::read_dir(&folder).expect("pipeline/ is part of the source") {
+            let path = entry.expect("pipeline/ is readable").path();
+            if path.is_dir() {
+                pending.push(path);
+            } else if path.extension().is_some_and(|e| e == "toml") {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    let root = std::env::var("CARGO_MANIFEST_DIR").expect("cargo sets it");
+    let mut code = String::from("/// Path and text of every file, in path order.\npub const FILES: &[(&str, &str)] = &[\n");
+    for file in &files {
+        let path = Path::new(&root).join(file);
+        writeln!(code, "    ({:?}, include_str!({:?})),", file.display().to_string(), path.display().to_string())
+            .expect("writing to a string can't fail");
+    }
+    code.push_str("];\n");
+    let out = PathBuf::from(std::env::var("OUT_DIR").expect("cargo sets it"));
+    std::fs::write(out.join("embedded.rs"), code).expect("OUT_DIR is writable");
+}

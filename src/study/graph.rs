@@ -1,0 +1,384 @@
+//! From a study file to its graph of stages: what is to be made, from what. Nothing is read but the registry.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::StudyError;
+use crate::error::Result;
+use crate::source::mini::{self, MiniOptions};
+use crate::task::{Edition, EncoderSource, Format, Model, Registry, Role, Split, Study, Task, TokenizerSource};
+use crate::train::Hyperparameters;
+
+/// The row of the grid that predicts without a model.
+pub const CHANCE: &str = "chance";
+
+/// The row of the grid without an intermediate task.
+pub const NONE: &str = "none";
+
+/// What a node of the graph does. Parameters that can change its output are all here, in the task and model files,
+/// or in the inputs.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Work {
+    /// Writes one original dataset's raw files in the mini edition.
+    Generate { layout: String, options: MiniOptions },
+    /// Raw files to canonical tables, for these languages per split.
+    Normalize { task: String, languages: BTreeMap<Split, Vec<String>> },
+    /// Trains a Unigram tokenizer, or takes one from a file.
+    Tokenizer,
+    /// Canonical tables to model inputs.
+    Tokenize { task: String },
+    /// Trains an encoder on some tasks: `phase` is `pretrain`, `intermediate` or `target`.
+    Train { phase: Phase, tasks: Vec<String>, hyperparameters: Box<Hyperparameters>, seed: u64 },
+    /// Predicts a target's evaluation split in every language.
+    Predict { task: String },
+    /// Predicts it without a model: the majority, or chance.
+    Baseline { task: String, seed: u64 },
+    /// Scores predictions against gold.
+    Score { task: String },
+}
+
+/// A phase of training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Masked-LM pretraining from scratch.
+    Pretrain,
+    /// Intermediate-task training in English.
+    Intermediate,
+    /// Fine-tuning on the English target task.
+    Target,
+}
+
+impl Phase {
+    /// The name used in labels and tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Phase::Pretrain => "pretrain",
+            Phase::Intermediate => "intermediate",
+            Phase::Target => "target",
+        }
+    }
+}
+
+impl Work {
+    /// The stage's name in the store.
+    pub fn stage(&self) -> &'static str {
+        match self {
+            Work::Generate { .. } => "generate",
+            Work::Normalize { .. } => "normalize",
+            Work::Tokenizer => "tokenizer",
+            Work::Tokenize { .. } => "tokenize",
+            Work::Train { .. } => "train",
+            Work::Predict { .. } => "predict",
+            Work::Baseline { .. } => "baseline",
+            Work::Score { .. } => "score",
+        }
+    }
+}
+
+/// One stage to run.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// Unique within the graph: `normalize/mnli`, `target/xnli/mnli/seed-1`.
+    pub label: String,
+    /// What it does.
+    pub work: Work,
+    /// Its inputs: name and node.
+    pub needs: BTreeMap<String, usize>,
+}
+
+/// One cell of the grid: where its predictions and scores come from.
+#[derive(Debug, Clone)]
+pub struct GridCell {
+    /// Row.
+    pub intermediate: String,
+    /// Column.
+    pub target: String,
+    /// Repetition.
+    pub seed: u64,
+    /// Node that predicts.
+    pub predict: usize,
+    /// Node that scores.
+    pub score: usize,
+    /// Trainings on the way, with their phase.
+    pub trainings: Vec<(Phase, usize)>,
+}
+
+/// All stages of a study, each after its inputs.
+#[derive(Debug, Clone)]
+pub struct Graph {
+    /// In an order in which every node comes after what it needs.
+    pub nodes: Vec<Node>,
+    /// The grid.
+    pub cells: Vec<GridCell>,
+}
+
+/// Where a study's raw files come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RawOrigin {
+    /// Generated.
+    Mini,
+    /// Files in a directory or from the hub.
+    Files,
+}
+
+struct Planner<'a> {
+    registry: &'a Registry,
+    study: &'a Study,
+    model: &'a Model,
+    origin: RawOrigin,
+    nodes: Vec<Node>,
+    index: BTreeMap<String, usize>,
+    languages: BTreeMap<String, BTreeMap<Split, BTreeSet<String>>>,
+}
+
+/// Plans `study` with `model`.
+pub fn plan(registry: &Registry, study: &Study, model: &Model, origin: RawOrigin) -> Result<Graph> {
+    let mut planner = Planner {
+        registry,
+        study,
+        model,
+        origin,
+        nodes: Vec::new(),
+        index: BTreeMap::new(),
+        languages: BTreeMap::new(),
+    };
+    planner.collect_languages()?;
+    let cells = planner.grid()?;
+    Ok(Graph { nodes: planner.nodes, cells })
+}
+
+impl Graph {
+    /// The nodes that `wanted` picks, with everything they need, in order.
+    pub fn closure(&self, wanted: impl Fn(&Node) -> bool) -> Vec<usize> {
+        let mut keep: Vec<bool> = self.nodes.iter().map(&wanted).collect();
+        for index in (0..self.nodes.len()).rev() {
+            if keep[index] {
+                self.nodes[index].needs.values().for_each(|&need| keep[need] = true);
+            }
+        }
+        (0..self.nodes.len()).filter(|&index| keep[index]).collect()
+    }
+}
+
+impl Planner<'_> {
+    fn task(&self, name: &str) -> Result<&'_ Task> {
+        Ok(self.registry.task(name, &format!("study {}", self.study.id))?)
+    }
+
+    /// The languages that the study evaluates `task` in: its own, narrowed by the study and by what the edition has.
+    fn evaluation_languages(&self, task: &Task) -> Result<Vec<String>> {
+        let mini = mini::languages();
+        let wanted = |code: &String| {
+            self.study.languages.as_ref().is_none_or(|chosen| chosen.contains(code))
+                && (self.origin == RawOrigin::Files || mini.contains(code))
+        };
+        // Tatoeba has no English file: English is the query side of every other language's.
+        let found: Vec<String> = task.languages.iter().filter(|code| wanted(code)).cloned().collect();
+        if found.is_empty() {
+            return Err(StudyError::NoLanguages { study: self.study.id.clone(), task: task.id.clone() }.into());
+        }
+        Ok(found)
+    }
+
+    /// Which languages of which splits the study reads, per task: training and development in English, evaluation in
+    /// every language.
+    fn collect_languages(&mut self) -> Result<()> {
+        let mut needs: Vec<(String, Split, Vec<String>)> = Vec::new();
+        let english = || vec!["en".to_owned()];
+        let mut training = |name: &str| {
+            needs.push((name.to_owned(), Split::Train, english()));
+            needs.push((name.to_owned(), Split::Validation, english()));
+        };
+        for name in self.study.intermediate.values().flatten() {
+            if self.task(name)?.role == Role::Text {
+                return Err(StudyError::Role { study: self.study.id.clone(), task: name.clone() }.into());
+            }
+            training(name);
+        }
+        for name in &self.study.targets {
+            if let Some(train) = self.task(name)?.training_task() {
+                training(train);
+            }
+        }
+        for name in &self.study.targets {
+            let task = self.task(name)?;
+            if task.role != Role::Target {
+                return Err(StudyError::Role { study: self.study.id.clone(), task: name.clone() }.into());
+            }
+            needs.push((name.clone(), task.evaluate, self.evaluation_languages(task)?));
+        }
+        if let Some(pretrain) = &self.study.pretrain {
+            let task = self.task(&pretrain.task)?;
+            if task.format != Format::Text {
+                return Err(StudyError::Role { study: self.study.id.clone(), task: task.id.clone() }.into());
+            }
+            needs.push((task.id.clone(), Split::Train, self.evaluation_languages(task)?));
+        }
+        for (task, split, languages) in needs {
+            self.languages.entry(task).or_default().entry(split).or_default().extend(languages);
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, label: String, work: Work, needs: Vec<(String, usize)>) -> usize {
+        if let Some(&index) = self.index.get(&label) {
+            return index;
+        }
+        let index = self.nodes.len();
+        self.index.insert(label.clone(), index);
+        self.nodes.push(Node { label, work, needs: needs.into_iter().collect() });
+        index
+    }
+
+    fn normalize(&mut self, name: &str) -> Result<usize> {
+        let task = self.task(name)?.clone();
+        let mut needs = Vec::new();
+        if self.origin == RawOrigin::Mini {
+            let layout = task.source.directory.as_ref().map(|source| source.layout.clone());
+            let layout = layout.filter(|layout| mini::LAYOUTS.contains(&layout.as_str())).ok_or_else(|| {
+                StudyError::NoMini { study: self.study.id.clone(), task: task.id.clone() }
+            })?;
+            let options = self.mini_options()?;
+            let label = format!("generate/{layout}");
+            needs.push(("source".to_owned(), self.add(label, Work::Generate { layout, options }, vec![])));
+        }
+        let languages = self.languages.get(name).into_iter().flatten();
+        let languages = languages.map(|(split, codes)| (*split, codes.iter().cloned().collect())).collect();
+        Ok(self.add(format!("normalize/{name}"), Work::Normalize { task: task.id, languages }, needs))
+    }
+
+    fn mini_options(&self) -> Result<MiniOptions> {
+        let table = toml::Value::Table(self.study.mini.clone());
+        table.try_into().map_err(|e: toml::de::Error| self.invalid("mini", &e))
+    }
+
+    fn invalid(&self, part: &str, source: &toml::de::Error) -> crate::error::Error {
+        StudyError::Hyperparameters {
+            study: self.study.id.clone(),
+            part: part.to_owned(),
+            message: source.to_string().trim().to_owned(),
+        }
+        .into()
+    }
+
+    fn tokenizer(&mut self) -> Result<usize> {
+        let needs = match (&self.model.tokenizer, &self.study.pretrain) {
+            (TokenizerSource::Train { .. }, Some(pretrain)) => {
+                let text = pretrain.task.clone();
+                vec![("text".to_owned(), self.normalize(&text)?)]
+            }
+            (TokenizerSource::Train { .. }, None) => {
+                return Err(StudyError::NoPretraining { study: self.study.id.clone(), what: "tokenizer" }.into());
+            }
+            _ => vec![],
+        };
+        Ok(self.add("tokenizer".to_owned(), Work::Tokenizer, needs))
+    }
+
+    fn tokenize(&mut self, name: &str) -> Result<usize> {
+        let canonical = self.normalize(name)?;
+        let tokenizer = self.tokenizer()?;
+        let needs = vec![("canonical".to_owned(), canonical), ("tokenizer".to_owned(), tokenizer)];
+        Ok(self.add(format!("tokenize/{name}"), Work::Tokenize { task: name.to_owned() }, needs))
+    }
+
+    fn hyperparameters(&self, table: toml::Table, part: &str) -> Result<Box<Hyperparameters>> {
+        toml::Value::Table(table).try_into().map(Box::new).map_err(|e| self.invalid(part, &e))
+    }
+
+    fn train(
+        &mut self,
+        label: String,
+        phase: Phase,
+        tasks: &[String],
+        table: toml::Table,
+        seed: u64,
+        parent: Option<usize>,
+    ) -> Result<usize> {
+        let hyperparameters = self.hyperparameters(table, &label)?;
+        let mut needs = vec![("tokenizer".to_owned(), self.tokenizer()?)];
+        for task in tasks {
+            needs.push((format!("tokens:{task}"), self.tokenize(task)?));
+        }
+        needs.extend(parent.map(|index| ("parent".to_owned(), index)));
+        let work = Work::Train { phase, tasks: tasks.to_vec(), hyperparameters, seed };
+        Ok(self.add(label, work, needs))
+    }
+
+    /// The pretrained encoder; none where it comes from outside.
+    fn pretrained(&mut self) -> Result<Option<usize>> {
+        match (&self.model.encoder, self.study.pretrain.clone()) {
+            (EncoderSource::FromScratch(_), None) => {
+                Err(StudyError::NoPretraining { study: self.study.id.clone(), what: "encoder" }.into())
+            }
+            (_, None) => Ok(None),
+            (_, Some(pretrain)) => {
+                let mut table = self.study.defaults.clone();
+                table.extend(pretrain.hyperparameters);
+                let seed = self.study.seeds[0];
+                self.train("pretrain".to_owned(), Phase::Pretrain, &[pretrain.task], table, seed, None).map(Some)
+            }
+        }
+    }
+
+    fn grid(&mut self) -> Result<Vec<GridCell>> {
+        let mut cells = Vec::new();
+        let study = self.study;
+        let pretrained = self.pretrained()?;
+        for target in &study.targets {
+            cells.push(self.chance_cell(target)?);
+        }
+        for &seed in &study.seeds {
+            for row in &study.order {
+                let mut trainings: Vec<(Phase, usize)> = pretrained.map(|node| (Phase::Pretrain, node)).into_iter().collect();
+                let tasks = &study.intermediate[row];
+                if !tasks.is_empty() {
+                    let table = study.layered(&study.intermediate_phase, row);
+                    let label = format!("intermediate/{row}/seed-{seed}");
+                    let node = self.train(label, Phase::Intermediate, tasks, table, seed, pretrained)?;
+                    trainings.push((Phase::Intermediate, node));
+                }
+                for target in &study.targets {
+                    cells.push(self.cell(row, target, seed, trainings.clone())?);
+                }
+            }
+        }
+        Ok(cells)
+    }
+
+    fn chance_cell(&mut self, target: &str) -> Result<GridCell> {
+        let seed = self.study.seeds[0];
+        let mut needs = vec![("gold".to_owned(), self.normalize(target)?)];
+        if let Some(train) = self.task(target)?.training_task().map(str::to_owned) {
+            needs.push(("train".to_owned(), self.normalize(&train)?));
+        }
+        let work = Work::Baseline { task: target.to_owned(), seed };
+        let predict = self.add(format!("baseline/{target}"), work, needs);
+        let score = self.score(target, format!("score/{target}/{CHANCE}"), predict)?;
+        let (intermediate, target) = (CHANCE.to_owned(), target.to_owned());
+        Ok(GridCell { intermediate, target, seed, predict, score, trainings: vec![] })
+    }
+
+    fn cell(&mut self, row: &str, target: &str, seed: u64, mut trainings: Vec<(Phase, usize)>) -> Result<GridCell> {
+        let study = self.study;
+        let place = format!("{target}/{row}/seed-{seed}");
+        let mut model = trainings.last().map(|(_, node)| *node);
+        if let Some(train) = self.task(target)?.training_task().map(str::to_owned) {
+            let table = study.layered(&study.target_phase, target);
+            // XQuAD and MLQA share a training task: with equal hyperparameters they share the training as well.
+            let node = self.train(format!("target/{place}"), Phase::Target, &[train], table, seed, model)?;
+            trainings.push((Phase::Target, node));
+            model = Some(node);
+        }
+        let tokens = self.tokenize(target)?;
+        let mut needs = vec![("tokens".to_owned(), tokens), ("gold".to_owned(), self.normalize(target)?)];
+        needs.extend(model.map(|node| ("model".to_owned(), node)));
+        let predict = self.add(format!("predict/{place}"), Work::Predict { task: target.to_owned() }, needs);
+        let score = self.score(target, format!("score/{place}"), predict)?;
+        Ok(GridCell { intermediate: row.to_owned(), target: target.to_owned(), seed, predict, score, trainings })
+    }
+
+    fn score(&mut self, target: &str, label: String, predict: usize) -> Result<usize> {
+        let needs = vec![("predictions".to_owned(), predict), ("gold".to_owned(), self.normalize(target)?)];
+        Ok(self.add(label, Work::Score { task: target.to_owned() }, needs))
+    }
+}

@@ -1,0 +1,139 @@
+//! One model file: `pipeline/models/<id>.toml`.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Format, TaskError};
+
+/// Sizes of an encoder that starts from random weights; field names as in Hugging Face's `config.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FromScratch {
+    /// `xlm-roberta` or `bert`.
+    pub model_type: String,
+    /// Width of the residual stream.
+    pub hidden_size: usize,
+    /// Number of Transformer layers.
+    pub num_hidden_layers: usize,
+    /// Attention heads a layer.
+    pub num_attention_heads: usize,
+    /// Width of the feed-forward layer.
+    pub intermediate_size: usize,
+    /// Longest input in tokens, special tokens included.
+    pub max_length: usize,
+    /// Dropout on embeddings and sub-layer outputs.
+    #[serde(default)]
+    pub hidden_dropout: f64,
+    /// Dropout on attention probabilities.
+    #[serde(default)]
+    pub attention_dropout: f64,
+}
+
+/// Where the encoder's weights come from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum EncoderSource {
+    /// Random weights of the given sizes.
+    FromScratch(FromScratch),
+    /// A Hugging Face model directory (`config.json`, `model.safetensors`, `tokenizer.json`).
+    Directory(PathBuf),
+    /// A model repository on the hub.
+    Hub {
+        /// `owner/name`.
+        repo: String,
+        /// Branch, tag or commit.
+        #[serde(default = "super::file::main_revision")]
+        revision: String,
+    },
+}
+
+/// Where the tokenizer comes from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum TokenizerSource {
+    /// A Unigram tokenizer trained on the study's pretraining text.
+    Train {
+        /// Number of entries, special tokens included.
+        vocabulary: u32,
+    },
+    /// A `tokenizer.json` file.
+    File(PathBuf),
+    /// The `tokenizer.json` that stands beside the encoder's weights.
+    Encoder,
+}
+
+/// Longest input in tokens, special tokens included.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lengths {
+    /// Everything but question answering.
+    pub default: usize,
+    /// Windows of span extraction.
+    pub span_extraction: usize,
+    /// Overlap between neighbouring windows of a long context.
+    pub stride: usize,
+    /// Longest question in tokens.
+    pub question: usize,
+}
+
+impl Lengths {
+    /// The longest input of a format.
+    pub fn of(&self, format: Format) -> usize {
+        match format {
+            Format::SpanExtraction => self.span_extraction,
+            _ => self.default,
+        }
+    }
+}
+
+/// Which hidden states stand for a sentence in retrieval.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RetrievalSettings {
+    /// Indices into the hidden states (0 = embeddings, n = output of layer n). Each gets its own score row; the first
+    /// is the one that summary tables show.
+    pub layers: Vec<usize>,
+}
+
+/// One model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    /// Unique name, the file's stem.
+    pub id: String,
+    /// Weights.
+    pub encoder: EncoderSource,
+    /// Tokenizer.
+    pub tokenizer: TokenizerSource,
+    /// Input lengths.
+    pub lengths: Lengths,
+    /// Sentence vectors: mean over all non-padding positions of these layers.
+    pub retrieval: RetrievalSettings,
+}
+
+impl Model {
+    /// Parses and validates a model file; `origin` names it in errors.
+    pub fn parse(text: &str, origin: &str) -> Result<Self, TaskError> {
+        let model: Model = toml::from_str(text).map_err(|source| TaskError::parse(origin, &source))?;
+        let wrong = |message: &str| Err(TaskError::Invalid { origin: origin.to_owned(), message: message.to_owned() });
+        if let EncoderSource::FromScratch(sizes) = &model.encoder {
+            if !sizes.hidden_size.is_multiple_of(sizes.num_attention_heads.max(1)) {
+                return wrong("hidden_size must be a multiple of num_attention_heads");
+            }
+            if sizes.max_length < model.lengths.default.max(model.lengths.span_extraction) {
+                return wrong("lengths exceed encoder max_length");
+            }
+            if model.tokenizer == TokenizerSource::Encoder {
+                return wrong("an encoder from scratch brings no tokenizer: use tokenizer.train or tokenizer.file");
+            }
+        }
+        if model.retrieval.layers.is_empty() {
+            return wrong("retrieval.layers is empty");
+        }
+        if model.lengths.question + model.lengths.stride + 8 > model.lengths.span_extraction {
+            return wrong("lengths.span_extraction leaves no room for question and stride");
+        }
+        Ok(model)
+    }
+}

@@ -1,0 +1,168 @@
+//! All task, model and study files by name.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::{Language, Languages, Model, Study, Task, TaskError};
+use crate::error::IoContext;
+
+mod embedded {
+    include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
+}
+
+/// Everything that `pipeline/` and `--tasks` directories define.
+#[derive(Debug, Clone)]
+pub struct Registry {
+    tasks: BTreeMap<String, Task>,
+    models: BTreeMap<String, Model>,
+    studies: BTreeMap<String, Study>,
+    languages: Languages,
+}
+
+impl Registry {
+    /// The files embedded in the binary, then every `*.toml` below each of `directories` (sub-folders `models` and
+    /// `studies` hold models and studies, everything else tasks); a later file replaces an earlier one of the same id.
+    pub fn load(directories: &[impl AsRef<Path>]) -> Result<Self, TaskError> {
+        let languages = Languages::parse(include_str!("../../data/languages.toml"), "data/languages.toml")?;
+        let mut registry =
+            Self { tasks: BTreeMap::new(), models: BTreeMap::new(), studies: BTreeMap::new(), languages };
+        for (path, text) in embedded::FILES {
+            registry.add(path, text)?;
+        }
+        for directory in directories {
+            let mut pending = vec![directory.as_ref().to_owned()];
+            let mut files = Vec::new();
+            while let Some(folder) = pending.pop() {
+                for entry in std::fs::read_dir(&folder).at("read directory", &folder)? {
+                    let path = entry.at("read directory", &folder)?.path();
+                    if path.is_dir() {
+                        pending.push(path);
+                    } else if path.extension().is_some_and(|e| e == "toml") {
+                        files.push(path);
+                    }
+                }
+            }
+            files.sort();
+            for path in files {
+                let text = std::fs::read_to_string(&path).at("read", &path)?;
+                registry.add(&path.to_string_lossy(), &text)?;
+            }
+        }
+        registry.check_names()?;
+        Ok(registry)
+    }
+
+    fn add(&mut self, path: &str, text: &str) -> Result<(), TaskError> {
+        let stem = Path::new(path).file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+        let folder = Path::new(path).parent().and_then(Path::file_name).unwrap_or_default();
+        let id = if folder == "models" {
+            let model = Model::parse(text, path)?;
+            let id = model.id.clone();
+            self.models.insert(id.clone(), model);
+            id
+        } else if folder == "studies" {
+            let study = Study::parse(text, path)?;
+            let id = study.id.clone();
+            self.studies.insert(id.clone(), study);
+            id
+        } else {
+            let task = Task::parse(text, path)?;
+            let id = task.id.clone();
+            self.tasks.insert(id.clone(), task);
+            id
+        };
+        if id != stem {
+            let message = format!("its id is `{id}`, but the file is named `{stem}.toml`");
+            return Err(TaskError::Invalid { origin: path.to_owned(), message });
+        }
+        Ok(())
+    }
+
+    fn check_names(&self) -> Result<(), TaskError> {
+        for task in self.tasks.values() {
+            for code in &task.languages {
+                self.language(code, &task.id)?;
+            }
+            if let Some(train) = &task.train {
+                self.task(train, &task.id)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The task called `name`, which `origin` asked for.
+    pub fn task(&self, name: &str, origin: &str) -> Result<&Task, TaskError> {
+        find(&self.tasks, "task", name, origin)
+    }
+
+    /// The model called `name`, which `origin` asked for.
+    pub fn model(&self, name: &str, origin: &str) -> Result<&Model, TaskError> {
+        find(&self.models, "model", name, origin)
+    }
+
+    /// The study called `name`, which `origin` asked for.
+    pub fn study(&self, name: &str, origin: &str) -> Result<&Study, TaskError> {
+        find(&self.studies, "study", name, origin)
+    }
+
+    /// The language with the ISO 639-1 code `code`, which `origin` asked for.
+    pub fn language(&self, code: &str, origin: &str) -> Result<&Language, TaskError> {
+        self.languages.get(code).ok_or_else(|| TaskError::Unknown {
+            origin: origin.to_owned(),
+            kind: "language",
+            name: code.to_owned(),
+            known: self.languages.iter().map(|l| l.code.as_str()).collect::<Vec<_>>().join(" "),
+        })
+    }
+
+    /// All tasks by id.
+    pub fn tasks(&self) -> impl Iterator<Item = &Task> {
+        self.tasks.values()
+    }
+
+    /// All models by id.
+    pub fn models(&self) -> impl Iterator<Item = &Model> {
+        self.models.values()
+    }
+
+    /// All studies by id.
+    pub fn studies(&self) -> impl Iterator<Item = &Study> {
+        self.studies.values()
+    }
+
+    /// All languages.
+    pub fn languages(&self) -> &Languages {
+        &self.languages
+    }
+}
+
+fn find<'a, T>(
+    map: &'a BTreeMap<String, T>,
+    kind: &'static str,
+    name: &str,
+    origin: &str,
+) -> Result<&'a T, TaskError> {
+    map.get(name).ok_or_else(|| TaskError::Unknown {
+        origin: origin.to_owned(),
+        kind,
+        name: name.to_owned(),
+        known: map.keys().map(String::as_str).collect::<Vec<_>>().join(", "),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_embedded_files_are_valid_and_name_only_what_exists() {
+        let registry = Registry::load::<&Path>(&[]).unwrap();
+        for study in registry.studies() {
+            registry.model(&study.model, &study.id).unwrap();
+            for task in study.named_tasks() {
+                registry.task(task, &study.id).unwrap();
+            }
+        }
+        assert!(registry.languages().iter().count() >= 50);
+    }
+}

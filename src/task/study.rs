@@ -1,0 +1,116 @@
+//! One study file: `pipeline/studies/<id>.toml`: a grid of intermediate task × target × seed with hyperparameters.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::TaskError;
+
+/// Which raw data a study reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Edition {
+    /// The world that the project writes itself.
+    Mini,
+    /// The real datasets, from the hub or from a directory.
+    Full,
+}
+
+/// Masked-LM pretraining of an encoder from scratch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pretrain {
+    /// The text task.
+    pub task: String,
+    /// Hyperparameters, over the study's `[defaults]`.
+    #[serde(default)]
+    pub hyperparameters: toml::Table,
+}
+
+/// One study.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Study {
+    /// Unique name, the file's stem.
+    pub id: String,
+    /// One sentence for tables and reports.
+    #[serde(default)]
+    pub title: String,
+    /// Raw data.
+    pub edition: Edition,
+    /// Parameters of the mini edition, where it is used.
+    #[serde(default)]
+    pub mini: toml::Table,
+    /// The model file.
+    pub model: String,
+    /// Seeds; each is a repetition of everything after pretraining.
+    pub seeds: Vec<u64>,
+    /// Languages to evaluate in; absent: all that the targets list (and the edition has).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub languages: Option<Vec<String>>,
+    /// Pretraining, for an encoder from scratch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pretrain: Option<Pretrain>,
+    /// Rows of the grid: each name maps to the tasks trained on together (an empty list: none).
+    pub intermediate: BTreeMap<String, Vec<String>>,
+    /// Order of the rows in tables.
+    pub order: Vec<String>,
+    /// Columns of the grid.
+    pub targets: Vec<String>,
+    /// Most examples to read per split and language; absent: all.
+    #[serde(default)]
+    pub limits: BTreeMap<super::Split, u64>,
+    /// Hyperparameters of every training.
+    #[serde(default)]
+    pub defaults: toml::Table,
+    /// Over the defaults, in the intermediate phase: `[intermediate_phase.all]`, then `[intermediate_phase.<row>]`.
+    #[serde(default)]
+    pub intermediate_phase: BTreeMap<String, toml::Table>,
+    /// Over the defaults, in the target phase: `[target_phase.all]`, then `[target_phase.<target>]`.
+    #[serde(default)]
+    pub target_phase: BTreeMap<String, toml::Table>,
+}
+
+impl Study {
+    /// Parses and validates a study file; `origin` names it in errors.
+    pub fn parse(text: &str, origin: &str) -> Result<Self, TaskError> {
+        let study: Study = toml::from_str(text).map_err(|source| TaskError::parse(origin, &source))?;
+        let wrong = |message: String| Err(TaskError::Invalid { origin: origin.to_owned(), message });
+        if study.seeds.is_empty() || study.targets.is_empty() || study.intermediate.is_empty() {
+            return wrong("seeds, targets and intermediate must not be empty".to_owned());
+        }
+        let mut ordered: Vec<&str> = study.order.iter().map(String::as_str).collect();
+        ordered.sort_unstable();
+        if !ordered.iter().eq(study.intermediate.keys()) {
+            return wrong("`order` must list each row of [intermediate] once".to_owned());
+        }
+        let rows = study.intermediate_phase.keys().filter(|k| *k != "all" && !study.intermediate.contains_key(*k));
+        let targets = study.target_phase.keys().filter(|k| *k != "all" && !study.targets.contains(k));
+        if let Some(name) = rows.chain(targets).next() {
+            return wrong(format!("hyperparameters are given for `{name}`, which the grid does not hold"));
+        }
+        Ok(study)
+    }
+
+    /// Every task that the study reads, without repetition, in first-use order; targets' training tasks not included.
+    pub fn named_tasks(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = Vec::new();
+        let pretrain = self.pretrain.iter().map(|p| p.task.as_str());
+        let intermediate = self.order.iter().flat_map(|row| self.intermediate[row].iter().map(String::as_str));
+        for name in pretrain.chain(intermediate).chain(self.targets.iter().map(String::as_str)) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
+    }
+
+    /// `defaults`, overlaid with the phase's `all` table, overlaid with the table of `name`.
+    pub fn layered(&self, phase: &BTreeMap<String, toml::Table>, name: &str) -> toml::Table {
+        let mut table = self.defaults.clone();
+        for overlay in ["all", name].iter().filter_map(|key| phase.get(*key)) {
+            table.extend(overlay.clone());
+        }
+        table
+    }
+}
