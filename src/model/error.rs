@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use crate::error::{ExitCode, FileError};
 
 /// What goes wrong in this area.
@@ -6,6 +8,52 @@ pub enum ModelError {
     /// A file system operation.
     #[error(transparent)]
     File(#[from] FileError),
+    /// `config.json` does not describe an encoder that Trestle can build.
+    #[error("{}: {problem}", path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it and what would be right.
+        problem: String,
+    },
+    /// A weights file that cannot be read as safetensors, or a tensor in it of the wrong kind or shape.
+    #[error("{}: {problem}", path.display())]
+    Weights {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A weights file that lacks parameters of the encoder, or holds some that belong to nothing.
+    #[error(
+        "{}: the parameters do not match config.json; missing: {}; unexpected: {}; \
+         check that both files come from the same model",
+        path.display(), listed(missing), listed(unexpected)
+    )]
+    Mismatch {
+        /// The file.
+        path: PathBuf,
+        /// Names that the configuration asks for and the file lacks.
+        missing: Vec<String>,
+        /// Names in the file that no parameter answers to.
+        unexpected: Vec<String>,
+    },
+    /// The device asked for is not there or cannot be used.
+    #[error("device {device} can't be opened: {problem}")]
+    Device {
+        /// The choice as the user wrote it.
+        device: &'static str,
+        /// Why, and what to do.
+        problem: String,
+    },
+    /// A computation on the device failed.
+    #[error("the device failed while {doing}: {problem}")]
+    Execution {
+        /// What was being computed.
+        doing: &'static str,
+        /// The device's own message.
+        problem: String,
+    },
 }
 
 impl ModelError {
@@ -13,6 +61,18 @@ impl ModelError {
     pub fn exit(&self) -> ExitCode {
         match self {
             ModelError::File(e) => e.exit(),
+            ModelError::Config { .. } => ExitCode::Config,
+            ModelError::Weights { .. } | ModelError::Mismatch { .. } => ExitCode::Data,
+            ModelError::Device { .. } | ModelError::Execution { .. } => ExitCode::Training,
         }
+    }
+}
+
+fn listed(names: &[String]) -> String {
+    const SHOWN: usize = 8;
+    match names.len() {
+        0 => "none".into(),
+        n if n <= SHOWN => names.join(", "),
+        n => format!("{} and {} more", names[..SHOWN].join(", "), n - SHOWN),
     }
 }

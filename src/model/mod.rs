@@ -1,5 +1,24 @@
-//! Encoder and heads.
+//! Encoder and heads: BERT and XLM-RoBERTa as transformers computes them, with weights in and out of its files.
+//!
+//! [`Model`] is an [`Encoder`] with one head a task. It knows tensors and nothing of Parquet, tasks' data or steps: the
+//! training loop ([`crate::train`]) and prediction ([`crate::evaluate`]) feed it [`TokenBatch`]es of ids built on the host.
+//! Every parameter has the name that transformers gives it ([`Model::parameters`]); the optimizer, checkpoints and weight
+//! files ([`weights`]) all walk that one list. Agreement with transformers is tested to 1e-4 in `tests`.
 
+pub mod config;
+pub mod device;
+pub mod encoder;
 mod error;
+pub mod heads;
+pub mod layers;
+#[cfg(test)]
+mod oracle;
+pub mod random;
+pub mod weights;
 
+pub use config::{Architecture, EncoderConfig};
+pub use device::{DeviceChoice, DeviceInfo, OpenDevice};
+pub use encoder::{Encoder, TokenBatch};
 pub use error::ModelError;
+pub use heads::{Head, HeadKind, HeadSpec, Model, TaskHead};
+pub use layers::Dropout;

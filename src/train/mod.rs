@@ -1,5 +1,6 @@
 //! The training loop.
 
 mod error;
+pub mod optimizer;
 
 pub use error::TrainError;

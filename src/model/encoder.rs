@@ -1,0 +1,281 @@
+//! The encoder: embeddings and a post-LayerNorm transformer, as transformers computes BERT and XLM-RoBERTa.
+
+use burn::tensor::activation::gelu;
+use burn::tensor::{DType, Device, Tensor, TensorData};
+
+use super::config::{Architecture, EncoderConfig};
+use super::layers::{Dense, Dropout, Norm, Slot, Visitor, attend, integers, lookup};
+
+/// Added to the attention scores of padding: large enough that its probability is exactly 0 in f32.
+const MASKED: f32 = -1e9;
+
+/// Token ids of several rows, padded on the right to one width. Built on the host; the encoder uploads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenBatch {
+    /// Number of rows.
+    pub rows: usize,
+    /// Tokens a row, padding included.
+    pub width: usize,
+    /// `rows × width` ids.
+    pub ids: Vec<i32>,
+    /// `rows × width` token types; empty where all are 0.
+    pub type_ids: Vec<i32>,
+    /// Tokens of each row that are not padding.
+    pub lengths: Vec<usize>,
+}
+
+impl TokenBatch {
+    /// Pads `rows` (ids and token types of each) with `pad` to the longest one, rounded up to a multiple of `multiple`
+    /// but not beyond `limit`. No types for a row means type 0 throughout.
+    pub fn new<'a>(
+        rows: impl ExactSizeIterator<Item = (&'a [u32], &'a [u32])> + Clone,
+        pad: u32,
+        multiple: usize,
+        limit: usize,
+    ) -> Self {
+        let count = rows.len();
+        let longest = rows.clone().map(|(ids, _)| ids.len()).max().unwrap_or(0).max(1);
+        let width = longest.next_multiple_of(multiple).min(limit).max(longest);
+        let typed = rows.clone().any(|(_, types)| types.iter().any(|kind| *kind != 0));
+        let mut batch = Self {
+            rows: count,
+            width,
+            ids: vec![pad as i32; count * width],
+            type_ids: if typed { vec![0; count * width] } else { Vec::new() },
+            lengths: Vec::with_capacity(count),
+        };
+        for (row, (ids, types)) in rows.enumerate() {
+            let start = row * width;
+            for (target, id) in batch.ids[start..].iter_mut().zip(ids) {
+                *target = *id as i32;
+            }
+            if typed {
+                for (target, kind) in batch.type_ids[start..].iter_mut().zip(types) {
+                    *target = *kind as i32;
+                }
+            }
+            batch.lengths.push(ids.len());
+        }
+        batch
+    }
+
+    /// The row-major position of token `index` of `row` in a `[rows × width, …]` view.
+    pub fn flat(&self, row: usize, index: usize) -> usize {
+        row * self.width + index
+    }
+
+    fn positions(&self, config: &EncoderConfig) -> Vec<i32> {
+        match config.model_type {
+            Architecture::Bert => (0..self.rows).flat_map(|_| 0..self.width as i32).collect(),
+            Architecture::XlmRoberta => {
+                let pad = config.pad_token_id as i32;
+                let mut positions = Vec::with_capacity(self.ids.len());
+                for row in self.ids.chunks_exact(self.width) {
+                    let mut last = pad;
+                    positions.extend(row.iter().map(|id| {
+                        if *id == pad {
+                            pad
+                        } else {
+                            last += 1;
+                            last
+                        }
+                    }));
+                }
+                positions
+            }
+        }
+    }
+
+    /// `[rows, 1, 1, width]` to add to attention scores; none where no row is padded.
+    fn mask(&self, device: &Device) -> Option<Tensor<4>> {
+        if self.lengths.iter().all(|length| *length == self.width) {
+            return None;
+        }
+        let mut mask = vec![0.0f32; self.ids.len()];
+        for (row, length) in mask.chunks_exact_mut(self.width).zip(&self.lengths) {
+            row[*length..].fill(MASKED);
+        }
+        Some(Tensor::from_data(TensorData::new(mask, [self.rows, 1, 1, self.width]), (device, DType::F32)))
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Embeddings {
+    word: Tensor<2>,
+    position: Tensor<2>,
+    token_type: Tensor<2>,
+    norm: Norm,
+}
+
+#[derive(Clone, Debug)]
+struct Layer {
+    query: Dense,
+    key: Dense,
+    value: Dense,
+    attention_output: Dense,
+    attention_norm: Norm,
+    intermediate: Dense,
+    output: Dense,
+    output_norm: Norm,
+}
+
+/// The encoder and, where the weights have one, its pooler.
+#[derive(Clone, Debug)]
+pub struct Encoder {
+    /// Sizes and rates.
+    pub config: EncoderConfig,
+    /// Where the parameters are; without tracking, which the parameters have or have not themselves.
+    pub device: Device,
+    embeddings: Embeddings,
+    layers: Vec<Layer>,
+    /// `tanh(dense(first token))`, which some heads read. It belongs to the encoder and moves on with it, as in transformers.
+    pub pooler: Option<Dense>,
+}
+
+impl Encoder {
+    /// An encoder of zeros (LayerNorm weights one), to be filled by [`super::weights`].
+    pub fn new(config: &EncoderConfig, pooler: bool, device: &Device) -> Self {
+        let width = config.hidden_size;
+        let dense = |inputs, outputs| Dense::new(inputs, outputs, device);
+        let norm = || Norm::new(width, config.layer_norm_eps, device);
+        let table = |rows| Tensor::zeros([rows, width], device);
+        Self {
+            embeddings: Embeddings {
+                word: table(config.vocab_size),
+                position: table(config.max_position_embeddings),
+                token_type: table(config.type_vocab_size),
+                norm: norm(),
+            },
+            layers: (0..config.num_hidden_layers)
+                .map(|_| Layer {
+                    query: dense(width, width),
+                    key: dense(width, width),
+                    value: dense(width, width),
+                    attention_output: dense(width, width),
+                    attention_norm: norm(),
+                    intermediate: dense(width, config.intermediate_size),
+                    output: dense(config.intermediate_size, width),
+                    output_norm: norm(),
+                })
+                .collect(),
+            pooler: pooler.then(|| dense(width, width)),
+            config: config.clone(),
+            device: device.clone(),
+        }
+    }
+
+    /// Whether the parameters are on the CPU, where other ways to the same numbers are fast.
+    pub fn on_cpu(&self) -> bool {
+        self.device == Device::flex()
+    }
+
+    /// The word embedding table `[vocabulary, width]`, which a masked-LM head shares.
+    pub fn word_embeddings(&self) -> Tensor<2> {
+        self.embeddings.word.clone()
+    }
+
+    /// The last hidden state, `[rows, width of the batch, hidden size]`.
+    pub fn forward(&self, batch: &TokenBatch, dropout: &mut Dropout) -> Tensor<3> {
+        let mask = batch.mask(&self.device);
+        let embedded = self.embed(batch, dropout);
+        self.layers.iter().fold(embedded, |hidden, layer| self.layer(layer, hidden, mask.clone(), dropout))
+    }
+
+    /// Every hidden state: the embeddings first, then each layer's output; `num_hidden_layers + 1` in all.
+    pub fn hidden_states(&self, batch: &TokenBatch) -> Vec<Tensor<3>> {
+        let mask = batch.mask(&self.device);
+        let mut states = vec![self.embed(batch, &mut Dropout::Off)];
+        for (index, layer) in self.layers.iter().enumerate() {
+            states.push(self.layer(layer, states[index].clone(), mask.clone(), &mut Dropout::Off));
+        }
+        states
+    }
+
+    fn embed(&self, batch: &TokenBatch, dropout: &mut Dropout) -> Tensor<3> {
+        let width = self.config.hidden_size;
+        let tokens = batch.ids.len();
+        let ids = |values: Vec<i32>| integers(values, [tokens], &self.device);
+        let on_cpu = self.on_cpu();
+        let tables = &self.embeddings;
+        let words = lookup(tables.word.clone(), ids(batch.ids.clone()), on_cpu);
+        let positions = lookup(tables.position.clone(), ids(batch.positions(&self.config)), on_cpu);
+        let types = if batch.type_ids.is_empty() || self.config.type_vocab_size == 1 {
+            // One row for all tokens: a broadcast sum has the same gradient as a lookup and no contention.
+            tables.token_type.clone().slice([0..1, 0..width])
+        } else {
+            lookup(tables.token_type.clone(), ids(batch.type_ids.clone()), on_cpu)
+        };
+        let sum = words + positions + types;
+        let embedded = tables.norm.forward(sum).reshape([batch.rows, batch.width, width]);
+        dropout.apply(embedded, self.config.hidden_dropout_prob)
+    }
+
+    fn layer(&self, layer: &Layer, input: Tensor<3>, mask: Option<Tensor<4>>, dropout: &mut Dropout) -> Tensor<3> {
+        let [rows, positions, width] = input.dims();
+        let heads = self.config.num_attention_heads;
+        let split = |tensor: Tensor<3>| tensor.reshape([rows, positions, heads, width / heads]).swap_dims(1, 2);
+        let context = attend(
+            split(layer.query.forward(input.clone())),
+            split(layer.key.forward(input.clone())),
+            split(layer.value.forward(input.clone())),
+            mask,
+            dropout,
+            self.config.attention_probs_dropout_prob,
+        );
+        let context = context.swap_dims(1, 2).reshape([rows, positions, width]);
+        let rate = self.config.hidden_dropout_prob;
+        let attended = dropout.apply(layer.attention_output.forward(context), rate);
+        let middle = layer.attention_norm.forward(attended + input);
+        let output = layer.output.forward(gelu(layer.intermediate.forward(middle.clone())));
+        layer.output_norm.forward(dropout.apply(output, rate) + middle)
+    }
+
+    /// Visits each parameter under its transformers name, after `prefix`.
+    pub fn visit<'a>(&'a mut self, prefix: &str, visitor: &mut Visitor<'a, '_>) {
+        let tables = &mut self.embeddings;
+        visitor(format!("{prefix}embeddings.word_embeddings.weight"), Slot::Table(&mut tables.word));
+        visitor(format!("{prefix}embeddings.position_embeddings.weight"), Slot::Table(&mut tables.position));
+        visitor(format!("{prefix}embeddings.token_type_embeddings.weight"), Slot::Table(&mut tables.token_type));
+        tables.norm.visit(&format!("{prefix}embeddings.LayerNorm"), visitor);
+        for (index, layer) in self.layers.iter_mut().enumerate() {
+            let name = format!("{prefix}encoder.layer.{index}");
+            layer.query.visit(&format!("{name}.attention.self.query"), visitor);
+            layer.key.visit(&format!("{name}.attention.self.key"), visitor);
+            layer.value.visit(&format!("{name}.attention.self.value"), visitor);
+            layer.attention_output.visit(&format!("{name}.attention.output.dense"), visitor);
+            layer.attention_norm.visit(&format!("{name}.attention.output.LayerNorm"), visitor);
+            layer.intermediate.visit(&format!("{name}.intermediate.dense"), visitor);
+            layer.output.visit(&format!("{name}.output.dense"), visitor);
+            layer.output_norm.visit(&format!("{name}.output.LayerNorm"), visitor);
+        }
+        if let Some(pooler) = &mut self.pooler {
+            pooler.visit(&format!("{prefix}pooler.dense"), visitor);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::config::tests::tiny;
+
+    #[test]
+    fn rows_are_padded_to_a_multiple_but_not_beyond_the_limit() {
+        let rows: [(&[u32], &[u32]); 2] = [(&[5, 6, 7], &[0, 0, 1]), (&[8], &[])];
+        let batch = TokenBatch::new(rows.iter().copied(), 1, 8, 6);
+        assert_eq!((batch.rows, batch.width), (2, 6));
+        assert_eq!(batch.ids, [5, 6, 7, 1, 1, 1, 8, 1, 1, 1, 1, 1]);
+        assert_eq!(batch.type_ids, [0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(batch.lengths, [3, 1]);
+        let untyped = TokenBatch::new(rows[1..].iter().copied(), 1, 8, 40);
+        assert_eq!((untyped.width, untyped.type_ids.len()), (8, 0));
+    }
+
+    #[test]
+    fn positions_follow_the_family() {
+        let rows: [(&[u32], &[u32]); 1] = [(&[0, 9, 2], &[])];
+        let batch = TokenBatch::new(rows.iter().copied(), 1, 4, 40);
+        assert_eq!(batch.positions(&tiny(Architecture::Bert)), [0, 1, 2, 3]);
+        assert_eq!(batch.positions(&tiny(Architecture::XlmRoberta)), [2, 3, 4, 1]);
+    }
+}

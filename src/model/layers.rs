@@ -1,0 +1,222 @@
+//! The pieces that encoder and heads are made of, and the walk over their parameters.
+
+use burn::tensor::activation::softmax;
+use burn::tensor::module::{layer_norm, linear};
+use burn::tensor::{DType, Device, Distribution, Int, Tensor, TensorData};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::Rng;
+
+/// Where a parameter lives while it is visited. A linear map is stored as `[inputs, outputs]`, the transpose of the
+/// transformers layout `[outputs, inputs]`: readers and writers of weight files swap it, everything else need not care.
+pub enum Slot<'a> {
+    /// A bias or a LayerNorm weight: never decayed.
+    Vector(&'a mut Tensor<1>),
+    /// An embedding table, as in the file.
+    Table(&'a mut Tensor<2>),
+    /// The matrix of a linear map, transposed in the file.
+    Map(&'a mut Tensor<2>),
+}
+
+impl Slot<'_> {
+    /// The shape as it is in memory.
+    pub fn shape(&self) -> Vec<usize> {
+        match self {
+            Slot::Vector(tensor) => tensor.dims().to_vec(),
+            Slot::Table(tensor) | Slot::Map(tensor) => tensor.dims().to_vec(),
+        }
+    }
+
+    /// Whether weight decay applies: to matrices, not to biases and LayerNorm weights.
+    pub fn decays(&self) -> bool {
+        !matches!(self, Slot::Vector(_))
+    }
+}
+
+/// Called with the transformers name of each parameter, always in the same order.
+pub type Visitor<'a, 'b> = dyn FnMut(String, Slot<'a>) + 'b;
+
+/// A linear map with bias: `x · weight + bias`.
+#[derive(Clone, Debug)]
+pub struct Dense {
+    /// `[inputs, outputs]`.
+    pub weight: Tensor<2>,
+    /// `[outputs]`.
+    pub bias: Tensor<1>,
+}
+
+impl Dense {
+    /// Zeros, to be filled by [`super::weights`].
+    pub fn new(inputs: usize, outputs: usize, device: &Device) -> Self {
+        Self { weight: Tensor::zeros([inputs, outputs], device), bias: Tensor::zeros([outputs], device) }
+    }
+
+    /// `[…, inputs]` to `[…, outputs]`.
+    pub fn forward<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
+        linear(input, self.weight.clone(), Some(self.bias.clone()))
+    }
+
+    /// Visits `{name}.weight` and `{name}.bias`.
+    pub fn visit<'a>(&'a mut self, name: &str, visitor: &mut Visitor<'a, '_>) {
+        visitor(format!("{name}.weight"), Slot::Map(&mut self.weight));
+        visitor(format!("{name}.bias"), Slot::Vector(&mut self.bias));
+    }
+}
+
+/// LayerNorm over the last dimension.
+#[derive(Clone, Debug)]
+pub struct Norm {
+    /// `[width]`.
+    pub weight: Tensor<1>,
+    /// `[width]`.
+    pub bias: Tensor<1>,
+    epsilon: f64,
+}
+
+impl Norm {
+    /// Ones and zeros.
+    pub fn new(width: usize, epsilon: f64, device: &Device) -> Self {
+        Self { weight: Tensor::ones([width], device), bias: Tensor::zeros([width], device), epsilon }
+    }
+
+    /// Same shape as `input`.
+    pub fn forward<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
+        layer_norm(input, self.weight.clone(), Some(self.bias.clone()), self.epsilon)
+    }
+
+    /// Visits `{name}.weight` and `{name}.bias`.
+    pub fn visit<'a>(&'a mut self, name: &str, visitor: &mut Visitor<'a, '_>) {
+        visitor(format!("{name}.weight"), Slot::Vector(&mut self.weight));
+        visitor(format!("{name}.bias"), Slot::Vector(&mut self.bias));
+    }
+}
+
+/// Where the zeros of dropout come from.
+pub enum Dropout {
+    /// No dropout: evaluation.
+    Off,
+    /// Masks made on the host from a generator of the run's own: reproducible whatever else the process does.
+    Host(ChaCha8Rng),
+    /// Masks made on the device by its own generator, for GPUs, where one thread owns the device and uploading masks
+    /// would cost more than the computation.
+    Device,
+}
+
+impl Dropout {
+    /// Zeroes each element with probability `rate` and scales the others by `1 / (1 - rate)`. The probability is
+    /// rounded to a multiple of 1/65,536 on the host.
+    pub fn apply<const D: usize>(&mut self, input: Tensor<D>, rate: f64) -> Tensor<D> {
+        if rate <= 0.0 {
+            return input;
+        }
+        let keep = 1.0 / (1.0 - rate);
+        match self {
+            Dropout::Off => input,
+            Dropout::Host(rng) => {
+                let dims = input.dims();
+                let mask = host_mask(rng, dims.iter().product(), rate, keep as f32);
+                let device = input.device();
+                input * Tensor::from_data(TensorData::new(mask, dims), (&device, DType::F32))
+            }
+            Dropout::Device => {
+                let mask = input.random_like(Distribution::Bernoulli(1.0 - rate));
+                input * (mask * keep)
+            }
+        }
+    }
+}
+
+fn host_mask(rng: &mut ChaCha8Rng, count: usize, rate: f64, keep: f32) -> Vec<f32> {
+    const CHUNK: usize = 4096;
+    let threshold = (rate * 65_536.0).round() as u32;
+    let mut bytes = [0u8; 2 * CHUNK];
+    let mut mask = Vec::with_capacity(count);
+    while mask.len() < count {
+        let wanted = CHUNK.min(count - mask.len());
+        let bytes = &mut bytes[..2 * wanted];
+        rng.fill_bytes(bytes);
+        mask.extend(bytes.chunks_exact(2).map(|pair| {
+            let drawn = u32::from(u16::from_le_bytes([pair[0], pair[1]]));
+            if drawn < threshold { 0.0 } else { keep }
+        }));
+    }
+    mask
+}
+
+/// Rows `ids` of `table [rows, width]`, as `[ids, width]`.
+///
+/// Two ways with the same values and gradients: `select` copies whole rows and is fast on the CPU, but its backward pass
+/// runs one thread a column on the GPU, serially over the ids; `gather` with expanded ids scatters in parallel there.
+pub fn lookup(table: Tensor<2>, ids: Tensor<1, Int>, on_cpu: bool) -> Tensor<2> {
+    if on_cpu {
+        table.select(0, ids)
+    } else {
+        let [count] = ids.dims();
+        let [_, width] = table.dims();
+        table.gather(0, ids.reshape([count, 1]).expand([count, width]))
+    }
+}
+
+/// Integers on the device.
+pub fn integers<const D: usize>(values: Vec<i32>, shape: [usize; D], device: &Device) -> Tensor<D, Int> {
+    Tensor::from_data(TensorData::new(values, shape), (device, DType::I32))
+}
+
+/// Mean cross-entropy of `logits [rows, classes]` against one class a row.
+pub fn cross_entropy(logits: Tensor<2>, classes: Tensor<1, Int>) -> Tensor<1> {
+    let [rows, _] = logits.dims();
+    let log_probabilities = burn::tensor::activation::log_softmax(logits, 1);
+    log_probabilities.gather(1, classes.reshape([rows, 1])).mean().neg()
+}
+
+/// Scaled dot-product attention with dropout on the probabilities, as transformers' eager implementation.
+///
+/// `query`, `key`, `value`: `[batch, heads, positions, width]`; `mask`: `[batch, 1, 1, positions]`, 0 where a position may be
+/// attended and a very negative number where not.
+pub fn attend(
+    query: Tensor<4>,
+    key: Tensor<4>,
+    value: Tensor<4>,
+    mask: Option<Tensor<4>>,
+    dropout: &mut Dropout,
+    rate: f64,
+) -> Tensor<4> {
+    let [_, _, _, width] = query.dims();
+    let scores = (query * (1.0 / (width as f64).sqrt())).matmul(key.swap_dims(2, 3));
+    let scores = match mask {
+        Some(mask) => scores + mask,
+        None => scores,
+    };
+    dropout.apply(softmax(scores, 3), rate).matmul(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::random::stream;
+
+    #[test]
+    fn both_lookups_have_the_same_values_and_gradients() {
+        let device = Device::flex().autodiff();
+        let data: Vec<f32> = (0..20).map(|v| v as f32 * 0.3 - 2.0).collect();
+        let mut results = Vec::new();
+        for on_cpu in [true, false] {
+            let table = Tensor::<2>::from_data(TensorData::new(data.clone(), [5, 4]), &device).require_grad();
+            let rows = lookup(table.clone(), integers(vec![1, 4, 1, 0, 1], [5], &device), on_cpu);
+            let loss = (rows.clone() * rows.clone()).sum();
+            let gradients = loss.backward();
+            results.push((rows.into_data(), table.grad(&gradients).unwrap().into_data()));
+        }
+        assert_eq!(results[0], results[1]);
+    }
+
+    #[test]
+    fn dropout_zeroes_the_rate_and_keeps_the_mean() {
+        let device = Device::flex();
+        let input = Tensor::<2>::ones([200, 500], &device);
+        let mut dropout = Dropout::Host(stream(1, "dropout", &[0]));
+        let values: Vec<f32> = dropout.apply(input, 0.1).into_data().try_into_vec().unwrap();
+        let zeros = values.iter().filter(|v| **v == 0.0).count() as f64 / 1e5;
+        let mean = values.iter().map(|v| f64::from(*v)).sum::<f64>() / 1e5;
+        assert!((zeros - 0.1).abs() < 0.004 && (mean - 1.0).abs() < 0.004, "{zeros} {mean}");
+    }
+}

@@ -1,0 +1,159 @@
+//! Which task each step trains, and which instances each batch holds. Both are functions of the seed and of counters, so that
+//! a training which goes on after a kill draws what it would have drawn.
+
+use serde::{Deserialize, Serialize};
+
+use super::data::Instances;
+use crate::model::random::{shuffle, stream, uniform};
+
+/// Batches that are sorted by length together: enough for little padding, few enough for random neighbours.
+const SORTED_BATCHES: usize = 64;
+
+/// How a multi-task training divides its steps among tasks, one task a step.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Sampling {
+    /// Every task alike.
+    Uniform,
+    /// By the number of instances.
+    #[default]
+    Proportional,
+    /// By `min(instances, examples_cap) ^ (1 / temperature)`.
+    Temperature {
+        /// 1: proportional; large: uniform.
+        temperature: f64,
+        /// Instances beyond this do not count.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        examples_cap: Option<u64>,
+    },
+}
+
+impl Sampling {
+    /// The instances that count of a task with `instances`.
+    pub fn counted(self, instances: usize) -> usize {
+        match self {
+            Sampling::Temperature { examples_cap: Some(cap), .. } => instances.min(usize::try_from(cap).unwrap_or(usize::MAX)),
+            _ => instances,
+        }
+    }
+
+    /// The share of each task's steps; they sum to 1.
+    pub fn shares(self, instances: &[usize]) -> Vec<f64> {
+        let weight = |instances: &usize| match self {
+            Sampling::Uniform => 1.0,
+            Sampling::Proportional => *instances as f64,
+            Sampling::Temperature { temperature, .. } => (self.counted(*instances) as f64).powf(1.0 / temperature),
+        };
+        let weights: Vec<f64> = instances.iter().map(weight).collect();
+        let sum: f64 = weights.iter().sum();
+        weights.iter().map(|weight| weight / sum).collect()
+    }
+}
+
+/// The task of each step.
+pub struct TaskSampler {
+    seed: u64,
+    shares: Vec<f64>,
+}
+
+impl TaskSampler {
+    /// Draws tasks with the given `shares`.
+    pub fn new(seed: u64, shares: Vec<f64>) -> Self {
+        Self { seed, shares }
+    }
+
+    /// The index of the task that `step` (from 0) trains.
+    pub fn task(&self, step: u64) -> usize {
+        if self.shares.len() == 1 {
+            return 0;
+        }
+        let mut drawn = uniform(&mut stream(self.seed, "task", &[step]));
+        for (task, share) in self.shares.iter().enumerate() {
+            if drawn < *share {
+                return task;
+            }
+            drawn -= share;
+        }
+        self.shares.len() - 1
+    }
+}
+
+/// The batches of one task, epoch after epoch: shuffled, then sorted by length in stretches so that batches hold rows of
+/// like length, then in random order.
+pub struct BatchStream {
+    seed: u64,
+    task: u64,
+    batch_size: usize,
+    epoch: Option<u64>,
+    batches: Vec<Vec<u32>>,
+}
+
+impl BatchStream {
+    /// The stream of the task at index `task`.
+    pub fn new(seed: u64, task: usize, batch_size: usize) -> Self {
+        Self { seed, task: task as u64, batch_size, epoch: None, batches: Vec::new() }
+    }
+
+    /// The instances of batch `index`, counted through all epochs from 0.
+    pub fn batch(&mut self, instances: &Instances, index: u64) -> &[u32] {
+        let each = instances.len().div_ceil(self.batch_size) as u64;
+        let epoch = index / each;
+        if self.epoch != Some(epoch) {
+            self.batches = self.shuffled(instances, epoch);
+            self.epoch = Some(epoch);
+        }
+        &self.batches[(index % each) as usize]
+    }
+
+    fn shuffled(&self, instances: &Instances, epoch: u64) -> Vec<Vec<u32>> {
+        let mut rng = stream(self.seed, "order", &[self.task, epoch]);
+        let mut order: Vec<u32> = (0..instances.len() as u32).collect();
+        shuffle(&mut rng, &mut order);
+        for stretch in order.chunks_mut(self.batch_size * SORTED_BATCHES) {
+            stretch.sort_by_key(|index| instances.length(*index as usize));
+        }
+        let mut batches: Vec<Vec<u32>> = order.chunks(self.batch_size).map(<[u32]>::to_vec).collect();
+        shuffle(&mut rng, &mut batches);
+        batches
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_follow_the_definition() {
+        assert_eq!(Sampling::Uniform.shares(&[10, 30]), [0.5, 0.5]);
+        assert_eq!(Sampling::Proportional.shares(&[10, 30]), [0.25, 0.75]);
+        let temperature = |temperature, examples_cap| Sampling::Temperature { temperature, examples_cap };
+        assert_eq!(temperature(2.0, None).shares(&[100, 900]), [0.25, 0.75]);
+        assert_eq!(temperature(1.0, Some(100)).shares(&[100, 900]), [0.5, 0.5]);
+    }
+
+    #[test]
+    fn tasks_are_drawn_by_their_shares_and_by_the_step_alone() {
+        let sampler = TaskSampler::new(5, vec![0.2, 0.5, 0.3]);
+        let mut counts = [0; 3];
+        for step in 0..10_000 {
+            counts[sampler.task(step)] += 1;
+        }
+        for (count, share) in counts.iter().zip([2000, 5000, 3000]) {
+            assert!(i32::abs(count - share) < 200, "{counts:?}");
+        }
+        assert_eq!(sampler.task(77), TaskSampler::new(5, vec![0.2, 0.5, 0.3]).task(77));
+    }
+
+    #[test]
+    fn sampling_reads_from_toml() {
+        #[derive(Deserialize)]
+        struct File {
+            sampling: Sampling,
+        }
+        let read = |text: &str| toml::from_str::<File>(text).map(|file| file.sampling);
+        assert_eq!(read("sampling = \"uniform\"").unwrap(), Sampling::Uniform);
+        let temperature = Sampling::Temperature { temperature: 2.0, examples_cap: Some(9) };
+        assert_eq!(read("sampling.temperature = { temperature = 2.0, examples_cap = 9 }").unwrap(), temperature);
+        assert!(read("sampling.temperature = { temperature = 2.0, cap = 9 }").is_err());
+    }
+}
