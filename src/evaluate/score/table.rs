@@ -63,12 +63,13 @@ pub(super) fn scores(task: &str, metric: Metric, scored: &[Scored]) -> RecordBat
 /// The table `summaries` of `scored`, which is sorted by layer: means over `all` languages, the `non-english` ones and
 /// `english`, as far as there are any, each language with the same weight.
 pub(super) fn summaries(task: &str, metric: Metric, scored: &[Scored]) -> RecordBatch {
-    let groups: [(&str, fn(&str) -> bool); 3] =
-        [("all", |_| true), ("non-english", |language| language != "en"), ("english", |language| language == "en")];
+    // Name, whether English belongs, whether the others do.
+    let groups = [("all", true, true), ("non-english", false, true), ("english", true, false)];
     let mut rows = Vec::new();
     for layer in scored.chunk_by(|a, b| a.layer == b.layer) {
-        for (group, belongs) in groups {
-            let members: Vec<&Scored> = layer.iter().filter(|one| belongs(&one.language)).collect();
+        for (group, english, others) in groups {
+            let members: Vec<&Scored> =
+                layer.iter().filter(|one| if one.language == "en" { english } else { others }).collect();
             if members.is_empty() {
                 continue;
             }
