@@ -4,10 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
-use arrow::array::AsArray;
 use arrow::array::{
-    ArrayRef, BooleanArray, Int32Array, ListArray, ListBuilder, RecordBatch, StringArray, StringBuilder, UInt32Array,
-    UInt32Builder,
+    Array, ArrayRef, AsArray, BooleanArray, Int32Array, ListArray, ListBuilder, RecordBatch, StringArray,
+    StringBuilder, UInt32Array, UInt32Builder,
 };
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Int32Type, UInt32Type};

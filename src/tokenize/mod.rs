@@ -225,7 +225,7 @@ mod tests {
         let path = canonical(&dir.path().join("table.parquet"), Format::SpanExtraction, columns);
         let tables = [(Split::Validation, "xx".to_owned(), path)];
         let request =
-            TokenizeRequest { tables: &tables, max_length: 34, ..request(Format::SpanExtraction, &[], unigram()) };
+            TokenizeRequest { tables: &tables, max_length: 40, ..request(Format::SpanExtraction, &[], unigram()) };
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let stop = AtomicBool::new(false);
         let outcome = pool.install(|| tokenize(&request, dir.path(), &[("stage", "x")], &Quiet, &stop)).unwrap();

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, ListArray, ListBuilder, StringArray, StringBuilder, UInt32Builder};
+use arrow::array::{ArrayRef, AsArray, ListArray, ListBuilder, StringArray, StringBuilder, UInt32Builder};
 use arrow::datatypes::{DataType, Field};
 
 use super::tokenizer::Template;

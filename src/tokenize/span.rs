@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Builder};
+use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt32Builder};
 use arrow::datatypes::UInt32Type;
 
 use super::cache::Cache;
@@ -242,7 +242,7 @@ mod tests {
     }
 
     /// Context, question, answer and its byte offset, of every question of a SQuAD v1.1 file.
-    fn squad(path: &std::path::Path) -> Vec<[String; 3]> {
+    fn squad(path: &std::path::Path) -> Vec<[String; 4]> {
         let file: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
         let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
         let list = |value: &serde_json::Value| value.as_array().unwrap().clone();

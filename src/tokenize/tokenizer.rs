@@ -188,18 +188,15 @@ fn clean_offsets(text: &str, encoding: &Encoding) -> Vec<(u32, u32)> {
     for (index, (&(begin, end), token)) in raw.iter().zip(encoding.get_tokens()).enumerate() {
         let begin = text.floor_char_boundary(begin);
         let mut end = text.ceil_char_boundary(end).max(begin);
-        if token == WORD_START {
-            end = begin;
-        } else {
-            let next = raw.get(index + 1).map_or(text.len(), |next| text.floor_char_boundary(next.0));
-            if next > end && !text.as_bytes()[end].is_ascii() {
-                end += COMBINING.find(&text[end..next]).map_or(0, |marks| marks.len());
-            }
+        let next = raw.get(index + 1).map_or(text.len(), |next| text.floor_char_boundary(next.0));
+        if next > end && !text.as_bytes()[end].is_ascii() {
+            end += COMBINING.find(&text[end..next]).map_or(0, |marks| marks.len());
         }
         let slice = &text[begin..end];
         let first = end - slice.trim_start().len();
+        let length = if token == WORD_START { 0 } else { slice.trim().len() };
         let begin = first.max(least_begin);
-        let end = (first + slice.trim().len()).max(least_end).max(begin);
+        let end = (first + length).max(least_end).max(begin);
         (least_begin, least_end) = (begin, end);
         // Arrow's strings are addressed by 31 bits, so the text is shorter than 4 GiB.
         offsets.push((begin as u32, end as u32));
@@ -279,7 +276,7 @@ mod tests {
                     end = to;
                 }
             }
-            let letters: String = line.chars().filter(|c| !c.is_whitespace() && *c != '\u{200b}').collect();
+            let letters: String = line.chars().filter(|c| !c.is_whitespace()).collect();
             assert_eq!(covered, letters);
         }
     }

@@ -241,7 +241,9 @@ mod tests {
         for line in LINES {
             assert!(!tokenizer.encode(line, true).unwrap().get_ids().contains(&(UNKNOWN as u32)), "{line}");
         }
-        assert_eq!(tokenizer.encode(("a", "a"), true).unwrap().get_ids().len(), 6);
+        let letter = tokenizer.encode("a", false).unwrap().get_ids().to_vec();
+        let pair: Vec<u32> = [&[0], &letter[..], &[2, 2], &letter, &[2]].concat();
+        assert_eq!(tokenizer.encode(("a", "a"), true).unwrap().get_ids(), pair);
         let decoded = tokenizer.decode(tokenizer.encode(LINES[0], true).unwrap().get_ids(), true).unwrap();
         assert_eq!(decoded, LINES[0]);
     }
