@@ -8,7 +8,7 @@
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use crate::model::layers::Slot;
-use crate::model::{Model, ModelError};
+use crate::model::{Architecture, Model, ModelError};
 
 const BETA_1: f64 = 0.9;
 const BETA_2: f64 = 0.999;
@@ -38,6 +38,23 @@ impl Gradients {
             }
         };
         Self(model.parameters().into_iter().map(|(_, slot)| slot).map(flat).collect())
+    }
+
+    /// Zeroes what the embedding lookup gave to the padding token, as PyTorch's `padding_idx` does. Needed where the loss
+    /// reads hidden states of padding, which only that of spans does; not allowed with a masked-LM head, whose decoder
+    /// shares the table and does move the padding row.
+    pub fn without_padding(mut self, model: &mut Model) -> Self {
+        let config = model.encoder.config.clone();
+        let start = config.pad_token_id as usize * config.hidden_size;
+        for ((name, _), gradient) in model.parameters().into_iter().zip(&mut self.0) {
+            let padded = name.ends_with("embeddings.word_embeddings.weight")
+                || name.ends_with("embeddings.position_embeddings.weight")
+                    && config.model_type == Architecture::XlmRoberta;
+            if padded {
+                *gradient = gradient.take().map(|gradient| gradient.slice_fill(start..start + config.hidden_size, 0.0f32));
+            }
+        }
+        self
     }
 
     /// Adds the gradients of another batch.
@@ -251,7 +268,7 @@ mod tests {
     use super::*;
     use crate::model::config::tests::tiny;
     use crate::model::weights::{Parameter, initialize};
-    use crate::model::{Architecture, Dropout, HeadKind, HeadSpec, TokenBatch};
+    use crate::model::{Dropout, HeadKind, HeadSpec, TokenBatch};
 
     #[test]
     fn the_schedule_rises_to_the_peak_and_falls_to_nothing() {
