@@ -5,7 +5,7 @@ use clap::Args;
 use super::stages::{CellArgs, StageArgs, stage};
 use super::{Context, print, print_json};
 use crate::error::{ExitCode, Result};
-use crate::evaluate::{SUBMISSION_TASKS, score_submission};
+use crate::evaluate::{submission_tasks, score_submission};
 use crate::study::Work;
 
 #[derive(Debug, Args)]
@@ -41,7 +41,7 @@ struct Submission {
 pub fn run(context: &Context, args: &ScoreArgs) -> Result<ExitCode> {
     if let (Some(predictions), Some(labels)) = (&args.submission.predictions, &args.submission.labels) {
         let chosen: Vec<&str> = args.submission.task.iter().map(String::as_str).collect();
-        let tasks = if chosen.is_empty() { SUBMISSION_TASKS.to_vec() } else { chosen };
+        let tasks = if chosen.is_empty() { submission_tasks() } else { chosen };
         let scores = score_submission(predictions, labels, &tasks)?;
         if args.stage.json {
             print_json(&scores);

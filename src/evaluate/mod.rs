@@ -38,4 +38,4 @@ pub use error::EvaluateError;
 pub use prediction::{Prediction, prediction_batch};
 pub use retrieval::nearest;
 pub use score::{ScoreRequest, score};
-pub use submission::{SubmissionScore, score_submission};
+pub use submission::{SubmissionScore, score_submission, submission_tasks};

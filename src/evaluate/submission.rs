@@ -11,7 +11,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde::de::DeserializeOwned;
 
 use super::EvaluateError;
@@ -20,7 +20,7 @@ use crate::error::IoContext;
 use crate::task::Metric;
 
 /// One value of a task's metric.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SubmissionScore {
     /// The task's folder.
     pub task: String,
@@ -67,6 +67,11 @@ const TASKS: [(&str, Scoring, &str); 9] = [
     ("mlqa", Scoring::Mlqa, "en es de ar hi vi zh"),
     ("tydiqa", Scoring::Squad, "en ar bn fi id ko ru sw te"),
 ];
+
+/// The folder names of all tasks that [`score_submission`] knows.
+pub fn submission_tasks() -> Vec<&'static str> {
+    TASKS.iter().map(|(folder, ..)| *folder).collect()
+}
 
 /// Scores `tasks` (folder names: pawsx, xnli, panx, udpos, bucc2018, tatoeba, xquad, mlqa, tydiqa) of the submission in
 /// `predictions` against `labels`: one entry for each task and value of its metric.
