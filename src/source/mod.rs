@@ -1,5 +1,6 @@
 //! Raw files.
 
 mod error;
+pub mod mini;
 
 pub use error::SourceError;
