@@ -8,6 +8,7 @@ pub enum SourceError {
     /// A file system operation.
     #[error(transparent)]
     File(#[from] FileError),
+<<<<<<< HEAD
     /// The task has no source of the kind asked for.
     #[error("task {task} has no [source.{kind}]; add one to its file, or use {other}")]
     NoSource {
@@ -127,6 +128,24 @@ pub enum SourceError {
     /// Ctrl-C or SIGTERM.
     #[error("interrupted; files that were fetched whole stay: run the same command again to go on")]
     Interrupted,
+=======
+    /// A dataset that the mini edition doesn't write.
+    #[error("unknown mini layout `{layout}`; use one of {}", crate::source::mini::LAYOUTS.join(", "))]
+    UnknownMiniLayout {
+        /// The name asked for.
+        layout: String,
+    },
+    /// An option of the mini edition out of its range.
+    #[error("mini option `{field}` is {value}, not {expected}; correct it in the study file or on the command line")]
+    MiniOption {
+        /// The option.
+        field: &'static str,
+        /// Its value.
+        value: f64,
+        /// What it may be.
+        expected: &'static str,
+    },
+>>>>>>> mini
 }
 
 impl SourceError {
@@ -134,6 +153,7 @@ impl SourceError {
     pub fn exit(&self) -> ExitCode {
         match self {
             SourceError::File(e) => e.exit(),
+<<<<<<< HEAD
             SourceError::NoSource { .. } | SourceError::NoSplit { .. } | SourceError::Uneven { .. } => ExitCode::Config,
             SourceError::Missing { .. } | SourceError::NotLocked { .. } => ExitCode::Missing,
             SourceError::Refused { .. }
@@ -143,6 +163,9 @@ impl SourceError {
             SourceError::Hash { .. } => ExitCode::Mismatch,
             SourceError::Lock { .. } => ExitCode::Config,
             SourceError::Interrupted => ExitCode::Interrupted,
+=======
+            SourceError::UnknownMiniLayout { .. } | SourceError::MiniOption { .. } => ExitCode::Config,
+>>>>>>> mini
         }
     }
 }

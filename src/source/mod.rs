@@ -4,6 +4,7 @@
 mod error;
 pub mod hub;
 mod lock;
+pub mod mini;
 mod pattern;
 
 pub use error::SourceError;
