@@ -20,7 +20,8 @@ fn main() {
     }
     files.sort();
     let root = std::env::var("CARGO_MANIFEST_DIR").expect("cargo sets it");
-    let mut code = String::from("/// Path and text of every file, in path order.\npub const FILES: &[(&str, &str)] = &[\n");
+    let mut code =
+        String::from("/// Path and text of every file, in path order.\npub const FILES: &[(&str, &str)] = &[\n");
     for file in &files {
         let path = Path::new(&root).join(file);
         writeln!(code, "    ({:?}, include_str!({:?})),", file.display().to_string(), path.display().to_string())

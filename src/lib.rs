@@ -11,10 +11,7 @@
 //! key gives the same bytes. Tasks, models and studies are data ([`task`] reads them from `pipeline/`); no stage knows
 //! a task by name. See `ARCHITECTURE.md` for the whole house.
 
-#![cfg_attr(
-    test,
-    allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)
-)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod cli;
 pub mod error;

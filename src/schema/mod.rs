@@ -92,8 +92,11 @@ impl Table {
         for field in file.fields {
             let data_type = data_type(&field.data_type)
                 .ok_or_else(|| SchemaError::File(format!("{}: unknown type `{}`", file.id, field.data_type)))?;
-            let description = [("description".to_owned(), field.description)].into();
-            fields.push(Field::new(field.name, data_type, field.nullable).with_metadata(description));
+            let description = ("description".to_owned(), field.description);
+            fields.push(
+                Field::new(field.name, data_type, field.nullable)
+                    .with_metadata(std::collections::HashMap::from([description])),
+            );
         }
         let schema = Arc::new(Schema::new(fields));
         Ok(Self { id: file.id, version: file.version, description: file.description, schema })

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use arrow::array::{Array, AsArray, BooleanArray, Float32Array, Int32Array, ListArray, RecordBatch, StringArray, UInt32Array};
+use arrow::array::{
+    Array, AsArray, BooleanArray, Float32Array, Int32Array, ListArray, RecordBatch, StringArray, UInt32Array,
+};
 use arrow::datatypes::{Float32Type, Int32Type, UInt32Type};
 
 use super::ShardError;

@@ -9,7 +9,7 @@ use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, make_array}
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use arrow::ffi::{FFI_ArrowArray, FFI_ArrowSchema, from_ffi, to_ffi};
-use polars::prelude::{Column, CompatLevel, DataFrame, Series};
+use polars::prelude::{Column, CompatLevel, DataFrame, PlSmallStr, Series};
 use polars_arrow::datatypes::Field as PolarsField;
 use polars_arrow::ffi;
 
@@ -27,7 +27,8 @@ pub fn to_polars(batches: &[RecordBatch]) -> Result<DataFrame, ShardError> {
         let name = field.name();
         let chunks =
             batches.iter().map(|batch| import_chunk(name, batch.column(index))).collect::<Result<Vec<_>, _>>()?;
-        let series = Series::try_from((name.as_str().into(), chunks)).map_err(|e| ShardError::frame(name, e))?;
+        let series =
+            Series::try_from((PlSmallStr::from(name.as_str()), chunks)).map_err(|e| ShardError::frame(name, e))?;
         columns.push(Column::from(series));
     }
     let rows = batches.iter().map(RecordBatch::num_rows).sum();

@@ -142,8 +142,7 @@ pub fn read_batches(path: &Path) -> Result<Batches, ShardError> {
         .flatten()
         .filter_map(|pair| Some((pair.key.clone(), pair.value.clone()?)))
         .collect();
-    let inner =
-        builder.with_batch_size(BATCH_ROWS).build().map_err(|source| ShardError::parquet(path, source))?;
+    let inner = builder.with_batch_size(BATCH_ROWS).build().map_err(|source| ShardError::parquet(path, source))?;
     let schema = inner.schema();
     Ok(Batches { path: path.to_owned(), schema, rows, metadata, inner })
 }

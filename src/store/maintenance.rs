@@ -72,7 +72,8 @@ impl Store {
         let mut garbage = Vec::new();
         for (path, name) in candidates {
             let lock_path = self.root.join("locks").join(format!("{name}.lock"));
-            let lock = File::options().create(true).truncate(false).write(true).open(&lock_path).at("open", &lock_path)?;
+            let lock =
+                File::options().create(true).truncate(false).write(true).open(&lock_path).at("open", &lock_path)?;
             if lock.try_lock().is_err() {
                 continue;
             }

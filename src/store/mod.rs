@@ -123,7 +123,7 @@ impl Store {
         if let Some(artifact) = self.lookup(&identity)? {
             return Ok(Begin::Done(Box::new(artifact)));
         }
-        Transaction::open(self, identity, key, lock).map(Begin::Open)
+        Ok(Begin::Open(Box::new(Transaction::open(self, identity, key, lock)?)))
     }
 
     /// Every committed artifact, by stage and key.

@@ -14,7 +14,7 @@ pub enum Begin {
     /// The artifact is there: another process made it meanwhile.
     Done(Box<Artifact>),
     /// It is ours to make.
-    Open(Transaction),
+    Open(Box<Transaction>),
 }
 
 /// Exclusive work on one key. Dropped without [`Transaction::commit`], its outputs vanish and its scratch directory

@@ -12,7 +12,9 @@ mod registry;
 mod study;
 
 pub use error::TaskError;
-pub use file::{DirectorySource, FileSpec, Format, HubSource, Metric, Normalize, OffsetUnit, Reader, Role, Sources, Split, Task};
+pub use file::{
+    DirectorySource, FileSpec, Format, HubSource, Metric, Normalize, OffsetUnit, Reader, Role, Sources, Split, Task,
+};
 pub use language::{Language, Languages};
 pub use model::{EncoderSource, FromScratch, Lengths, Model, RetrievalSettings, TokenizerSource};
 pub use registry::Registry;

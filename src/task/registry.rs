@@ -1,7 +1,7 @@
 //! All task, model and study files by name.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Language, Languages, Model, Study, Task, TaskError};
 use crate::error::IoContext;
@@ -22,7 +22,7 @@ pub struct Registry {
 impl Registry {
     /// The files embedded in the binary, then every `*.toml` below each of `directories` (sub-folders `models` and
     /// `studies` hold models and studies, everything else tasks); a later file replaces an earlier one of the same id.
-    pub fn load(directories: &[impl AsRef<Path>]) -> Result<Self, TaskError> {
+    pub fn load(directories: &[PathBuf]) -> Result<Self, TaskError> {
         let languages = Languages::parse(include_str!("../../data/languages.toml"), "data/languages.toml")?;
         let mut registry =
             Self { tasks: BTreeMap::new(), models: BTreeMap::new(), studies: BTreeMap::new(), languages };
@@ -30,7 +30,7 @@ impl Registry {
             registry.add(path, text)?;
         }
         for directory in directories {
-            let mut pending = vec![directory.as_ref().to_owned()];
+            let mut pending = vec![directory.clone()];
             let mut files = Vec::new();
             while let Some(folder) = pending.pop() {
                 for entry in std::fs::read_dir(&folder).at("read directory", &folder)? {
@@ -136,12 +136,7 @@ impl Registry {
     }
 }
 
-fn find<'a, T>(
-    map: &'a BTreeMap<String, T>,
-    kind: &'static str,
-    name: &str,
-    origin: &str,
-) -> Result<&'a T, TaskError> {
+fn find<'a, T>(map: &'a BTreeMap<String, T>, kind: &'static str, name: &str, origin: &str) -> Result<&'a T, TaskError> {
     map.get(name).ok_or_else(|| TaskError::Unknown {
         origin: origin.to_owned(),
         kind,
@@ -156,7 +151,7 @@ mod tests {
 
     #[test]
     fn the_embedded_files_are_valid_and_name_only_what_exists() {
-        let registry = Registry::load::<&Path>(&[]).unwrap();
+        let registry = Registry::load(&[]).unwrap();
         for study in registry.studies() {
             registry.model(&study.model, &study.id).unwrap();
             for task in study.named_tasks() {
