@@ -7,7 +7,7 @@ mod lock;
 mod pattern;
 
 pub use error::SourceError;
-pub use lock::LockEntry;
+pub use lock::{LockEntry, RepoKind};
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
