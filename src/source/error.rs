@@ -86,6 +86,12 @@ pub enum SourceError {
         /// The client's words.
         message: String,
     },
+    /// The lock file has a file, the store does not.
+    #[error("{what} was not fetched to this machine; run `trestle fetch` first")]
+    NotFetched {
+        /// Repository and path.
+        what: String,
+    },
     /// A file is needed that is not there, and the network may not be used.
     #[error("{what} is not in {}, and the network is off; run `trestle fetch` without --offline (HF_HUB_OFFLINE)", raw.display())]
     Offline {
@@ -155,7 +161,7 @@ impl SourceError {
             SourceError::File(e) => e.exit(),
 <<<<<<< HEAD
             SourceError::NoSource { .. } | SourceError::NoSplit { .. } | SourceError::Uneven { .. } => ExitCode::Config,
-            SourceError::Missing { .. } | SourceError::NotLocked { .. } => ExitCode::Missing,
+            SourceError::Missing { .. } | SourceError::NotFetched { .. } | SourceError::NotLocked { .. } => ExitCode::Missing,
             SourceError::Refused { .. }
             | SourceError::NotOnHub { .. }
             | SourceError::Network { .. }

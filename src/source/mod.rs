@@ -8,7 +8,7 @@ pub mod mini;
 mod pattern;
 
 pub use error::SourceError;
-pub use lock::LockEntry;
+pub use lock::{LockEntry, RepoKind};
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

@@ -24,6 +24,10 @@ pub(super) fn matches(pattern: &str, path: &str) -> bool {
 
 /// `*` stands for any run of characters, `?` for one. Linear in the segment but for one point of return: the last `*`.
 fn segment_matches(pattern: &str, segment: &str) -> bool {
+    // `..` on a hub would be a way out of the store.
+    if matches!(segment, "." | "..") {
+        return false;
+    }
     let (pattern, segment): (Vec<char>, Vec<char>) = (pattern.chars().collect(), segment.chars().collect());
     let (mut p, mut s) = (0, 0);
     let mut star: Option<(usize, usize)> = None;
@@ -104,6 +108,7 @@ mod tests {
             ("*a*b*", "xxbxxaxx", false),
             ("**", "", true),
             ("é?", "éé", true),
+            ("*/x", "../x", false),
         ] {
             assert_eq!(matches(pattern, path), expected, "{pattern} {path}");
         }
