@@ -295,26 +295,29 @@ impl Language {
     }
 }
 
+/// The lexicons and grammars, English first.
+pub const TEXTS: [&str; 13] = [
+    include_str!("../../../data/mini/languages/en.toml"),
+    include_str!("../../../data/mini/languages/de.toml"),
+    include_str!("../../../data/mini/languages/es.toml"),
+    include_str!("../../../data/mini/languages/fr.toml"),
+    include_str!("../../../data/mini/languages/fi.toml"),
+    include_str!("../../../data/mini/languages/ru.toml"),
+    include_str!("../../../data/mini/languages/tr.toml"),
+    include_str!("../../../data/mini/languages/sw.toml"),
+    include_str!("../../../data/mini/languages/ar.toml"),
+    include_str!("../../../data/mini/languages/hi.toml"),
+    include_str!("../../../data/mini/languages/ta.toml"),
+    include_str!("../../../data/mini/languages/zh.toml"),
+    include_str!("../../../data/mini/languages/ja.toml"),
+];
+
 /// Every language, English first.
 pub static LANGUAGES: LazyLock<Vec<Language>> = LazyLock::new(|| {
-    [
-        include_str!("../../../data/mini/languages/en.toml"),
-        include_str!("../../../data/mini/languages/de.toml"),
-        include_str!("../../../data/mini/languages/es.toml"),
-        include_str!("../../../data/mini/languages/fr.toml"),
-        include_str!("../../../data/mini/languages/fi.toml"),
-        include_str!("../../../data/mini/languages/ru.toml"),
-        include_str!("../../../data/mini/languages/tr.toml"),
-        include_str!("../../../data/mini/languages/sw.toml"),
-        include_str!("../../../data/mini/languages/ar.toml"),
-        include_str!("../../../data/mini/languages/hi.toml"),
-        include_str!("../../../data/mini/languages/ta.toml"),
-        include_str!("../../../data/mini/languages/zh.toml"),
-        include_str!("../../../data/mini/languages/ja.toml"),
-    ]
-    .iter()
-    .map(|text| Language::parse(text).expect("the embedded languages are complete: a test reads each"))
-    .collect()
+    TEXTS
+        .iter()
+        .map(|text| Language::parse(text).expect("the embedded languages are complete: a test reads each"))
+        .collect()
 });
 
 /// English: the language of the intermediate tasks and of the training data.

@@ -133,9 +133,12 @@ pub struct World {
     pub facts: Vec<(Relation, NounId, NounId)>,
 }
 
+/// The world's text.
+pub const TEXT: &str = include_str!("../../../data/mini/world.toml");
+
 /// The one world, read from the embedded data.
 pub static WORLD: LazyLock<World> = LazyLock::new(|| {
-    World::parse(include_str!("../../../data/mini/world.toml"))
+    World::parse(TEXT)
         .expect("the embedded world is complete: a test reads it")
 });
 
