@@ -13,7 +13,7 @@ pub struct DevicesArgs {
 }
 
 pub fn run(args: &DevicesArgs) -> Result<ExitCode> {
-    let found = model::list_devices();
+    let found = model::device::list();
     if args.json {
         print_json(&found);
         return Ok(ExitCode::Success);

@@ -54,9 +54,9 @@ pub struct StageArgs {
     study: StudyArgs,
     #[command(flatten)]
     workers: Workers,
-    /// Prints the artifacts' manifests as JSON.
+    /// Prints the artifacts' manifests (or the scores) as JSON.
     #[arg(long)]
-    json: bool,
+    pub json: bool,
 }
 
 /// Rows and columns of the study's grid.

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::Context;
 use crate::error::Result;
-use crate::model::{DeviceChoice, OpenDevice, open_device};
+use crate::model::{DeviceChoice, OpenDevice, device};
 use crate::source::hub::{Hub, HubOptions};
 use crate::store::Store;
 use crate::study::{Graph, Raw, RawOrigin, Setup, plan};
@@ -133,7 +133,7 @@ impl StudyArgs {
         };
         let origin = if matches!(raw, RawChoice::Mini) { RawOrigin::Mini } else { RawOrigin::Files };
         let graph = plan(&context.registry, &study, &model, origin)?;
-        let device = open_device(changes.device)?;
+        let device = device::open(changes.device)?;
         let limited = !study.limits.is_empty();
         let check_counts = origin == RawOrigin::Files && !limited && !changes.allow_count_drift;
         Ok(Resolved { study, model, store, device, graph, raw, check_counts })

@@ -55,7 +55,7 @@ impl Progress for Bar {
     }
 
     fn advance(&self, done: u64, message: &str) {
-        self.0.inc(done);
+        self.0.set_position(done);
         if !message.is_empty() {
             self.0.set_message(message.to_owned());
         }

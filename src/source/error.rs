@@ -8,7 +8,6 @@ pub enum SourceError {
     /// A file system operation.
     #[error(transparent)]
     File(#[from] FileError),
-<<<<<<< HEAD
     /// The task has no source of the kind asked for.
     #[error("task {task} has no [source.{kind}]; add one to its file, or use {other}")]
     NoSource {
@@ -134,7 +133,6 @@ pub enum SourceError {
     /// Ctrl-C or SIGTERM.
     #[error("interrupted; files that were fetched whole stay: run the same command again to go on")]
     Interrupted,
-=======
     /// A dataset that the mini edition doesn't write.
     #[error("unknown mini layout `{layout}`; use one of {}", crate::source::mini::LAYOUTS.join(", "))]
     UnknownMiniLayout {
@@ -151,7 +149,6 @@ pub enum SourceError {
         /// What it may be.
         expected: &'static str,
     },
->>>>>>> mini
 }
 
 impl SourceError {
@@ -159,7 +156,6 @@ impl SourceError {
     pub fn exit(&self) -> ExitCode {
         match self {
             SourceError::File(e) => e.exit(),
-<<<<<<< HEAD
             SourceError::NoSource { .. } | SourceError::NoSplit { .. } | SourceError::Uneven { .. } => ExitCode::Config,
             SourceError::Missing { .. } | SourceError::NotFetched { .. } | SourceError::NotLocked { .. } => ExitCode::Missing,
             SourceError::Refused { .. }
@@ -169,9 +165,7 @@ impl SourceError {
             SourceError::Hash { .. } => ExitCode::Mismatch,
             SourceError::Lock { .. } => ExitCode::Config,
             SourceError::Interrupted => ExitCode::Interrupted,
-=======
             SourceError::UnknownMiniLayout { .. } | SourceError::MiniOption { .. } => ExitCode::Config,
->>>>>>> mini
         }
     }
 }

@@ -54,6 +54,12 @@ pub enum StudyError {
         /// The model.
         model: String,
     },
+    /// The study's raw files are not on the hub.
+    #[error("study {study} reads nothing from the hub; fetch is for studies of the full edition without --data")]
+    NothingToFetch {
+        /// The study.
+        study: String,
+    },
     /// A name that selects nothing.
     #[error("nothing in study {study} is called `{name}`; `trestle plan {study}` lists what there is")]
     NoSuchNode {
