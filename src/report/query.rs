@@ -196,6 +196,7 @@ mod tests {
             "SELECT tongue FROM scores",
             "SELECT 1; SELECT 2",
             "SELECT * FROM read_parquet('/etc/passwd')",
+            "SELECT CAST(value AS UINT1) FROM scores",
             "",
         ];
         for sql in wrong {

@@ -314,7 +314,11 @@ mod tests {
         while let Some(folder) = pending.pop() {
             for entry in fs::read_dir(folder).unwrap() {
                 let path = entry.unwrap().path();
-                if path.is_dir() { pending.push(path) } else { drop(files.insert(path.clone(), fs::read(path).unwrap())) }
+                if path.is_dir() {
+                    pending.push(path)
+                } else {
+                    drop(files.insert(path.clone(), fs::read(path).unwrap()))
+                }
             }
         }
         files

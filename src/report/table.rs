@@ -2,7 +2,7 @@
 //!
 //! A cell's value is the unweighted mean over the non-English languages of its headline metrics; where a target has two
 //! (question answering: F1 and exact match), their mean, as XTREME's `evaluate.py` has it. Its interval is then the mean
-//! of the two intervals: at least as wide as the true one, since the two metrics rise and fall together. Over several
+//! of the two intervals: close to the true one where the two metrics rise and fall together, and wider where they do not. Over several
 //! seeds, each number is the median.
 
 use serde::Serialize;
@@ -118,8 +118,13 @@ pub fn study_table(results: &StudyResults) -> Result<StudyTable, ReportError> {
         }
     }
     let columns = targets.iter().map(|target| column(results, target)).collect();
-    let mut table =
-        StudyTable { study: results.study.id.clone(), title: results.study.title.clone(), columns, rows, notes: vec![] };
+    let mut table = StudyTable {
+        study: results.study.id.clone(),
+        title: results.study.title.clone(),
+        columns,
+        rows,
+        notes: vec![],
+    };
     table.notes = notes(results, &table);
     Ok(table)
 }
@@ -141,8 +146,7 @@ fn group(cell: &Cell, name: &str) -> Result<Group, ReportError> {
     let rows = stage::summaries(&cell.summaries)?;
     let mut found = Vec::new();
     for metric in cell.metric {
-        let of_metric: Vec<_> =
-            rows.iter().filter(|row| row.metric == *metric && row.layer == cell.layer).collect();
+        let of_metric: Vec<_> = rows.iter().filter(|row| row.metric == *metric && row.layer == cell.layer).collect();
         if of_metric.is_empty() {
             return Err(ReportError::Summary {
                 path: cell.summaries.clone(),
@@ -156,15 +160,21 @@ fn group(cell: &Cell, name: &str) -> Result<Group, ReportError> {
     if found.is_empty() {
         return Ok(None);
     }
-    let mean = |number: fn(&stage::ScoreRow) -> f64| found.iter().map(|row| number(row)).sum::<f64>() / found.len() as f64;
+    let mean =
+        |number: fn(&stage::ScoreRow) -> f64| found.iter().map(|row| number(row)).sum::<f64>() / found.len() as f64;
     let estimate = Estimate { value: mean(|r| r.value), ci_low: mean(|r| r.ci_low), ci_high: mean(|r| r.ci_high) };
     Ok(Some((estimate, found.iter().map(|row| row.value).collect(), found[0].languages)))
 }
 
 /// The median over the seeds of one row and target; `cells` is not empty.
 fn entry(cells: &[&Cell]) -> Result<Entry, ReportError> {
-    let non_english: Vec<_> =
-        cells.iter().map(|cell| group(cell, "non-english")).collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
+    let non_english: Vec<_> = cells
+        .iter()
+        .map(|cell| group(cell, "non-english"))
+        .collect::<Result<Vec<_>, _>>()?
+        .into_iter()
+        .flatten()
+        .collect();
     let english: Vec<_> =
         cells.iter().map(|cell| group(cell, "english")).collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
     let over_seeds = |number: fn(&Estimate) -> f64| median(non_english.iter().map(|(estimate, ..)| number(estimate)));
@@ -209,27 +219,29 @@ fn notes(results: &StudyResults, table: &StudyTable) -> Vec<String> {
     let study = &results.study;
     let entries: Vec<&Entry> = table.rows.iter().flat_map(|row| &row.entries).flatten().collect();
     let mut notes = vec![
-        "Large figures are means over the non-English languages, on a scale of 0 to 100; English stands beside them. \
+        "Figures are means over the non-English languages, on a scale of 0 to 100; English (en) stands beside them. \
          Brackets hold the 95% bootstrap interval over examples."
             .to_owned(),
     ];
     if entries.iter().any(|entry| entry.change.is_some()) {
         notes.push(
-            "Changes are counted against the row `none`, in points. An asterisk marks those whose interval and that of \
-             `none` do not overlap."
+            "Changes are counted against the row “none”, in points. An asterisk marks those whose interval and that of \
+             “none” do not overlap."
                 .to_owned(),
         );
     }
     if entries.iter().any(|entry| !entry.parts.is_empty()) {
         notes.push(
-            "Question answering is the mean of F1 and exact match; its interval is the mean of theirs, which is never \
-             too narrow."
+            "Question answering is the mean of F1 and exact match; its interval is the mean of theirs, which is rather \
+             too wide than too narrow."
                 .to_owned(),
         );
     }
     let seeds = study.seeds.len();
     if seeds == 1 {
-        notes.push("One seed: differences between trainings that chance alone makes are not in the intervals.".to_owned());
+        notes.push(
+            "One seed: differences between trainings that chance alone makes are not in the intervals.".to_owned(),
+        );
     } else {
         notes.push(format!("Every number is the median over {seeds} seeds."));
     }

@@ -29,9 +29,10 @@ impl StudyTable {
                 cells.push(entry.as_ref().map_or_else(|| Cell::new(NOTHING), |entry| terminal_cell(entry, color)));
             }
             cells.push(Cell::new(average(row)));
-            let numbers = cells.into_iter().enumerate().map(|(index, cell)| {
-                if index == 0 { cell } else { cell.set_alignment(CellAlignment::Right) }
-            });
+            let numbers = cells
+                .into_iter()
+                .enumerate()
+                .map(|(index, cell)| if index == 0 { cell } else { cell.set_alignment(CellAlignment::Right) });
             table.add_row(numbers);
         }
         let notes: String = self.notes.iter().map(|note| format!("\n{note}")).collect();
@@ -53,7 +54,10 @@ impl StudyTable {
             for entry in &row.entries {
                 let _ = write!(text, " {} |", entry.as_ref().map_or(NOTHING.to_owned(), markdown_cell));
             }
-            let _ = write!(text, " {} |", average(row));
+            let change = row.average.and_then(|average| average.change);
+            let change = change.map(|change| format!(" ({})", signed(change))).unwrap_or_default();
+            let value = row.average.map_or(NOTHING.to_owned(), |average| one(average.value));
+            let _ = write!(text, " {value}{change} |");
         }
         text.push('\n');
         for note in &self.notes {
@@ -183,6 +187,9 @@ mod tests {
 
     #[test]
     fn zero_has_no_misleading_sign() {
-        assert_eq!((one(-0.01), signed(-0.01), signed(-1.25), signed(0.06)), ("0.0".into(), "±0.0".into(), "−1.2".into(), "+0.1".into()));
+        assert_eq!(
+            (one(-0.01), signed(-0.01), signed(-1.25), signed(0.06)),
+            ("0.0".into(), "±0.0".into(), "−1.2".into(), "+0.1".into())
+        );
     }
 }
