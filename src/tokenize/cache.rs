@@ -10,7 +10,7 @@ use super::TokenizeError;
 use super::tokenizer::{Encoded, Tokenizer};
 
 /// Bytes, about, that the texts remembered from earlier batches may take.
-const CAPACITY: usize = 32 << 20;
+const CAPACITY: usize = 4 << 20;
 
 /// What an entry takes beside its text and its tokens: about.
 const ENTRY: usize = 112;

@@ -23,7 +23,7 @@ pub enum TokenizeError {
         /// The file.
         path: PathBuf,
         /// Where it differs.
-        source: SchemaError,
+        source: Box<SchemaError>,
     },
     /// A row breaks the contract of its format.
     #[error("{}: row {row} (example `{example}`): {problem}", path.display())]
@@ -35,7 +35,7 @@ pub enum TokenizeError {
         /// Its `example_id`.
         example: String,
         /// What is wrong with it.
-        problem: RowProblem,
+        problem: Box<RowProblem>,
     },
     /// Special tokens (and, for spans, question and overlap) leave no room for text.
     #[error("a maximum length of {max_length} tokens is too short: {need}; it must be at least {least}")]

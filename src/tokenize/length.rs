@@ -17,12 +17,15 @@ pub(super) fn longest_first(first: usize, second: usize, room: usize) -> (usize,
 /// the one before it; one empty range where there are no tokens.
 pub(super) fn windows(tokens: usize, room: usize, overlap: usize) -> Vec<Range<usize>> {
     debug_assert!(overlap < room);
-    let mut windows = vec![0..tokens.min(room)];
-    while let Some(last) = windows.last().filter(|last| last.end < tokens) {
-        let begin = last.end - overlap;
-        windows.push(begin..tokens.min(begin + room));
+    let (mut windows, mut begin) = (Vec::new(), 0);
+    loop {
+        let end = tokens.min(begin + room);
+        windows.push(begin..end);
+        if end == tokens {
+            return windows;
+        }
+        begin = end - overlap;
     }
-    windows
 }
 
 /// Ranges of whole words, as many as fit `room` tokens each, without overlap; one empty range where there are no words.

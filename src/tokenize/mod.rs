@@ -69,10 +69,12 @@ impl TokenizeRequest<'_> {
     fn check_length(&self) -> Result<(), TokenizeError> {
         let (specials, text) = match self.format {
             Format::PairClassification | Format::MultipleChoice => (self.tokenizer.pair().specials(), 2),
-            Format::SpanExtraction => (self.tokenizer.pair().specials(), self.max_question + self.stride + 1),
+            Format::SpanExtraction => {
+                (self.tokenizer.pair().specials(), self.max_question.saturating_add(self.stride).saturating_add(1))
+            }
             _ => (self.tokenizer.single().specials(), 1),
         };
-        let least = specials + text;
+        let least = text.saturating_add(specials);
         if self.max_length >= least {
             return Ok(());
         }
@@ -183,7 +185,7 @@ fn instances(
     batch: &RecordBatch,
     outcome: &mut TableOutcome,
 ) -> Result<RecordBatch, Error> {
-    let not_canonical = |source: SchemaError| TokenizeError::Table { path: path.to_owned(), source };
+    let not_canonical = |source: SchemaError| TokenizeError::Table { path: path.to_owned(), source: Box::new(source) };
     schema::canonical(request.format).check(batch).map_err(not_canonical)?;
     let example_ids = Columns::new(path, batch).text("example_id")?;
     let place = Place { path, example_ids, first_row: outcome.examples };

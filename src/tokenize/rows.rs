@@ -42,7 +42,7 @@ impl Place<'_> {
             path: self.path.to_owned(),
             row: self.first_row + row as u64,
             example: self.example_ids.value(row).to_owned(),
-            problem,
+            problem: Box::new(problem),
         }
     }
 

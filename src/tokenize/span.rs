@@ -259,6 +259,12 @@ mod tests {
         rows
     }
 
+    /// What SQuAD's metric compares, but for the English articles.
+    fn normalize_answer(text: &str) -> String {
+        let kept: String = text.to_lowercase().chars().filter(|c| !c.is_ascii_punctuation()).collect();
+        kept.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
     #[test]
     #[ignore = "needs TRESTLE_SHARED"]
     fn xquad_answers_come_back_from_their_positions() {
@@ -294,13 +300,28 @@ mod tests {
                     found[row] = Some(text);
                 }
             }
-            let other: Vec<_> = rows.iter().zip(&found).filter(|(row, found)| **found != Some(&row[2])).collect();
-            println!("{language}: {} of {} exact, {outcome:?}", rows.len() - other.len(), rows.len());
-            for (row, found) in &other {
-                println!("  {:?} came back as {found:?}", row[2]);
+            let (mut exact, mut alike) = (0, 0);
+            for (row, found) in rows.iter().zip(&found) {
+                let (answer, found) = (&row[2][..], found.expect("a window holds the answer"));
+                exact += usize::from(found == answer);
+                alike += usize::from(normalize_answer(found) == normalize_answer(answer));
+                if found != answer {
+                    println!("  {answer:?} came back as {found:?}");
+                }
+                // Exact wherever the tokenizer has tokens that begin and end where the answer does.
+                let start: u32 = row[3].parse().unwrap();
+                let offsets = tokenizer.encode(&row[0], true).unwrap().offsets;
+                let begins = offsets.iter().any(|token| token.0 == start && token.1 > start);
+                let ends = offsets.iter().any(|token| token.1 == start + uint32(answer.len()));
+                assert!(found == answer || (found.contains(answer) && !(begins && ends)), "{answer:?} {found:?}");
             }
-            // What differs must hold the answer: it begins or ends within a token.
-            assert!(other.iter().all(|(row, found)| found.is_some_and(|text| text.contains(&row[2]))));
+            let share = |count: usize| 100.0 * count as f64 / rows.len() as f64;
+            println!(
+                "{language}: {:.1}% exact, {:.1}% as the metric sees them, {outcome:?}",
+                share(exact),
+                share(alike)
+            );
+            assert!(share(exact) > 95.0 && share(alike) > 98.5);
         }
     }
 }

@@ -32,7 +32,7 @@ pub(super) fn instances(
     let mut first_words = UInt32Builder::new();
     let mut positions = ids_builder();
     let mut labels = ListBuilder::new(Int32Builder::new()).with_field(Field::new("item", DataType::Int32, false));
-    let mut ids = Vec::with_capacity(room);
+    let mut ids = Vec::new();
     for row in 0..batch.num_rows() {
         let mut truncated = false;
         let pieces: Vec<&[u32]> = items(words, row)
