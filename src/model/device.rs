@@ -106,6 +106,16 @@ pub struct OpenDevice {
 }
 
 impl OpenDevice {
+    /// `flex` or `vulkan`: results of the two differ in rounding, so it is part of what identifies a training.
+    pub fn kind(&self) -> &'static str {
+        if self.on_cpu() { DeviceChoice::Flex.name() } else { DeviceChoice::Vulkan.name() }
+    }
+
+    /// Whether this is a GPU.
+    pub fn is_gpu(&self) -> bool {
+        !self.on_cpu()
+    }
+
     /// Whether this is the CPU.
     pub fn on_cpu(&self) -> bool {
         self.device == Device::flex()

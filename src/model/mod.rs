@@ -22,3 +22,4 @@ pub use encoder::{Encoder, TokenBatch};
 pub use error::ModelError;
 pub use heads::{Head, HeadKind, HeadSpec, Model, TaskHead};
 pub use layers::Dropout;
+pub use weights::directory_files;

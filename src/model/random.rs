@@ -19,6 +19,11 @@ pub fn stream(seed: u64, purpose: &str, indices: &[u64]) -> ChaCha8Rng {
     ChaCha8Rng::from_seed(*hasher.finalize().as_bytes())
 }
 
+/// A seed for a generator that is not ours, from the first bits of one that is.
+pub fn first_u64(mut rng: ChaCha8Rng) -> u64 {
+    rng.next_u64()
+}
+
 /// A number in [0, 1), of 53 random bits.
 pub fn uniform(rng: &mut ChaCha8Rng) -> f64 {
     (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64

@@ -147,6 +147,23 @@ pub fn load_stored(directory: &Path, device: &Device) -> Result<Model, ModelErro
     Ok(load(directory, &heads, HeadSource::Stored, device)?.model)
 }
 
+/// The files in `directory` that decide what a model computes, for keys.
+///
+/// # Errors
+/// When `config.json` or `model.safetensors` is not there.
+pub fn directory_files(directory: &Path) -> Result<Vec<PathBuf>, ModelError> {
+    let mut files = Vec::new();
+    for (name, needed) in [("config.json", true), (MODEL_FILE, true), (HEADS_LIST, false), (HEADS_FILE, false)] {
+        let path = directory.join(name);
+        match std::fs::metadata(&path) {
+            Ok(_) => files.push(path),
+            Err(error) if needed => return Err(error).at("read", &path).map_err(ModelError::from),
+            Err(_) => {}
+        }
+    }
+    Ok(files)
+}
+
 /// Writes the model into `directory`, which must exist.
 ///
 /// # Errors
@@ -320,7 +337,7 @@ fn to_f32(view: &TensorView<'_>) -> Option<Vec<f32>> {
     }
 }
 
-fn f32s(bytes: &[u8]) -> Vec<f32> {
+pub(crate) fn f32s(bytes: &[u8]) -> Vec<f32> {
     bytes.chunks_exact(4).map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])).collect()
 }
 
@@ -348,4 +365,91 @@ fn write_tensors(path: &Path, tensors: Vec<(String, Parameter)>) -> Result<(), M
         .map_err(|error| ModelError::Weights { path: path.to_path_buf(), problem: error.to_string() })?;
     std::fs::write(path, bytes).at("write", path)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::config::tests::tiny;
+
+    fn spec(task: &str, kind: HeadKind, labels: &[&str]) -> HeadSpec {
+        HeadSpec { task: task.into(), kind, labels: labels.iter().map(|label| (*label).to_owned()).collect() }
+    }
+
+    fn parameters(model: &Model) -> Vec<(String, Parameter)> {
+        let mut model = model.clone();
+        model.parameters().into_iter().map(|(name, slot)| (name, Parameter::read(slot).unwrap())).collect()
+    }
+
+    #[test]
+    fn what_is_saved_is_loaded_with_one_head_and_with_several() {
+        let several = [
+            spec("mnli", HeadKind::SequenceClassification, &["yes", "no"]),
+            spec("squad", HeadKind::Span, &[]),
+            spec("csqa", HeadKind::MultipleChoice, &[]),
+            spec("pos", HeadKind::TokenClassification, &["N", "V", "X"]),
+            spec("text", HeadKind::MaskedLm, &[]),
+        ];
+        for architecture in [Architecture::Bert, Architecture::XlmRoberta] {
+            for heads in several.iter().map(std::slice::from_ref).chain([&several[..], &[]]) {
+                let directory = tempfile::tempdir().unwrap();
+                let model = initialize(&tiny(architecture), heads, 5, &Device::flex());
+                save(&model, directory.path()).unwrap();
+                let back = load_stored(directory.path(), &Device::flex()).unwrap();
+                assert_eq!(parameters(&model), parameters(&back));
+                assert_eq!(back.heads.iter().map(|head| head.spec.clone()).collect::<Vec<_>>(), heads);
+                assert_eq!(directory_files(directory.path()).unwrap().len(), 2 + heads.len().min(2));
+            }
+        }
+    }
+
+    #[test]
+    fn new_parameters_depend_on_the_seed_and_their_names_alone() {
+        let config = tiny(Architecture::XlmRoberta);
+        let head = [spec("a", HeadKind::SequenceClassification, &["x", "y"])];
+        let model = |heads: &[HeadSpec], seed| parameters(&initialize(&config, heads, seed, &Device::flex()));
+        assert_eq!(model(&head, 1), model(&head, 1));
+        assert_ne!(model(&head, 1), model(&head, 2));
+        let words = &model(&head, 1)[0].1;
+        assert_eq!(words.values[16..32], [0.0; 16], "the row of the padding token");
+        assert_ne!(words.values[..16], [0.0; 16]);
+    }
+
+    #[test]
+    fn a_file_that_does_not_match_the_configuration_says_how() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut config = tiny(Architecture::Bert);
+        save(&initialize(&config, &[], 1, &Device::flex()), directory.path()).unwrap();
+        let failure = |config: &EncoderConfig| {
+            config.write(directory.path()).unwrap();
+            load(directory.path(), &[], HeadSource::Stored, &Device::flex()).unwrap_err().to_string()
+        };
+        config.num_hidden_layers = 3;
+        assert!(failure(&config).contains("missing: encoder.layer.2.attention.self.query.weight"), "{}", failure(&config));
+        config.num_hidden_layers = 1;
+        assert!(failure(&config).contains("unexpected: encoder.layer.1."), "{}", failure(&config));
+        config.num_hidden_layers = 2;
+        config.vocab_size = 61;
+        assert!(failure(&config).contains("has shape [60, 16], config.json asks for [61, 16]"), "{}", failure(&config));
+        std::fs::write(directory.path().join(MODEL_FILE), b"not tensors").unwrap();
+        assert!(failure(&config).contains("not a safetensors file"), "{}", failure(&config));
+    }
+
+    #[test]
+    fn half_precision_is_widened() {
+        let values = [1.5f32, -0.25, 1024.0];
+        let halves: Vec<u8> = values.iter().flat_map(|value| f16::from_f32(*value).to_le_bytes()).collect();
+        let brains: Vec<u8> = values.iter().flat_map(|value| bf16::from_f32(*value).to_le_bytes()).collect();
+        for (kind, bytes) in [(Dtype::F16, halves), (Dtype::BF16, brains)] {
+            assert_eq!(to_f32(&TensorView::new(kind, vec![3], &bytes).unwrap()).unwrap(), values);
+        }
+    }
+
+    #[test]
+    fn transposing_twice_changes_nothing() {
+        let values: Vec<f32> = (0..70 * 45).map(|value| value as f32).collect();
+        let turned = transpose(&values, 70, 45);
+        assert_eq!(turned[70], values[1]);
+        assert_eq!(transpose(&turned, 45, 70), values);
+    }
 }

@@ -234,6 +234,22 @@ impl Instances {
         Ok(())
     }
 
+    /// # Errors
+    /// When a label of `task` is not below `labels`.
+    pub fn check_labels(&self, task: &str, labels: usize) -> Result<(), TrainError> {
+        let highest = match &self.targets {
+            Targets::Classes(classes) => classes.iter().max(),
+            Targets::Words { labels, .. } => labels.values.iter().max(),
+            Targets::Choices { .. } | Targets::Spans(_) | Targets::Text => None,
+        };
+        match highest {
+            Some(highest) if *highest >= labels as i32 => Err(TrainError::Request {
+                problem: format!("the shards of task {task} hold label {highest}, but it has {labels} labels: tokenise again"),
+            }),
+            _ => Ok(()),
+        }
+    }
+
     /// Number of instances.
     pub fn len(&self) -> usize {
         self.ids.len() / self.rows_each()

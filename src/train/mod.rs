@@ -1,6 +1,24 @@
-//! The training loop.
+//! The training loop: from tokenised shards and a parent model to a model directory.
+//!
+//! [`train`] loads the instances of its tasks ([`data`]), and for each step picks a task and batches ([`sampler`]), computes
+//! the loss ([`step`]), and moves the parameters ([`optimizer`]). It evaluates on the English validation split, keeps the
+//! best parameters, stops early, and writes checkpoints from which a killed run goes on to the same bytes ([`checkpoint`]).
+//!
+//! Everything random is drawn from a generator made for the purpose and the step out of the seed, never from a global one,
+//! since several trainings share a process; see [`crate::model::random`].
 
+pub mod checkpoint;
+pub mod data;
 mod error;
 pub mod optimizer;
+pub mod request;
+pub mod sampler;
+pub mod step;
+#[cfg(test)]
+mod tests;
+mod trainer;
+pub mod vocabulary;
 
 pub use error::TrainError;
+pub use request::{Hyperparameters, TrainRequest, TrainTask};
+pub use trainer::{TrainOutcome, train};

@@ -1,0 +1,144 @@
+//! What a training is asked to do.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::TrainError;
+use super::sampler::Sampling;
+use crate::model::OpenDevice;
+use crate::task::{Format, FromScratch};
+
+/// Everything that a study file can set for a training; what is left out has the value that the intermediate-task study used
+/// (facts in ARCHITECTURE.md), where it used one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Hyperparameters {
+    /// Peak learning rate, above 0.
+    pub learning_rate: f64,
+    /// Instances a batch.
+    pub batch_size: usize,
+    /// Batches whose gradients are averaged for one step.
+    pub accumulation: usize,
+    /// Passes over the instances of all tasks; gives the number of steps where `max_steps` does not.
+    pub epochs: f64,
+    /// Steps of the optimizer, instead of `epochs`.
+    pub max_steps: Option<u64>,
+    /// Share of the steps over which the learning rate rises, in [0, 1].
+    pub warmup_share: f64,
+    /// Decoupled weight decay of matrices.
+    pub weight_decay: f64,
+    /// Added to the root of the second moment.
+    pub adam_epsilon: f64,
+    /// Global norm that gradients are clipped to; 0: not clipped.
+    pub max_grad_norm: f64,
+    /// Dropout of hidden states, attention probabilities and classifiers, instead of the encoder's own rates.
+    pub dropout: Option<f64>,
+    /// Steps between evaluations on the validation split; 0: none, and the last weights are kept.
+    pub eval_every: u64,
+    /// Most validation instances that an evaluation reads, a task.
+    pub eval_examples: usize,
+    /// Evaluations without improvement after which training stops.
+    pub patience: u32,
+    /// How steps are divided among tasks.
+    pub sampling: Sampling,
+    /// Share of tokens that masked-LM training predicts, in (0, 1).
+    pub masking_share: f64,
+}
+
+impl Default for Hyperparameters {
+    fn default() -> Self {
+        Self {
+            learning_rate: 1e-5,
+            batch_size: 32,
+            accumulation: 1,
+            epochs: 3.0,
+            max_steps: None,
+            warmup_share: 0.1,
+            weight_decay: 0.01,
+            adam_epsilon: 1e-8,
+            max_grad_norm: 1.0,
+            dropout: None,
+            eval_every: 1_000,
+            eval_examples: 500,
+            patience: 30,
+            sampling: Sampling::Proportional,
+            masking_share: 0.15,
+        }
+    }
+}
+
+impl Hyperparameters {
+    /// # Errors
+    /// Where a value is outside its range, with its name.
+    pub fn check(&self) -> Result<(), TrainError> {
+        let wrong = |problem: String| Err(TrainError::Request { problem });
+        let positive = |value: f64| value.is_finite() && value > 0.0;
+        let at_least_0 = |value: f64| value.is_finite() && value >= 0.0;
+        if !positive(self.learning_rate) {
+            return wrong(format!("learning_rate is {}; expected a number above 0", self.learning_rate));
+        }
+        if self.batch_size == 0 || self.accumulation == 0 {
+            return wrong("batch_size and accumulation must be at least 1".into());
+        }
+        if self.max_steps == Some(0) || (self.max_steps.is_none() && !positive(self.epochs)) {
+            return wrong("epochs or max_steps must be above 0".into());
+        }
+        if !(0.0..=1.0).contains(&self.warmup_share) {
+            return wrong(format!("warmup_share is {}; expected 0 to 1", self.warmup_share));
+        }
+        let decays = [("weight_decay", self.weight_decay), ("max_grad_norm", self.max_grad_norm)];
+        if let Some((name, value)) = decays.into_iter().find(|(_, value)| !at_least_0(*value)) {
+            return wrong(format!("{name} is {value}; expected 0 or more"));
+        }
+        if !positive(self.adam_epsilon) {
+            return wrong(format!("adam_epsilon is {}; expected a number above 0", self.adam_epsilon));
+        }
+        if let Some(rate) = self.dropout.filter(|rate| !(0.0..1.0).contains(rate)) {
+            return wrong(format!("dropout is {rate}; expected at least 0 and below 1"));
+        }
+        if !(self.masking_share > 0.0 && self.masking_share < 1.0) {
+            return wrong(format!("masking_share is {}; expected between 0 and 1", self.masking_share));
+        }
+        if let Sampling::Temperature { temperature, examples_cap } = self.sampling
+            && (!positive(temperature) || examples_cap == Some(0))
+        {
+            return wrong("sampling needs a temperature above 0 and an examples_cap of at least 1".into());
+        }
+        Ok(())
+    }
+}
+
+/// One of the tasks that a training mixes.
+#[derive(Debug, Clone)]
+pub struct TrainTask {
+    /// Unique in the training.
+    pub id: String,
+    /// Decides the head.
+    pub format: Format,
+    /// Labels by index, where the format has them.
+    pub labels: Vec<String>,
+    /// Tokenised shards to train on.
+    pub train: Vec<PathBuf>,
+    /// Tokenised shards to choose the best step on; may be empty.
+    pub validation: Vec<PathBuf>,
+}
+
+/// A training.
+#[derive(Debug, Clone)]
+pub struct TrainRequest {
+    /// Model directory whose encoder goes on; its heads do not, save that of masked LM for another masked-LM training.
+    pub parent: Option<PathBuf>,
+    /// Sizes of a new encoder, where there is no parent.
+    pub from_scratch: Option<FromScratch>,
+    /// The `tokenizer.json` that the shards were made with.
+    pub tokenizer: PathBuf,
+    /// What to learn.
+    pub tasks: Vec<TrainTask>,
+    /// How.
+    pub hyperparameters: Hyperparameters,
+    /// Decides new parameters, order, masks and dropout.
+    pub seed: u64,
+    /// Where.
+    pub device: OpenDevice,
+}
