@@ -7,7 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Int64Array, ListArray, RecordBatch, StringArray, UInt32Array, new_null_array,
+    Array, ArrayRef, AsArray, BooleanArray, Int64Array, ListArray, RecordBatch, StringArray, UInt32Array,
+    new_null_array,
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::compute::{CastOptions, cast_with_options, interleave};
@@ -97,7 +98,6 @@ impl<'a> Contract<'a> {
 
     /// An error about the row at `index` of `rows`, which [`Self::assemble`] made of `selected`.
     pub(super) fn wrong(
-        &self,
         rows: &RecordBatch,
         selected: &Selected,
         place: Place,
@@ -118,13 +118,20 @@ impl<'a> Contract<'a> {
     }
 
     /// The canonical columns as the SQL gave them, with defaults for those it may leave out.
-    fn take_columns<'t>(&'t self, selected: &Selected, place: Place) -> Result<BTreeMap<&'t str, ArrayRef>, NormalizeError> {
+    fn take_columns<'t>(
+        &'t self,
+        selected: &Selected,
+        place: Place,
+    ) -> Result<BTreeMap<&'t str, ArrayRef>, NormalizeError> {
         let given = &selected.columns;
         let parts = &self.task.normalize.choices;
-        let known = |name: &str| self.table.schema.field_with_name(name).is_ok() || parts.iter().any(|part| part == name);
+        let known =
+            |name: &str| self.table.schema.field_with_name(name).is_ok() || parts.iter().any(|part| part == name);
         if let Some(extra) = given.schema().fields().iter().find(|field| !known(field.name())) {
             let known = self.table.schema.fields().iter().map(|f| f.name().as_str()).collect::<Vec<_>>().join(", ");
-            return Err(self.wrong_columns(place, format!("it has no column `{}`; its columns are {known}", extra.name())));
+            return Err(
+                self.wrong_columns(place, format!("it has no column `{}`; its columns are {known}", extra.name()))
+            );
         }
         let rows = given.num_rows();
         let mut columns = BTreeMap::new();
@@ -138,12 +145,19 @@ impl<'a> Contract<'a> {
                     let language = place.language.unwrap_or("en");
                     Arc::new(StringArray::from_iter_values(std::iter::repeat_n(language, rows)))
                 }
-                (None, "answerable") => match given.column_by_name("answer_texts").and_then(|c| c.as_list_opt::<i32>()) {
-                    Some(texts) => Arc::new((0..rows).map(|i| Some(texts.value_length(i) > 0)).collect::<BooleanArray>()),
+                (None, "answerable") => match given.column_by_name("answer_texts").and_then(|c| c.as_list_opt::<i32>())
+                {
+                    Some(texts) => {
+                        Arc::new((0..rows).map(|i| Some(texts.value_length(i) > 0)).collect::<BooleanArray>())
+                    }
                     None => new_null_array(&DataType::Boolean, rows),
                 },
                 (None, _) if field.is_nullable() => new_null_array(field.data_type(), rows),
-                (None, _) => return Err(self.wrong_columns(place, format!("column `{name}` is missing; add it to the SELECT list"))),
+                (None, _) => {
+                    return Err(
+                        self.wrong_columns(place, format!("column `{name}` is missing; add it to the SELECT list"))
+                    );
+                }
             };
             columns.insert(name, column);
         }
@@ -155,7 +169,9 @@ impl<'a> Contract<'a> {
         let mut columns = Vec::with_capacity(parts.len());
         for part in parts {
             let column = given.column_by_name(part);
-            let column = column.ok_or_else(|| self.wrong_columns(place, format!("`choices` names column `{part}`, which the SELECT list lacks")))?;
+            let column = column.ok_or_else(|| {
+                self.wrong_columns(place, format!("`choices` names column `{part}`, which the SELECT list lacks"))
+            })?;
             columns.push(cast(column, &DataType::Utf8).map_err(|e| self.wrong_columns(place, e))?);
         }
         let order: Vec<(usize, usize)> =
@@ -258,7 +274,9 @@ impl<'a> Contract<'a> {
                 if text.is_empty() || !there.starts_with(text) {
                     let there: String = there.chars().take(text.chars().count().max(1)).collect();
                     let unit = if unit == OffsetUnit::Byte { "byte" } else { "character" };
-                    let message = format!("the answer \"{text}\" does not stand at {unit} {start} of its context, but \"{there}\" does");
+                    let message = format!(
+                        "the answer \"{text}\" does not stand at {unit} {start} of its context, but \"{there}\" does"
+                    );
                     return Err(rows.wrong(index, message));
                 }
                 let begin = begin.and_then(|begin| u32::try_from(begin).ok());
@@ -292,7 +310,8 @@ impl<'a> Contract<'a> {
         };
         for name in texts {
             if let Some(index) = rows.text(name).iter().position(|text| text.is_none_or(|t| t.trim().is_empty())) {
-                let message = format!("column `{name}` is blank; take such rows out with WHERE if they are meant to be there");
+                let message =
+                    format!("column `{name}` is blank; take such rows out with WHERE if they are meant to be there");
                 return Err(rows.wrong(index, message));
             }
         }
@@ -323,7 +342,9 @@ impl<'a> Contract<'a> {
             if sentence.is_empty() {
                 return Err(rows.wrong(index, "it has no words"));
             }
-            if let Some(at) = sentence.as_string::<i32>().iter().position(|word| word.is_none_or(|w| w.trim().is_empty())) {
+            if let Some(at) =
+                sentence.as_string::<i32>().iter().position(|word| word.is_none_or(|w| w.trim().is_empty()))
+            {
                 return Err(rows.wrong(index, format!("word {} is blank", at + 1)));
             }
             if tags.is_null(index) {

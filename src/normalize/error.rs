@@ -84,7 +84,9 @@ pub enum NormalizeError {
         message: String,
     },
     /// Two files of different languages that give rows of the same one.
-    #[error("task {task}, split {split}: two of its language files both give rows of language {language}; mend `language` in the SQL")]
+    #[error(
+        "task {task}, split {split}: two of its language files both give rows of language {language}; mend `language` in the SQL"
+    )]
     Twice {
         /// The task.
         task: String,
@@ -104,7 +106,9 @@ pub enum NormalizeError {
         files: String,
     },
     /// Another number of examples than published.
-    #[error("task {task}, split {split}, language {language}: {found} examples, but `expect` says {expected}; the raw files are not the published ones")]
+    #[error(
+        "task {task}, split {split}, language {language}: {found} examples, but `expect` says {expected}; the raw files are not the published ones"
+    )]
     Count {
         /// The task.
         task: String,

@@ -84,7 +84,15 @@ pub fn normalize(
         metadata.iter().copied().chain(schema.iter().map(|(key, value)| (*key, value.as_str()))).collect();
     let groups = groups(&request.raw.files);
     progress.start(0, "rows");
-    let run = Run { request, query: &query, contract: &contract, output, metadata: &metadata, progress, rows: AtomicU64::new(0) };
+    let run = Run {
+        request,
+        query: &query,
+        contract: &contract,
+        output,
+        metadata: &metadata,
+        progress,
+        rows: AtomicU64::new(0),
+    };
     let failed = AtomicBool::new(false);
     let results: Vec<Option<Result<Vec<NormalizedTable>, Error>>> = groups
         .par_iter()
@@ -183,7 +191,7 @@ impl Run<'_> {
                 next_row += raw.num_rows() as i64;
                 let selected = self.query.run(path, &raw)?;
                 let rows = self.contract.assemble(&selected, place)?;
-                tables.write(&rows, |index, message| self.contract.wrong(&rows, &selected, place, index, message))?;
+                tables.write(&rows, |index, message| Contract::wrong(&rows, &selected, place, index, message))?;
                 let rows = raw.num_rows() as u64;
                 self.progress.advance(self.rows.fetch_add(rows, Ordering::Relaxed) + rows, "");
             }

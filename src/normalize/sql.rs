@@ -29,10 +29,40 @@ const ORIGIN: &str = "__row";
 
 /// Functions whose value depends on other rows, or that make several rows of one.
 const ACROSS_ROWS: &[&str] = &[
-    "array_agg", "avg", "corr", "count", "covar", "covar_pop", "covar_samp", "dense_rank", "first", "first_value",
-    "group_concat", "lag", "last", "last_value", "lead", "listagg", "max", "median", "min", "quantile_cont",
-    "quantile_disc", "rank", "row_number", "stddev", "stddev_samp", "stdev", "stdev_samp", "string_agg", "sum", "total",
-    "unnest", "var", "var_samp", "variance",
+    "array_agg",
+    "avg",
+    "corr",
+    "count",
+    "covar",
+    "covar_pop",
+    "covar_samp",
+    "dense_rank",
+    "first",
+    "first_value",
+    "group_concat",
+    "lag",
+    "last",
+    "last_value",
+    "lead",
+    "listagg",
+    "max",
+    "median",
+    "min",
+    "quantile_cont",
+    "quantile_disc",
+    "rank",
+    "row_number",
+    "stddev",
+    "stddev_samp",
+    "stdev",
+    "stdev_samp",
+    "string_agg",
+    "sum",
+    "total",
+    "unnest",
+    "var",
+    "var_samp",
+    "variance",
 ];
 
 /// A task's SQL, checked.
@@ -60,7 +90,9 @@ impl Query {
         let [AnyStatement::Query(query)] = parsed.as_slice() else {
             return Err(wrong("must be one SELECT statement".to_owned()));
         };
-        let refuse = |what: &str| wrong(format!("uses {what}, but runs on each row by itself (`SELECT … FROM raw WHERE …`, UNION ALL)"));
+        let refuse = |what: &str| {
+            wrong(format!("uses {what}, but runs on each row by itself (`SELECT … FROM raw WHERE …`, UNION ALL)"))
+        };
         let mut selects = Vec::new();
         collect(query, &mut selects).map_err(|what| refuse(&what))?;
         let columns = columns(&selects);
@@ -202,7 +234,9 @@ fn check_select(select: &Select) -> Result<(), String> {
         other => return Err(format!("`{other}` where only `raw` is")),
     }
     let found = visit_expressions(select, |expression| match expression {
-        Expr::Subquery(_) | Expr::InSubquery { .. } | Expr::Exists { .. } => ControlFlow::Break("a subquery".to_owned()),
+        Expr::Subquery(_) | Expr::InSubquery { .. } | Expr::Exists { .. } => {
+            ControlFlow::Break("a subquery".to_owned())
+        }
         Expr::Function(function) if function.over.is_some() => ControlFlow::Break("OVER".to_owned()),
         Expr::Function(function) => {
             let name = function.name.to_string().to_lowercase();
@@ -232,7 +266,9 @@ fn columns(selects: &[Select]) -> Option<BTreeSet<String>> {
             match expression {
                 Expr::Identifier(name) => drop(names.insert(name.value.clone())),
                 Expr::CompoundIdentifier(path) => names.extend(path.last().map(|name| name.value.clone())),
-                Expr::Function(f) if f.name.to_string().eq_ignore_ascii_case("columns") => return ControlFlow::Break(()),
+                Expr::Function(f) if f.name.to_string().eq_ignore_ascii_case("columns") => {
+                    return ControlFlow::Break(());
+                }
                 _ => {}
             }
             ControlFlow::Continue(())
@@ -269,7 +305,8 @@ mod tests {
     fn texts(selected: &Selected) -> Vec<String> {
         let columns: Vec<ArrayRef> =
             selected.columns.columns().iter().map(|column| cast(column, &DataType::Utf8).unwrap()).collect();
-        let value = |column: &ArrayRef, index| column.as_string::<i32>().iter().nth(index).unwrap().unwrap_or("-").to_owned();
+        let value =
+            |column: &ArrayRef, index| column.as_string::<i32>().iter().nth(index).unwrap().unwrap_or("-").to_owned();
         (0..selected.columns.num_rows())
             .map(|index| {
                 let values: Vec<String> = columns.iter().map(|column| value(column, index)).collect();
@@ -298,7 +335,7 @@ mod tests {
             ("SELECT text FROM raw EXCEPT SELECT text FROM raw", "EXCEPT"),
             ("DELETE FROM raw", "must be one SELECT"),
             ("SELECT text FROM raw; SELECT text FROM raw", "must be one SELECT"),
-            ("SELECT FROM WHERE", "does not parse"),
+            ("SELECT text FROM raw WHERE", "does not parse"),
         ] {
             let message = Query::parse("toy", sql).unwrap_err().to_string();
             assert!(message.contains(says) && message.contains("task toy"), "{sql}: {message}");
@@ -307,7 +344,8 @@ mod tests {
 
     #[test]
     fn the_columns_in_use_are_known() {
-        let columns = |sql| Query::parse("toy", sql).unwrap().columns.map(|c| c.into_iter().collect::<Vec<_>>().join(" "));
+        let columns =
+            |sql| Query::parse("toy", sql).unwrap().columns.map(|c| c.into_iter().collect::<Vec<_>>().join(" "));
         assert_eq!(columns("SELECT UPPER(a) AS x, r.b AS y FROM raw AS r WHERE c > 1").as_deref(), Some("a b c"));
         assert_eq!(columns("SELECT 'x' AS a FROM raw").as_deref(), Some(""));
         assert_eq!(columns("SELECT *, 1 AS b FROM raw"), None);

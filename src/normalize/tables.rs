@@ -38,14 +38,14 @@ struct Open {
 
 /// The tables of one split that a stream of rows fills.
 pub(super) struct Tables<'a> {
-    pub(super) contract: &'static Table,
-    pub(super) output: &'a Path,
-    pub(super) metadata: &'a [(&'a str, &'a str)],
-    pub(super) split: Split,
+    contract: &'static Table,
+    output: &'a Path,
+    metadata: &'a [(&'a str, &'a str)],
+    split: Split,
     /// The languages asked for; rows of others are left out.
-    pub(super) languages: &'a [String],
+    languages: &'a [String],
     /// The most rows of each table.
-    pub(super) limit: Option<u64>,
+    limit: Option<u64>,
     open: BTreeMap<String, Open>,
 }
 

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, make_array};
+use arrow::array::{Array, ArrayRef, NullArray, RecordBatch, RecordBatchOptions, make_array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use arrow::ffi::{FFI_ArrowArray, FFI_ArrowSchema, from_ffi, to_ffi};
@@ -69,6 +69,10 @@ fn import_chunk(name: &str, array: &ArrayRef) -> Result<polars::prelude::ArrayRe
 
 fn export_column(column: &Column) -> Result<ArrayRef, ShardError> {
     let name = column.name();
+    if column.dtype().is_null() {
+        // Polars exports a buffer with it, which the interface does not allow.
+        return Ok(Arc::new(NullArray::new(column.len())));
+    }
     let array = column.clone().rechunk_to_arrow(CompatLevel::oldest());
     let schema = ffi::export_field_to_c(&PolarsField::new(name.clone(), array.dtype().clone(), true));
     let array = ffi::export_array_to_c(array);
@@ -168,6 +172,13 @@ mod tests {
         let batch = nullable_batch();
         let back = from_polars(&to_polars(std::slice::from_ref(&batch)).unwrap()).unwrap();
         assert_eq!(back, batch);
+    }
+
+    #[test]
+    fn a_column_of_nulls_alone_comes_back() {
+        let nulls: ArrayRef = Arc::new(NullArray::new(3));
+        let batch = RecordBatch::try_from_iter_with_nullable([("gold", nulls, true)]).unwrap();
+        assert_eq!(from_polars(&to_polars(std::slice::from_ref(&batch)).unwrap()).unwrap(), batch);
     }
 
     #[test]

@@ -43,7 +43,9 @@ pub enum SourceError {
         remedy: &'static str,
     },
     /// Patterns of files that stand side by side match different numbers of files.
-    #[error("task {task}, split {split}: {first} matches {first_files} files, but {second} beside it matches {second_files}")]
+    #[error(
+        "task {task}, split {split}: {first} matches {first_files} files, but {second} beside it matches {second_files}"
+    )]
     Uneven {
         /// The task.
         task: String,
@@ -157,7 +159,9 @@ impl SourceError {
         match self {
             SourceError::File(e) => e.exit(),
             SourceError::NoSource { .. } | SourceError::NoSplit { .. } | SourceError::Uneven { .. } => ExitCode::Config,
-            SourceError::Missing { .. } | SourceError::NotFetched { .. } | SourceError::NotLocked { .. } => ExitCode::Missing,
+            SourceError::Missing { .. } | SourceError::NotFetched { .. } | SourceError::NotLocked { .. } => {
+                ExitCode::Missing
+            }
             SourceError::Refused { .. }
             | SourceError::NotOnHub { .. }
             | SourceError::Network { .. }

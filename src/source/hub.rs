@@ -188,7 +188,8 @@ impl Hub {
             }
         }
         .map_err(|e| self.failed(&what, e))?;
-        let commit = sha.ok_or_else(|| self.failed(&what, HFError::malformed_response("no `sha` in its description")))?;
+        let commit =
+            sha.ok_or_else(|| self.failed(&what, HFError::malformed_response("no `sha` in its description")))?;
         let paths = siblings.unwrap_or_default().into_iter().map(|file| file.rfilename).collect();
         Ok(Listing { commit, paths })
     }

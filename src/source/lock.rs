@@ -65,11 +65,18 @@ impl Lock {
         let wrong = |message: String| SourceError::Lock { lock: path.to_owned(), message };
         let lock: Lock = toml::from_str(&text).map_err(|e| wrong(e.to_string().trim().to_owned()))?;
         if lock.version != Self::VERSION {
-            return Err(wrong(format!("its version is {}, this Trestle reads version {}", lock.version, Self::VERSION)));
+            return Err(wrong(format!(
+                "its version is {}, this Trestle reads version {}",
+                lock.version,
+                Self::VERSION
+            )));
         }
-        let digest = |entry: &LockEntry| entry.sha256.len() == 64 && entry.sha256.bytes().all(|b| b.is_ascii_hexdigit());
+        let digest =
+            |entry: &LockEntry| entry.sha256.len() == 64 && entry.sha256.bytes().all(|b| b.is_ascii_hexdigit());
         match lock.entries.iter().find(|entry| !digest(entry)) {
-            Some(entry) => Err(wrong(format!("the sha256 of {}/{} is not 64 hexadecimal digits", entry.repo, entry.path))),
+            Some(entry) => {
+                Err(wrong(format!("the sha256 of {}/{} is not 64 hexadecimal digits", entry.repo, entry.path)))
+            }
             None => Ok(lock),
         }
     }
@@ -87,7 +94,12 @@ impl Lock {
     }
 
     /// The entries of one repository at one revision.
-    pub(super) fn of<'a>(&'a self, kind: RepoKind, repo: &'a str, revision: &'a str) -> impl Iterator<Item = &'a LockEntry> {
+    pub(super) fn of<'a>(
+        &'a self,
+        kind: RepoKind,
+        repo: &'a str,
+        revision: &'a str,
+    ) -> impl Iterator<Item = &'a LockEntry> {
         self.entries.iter().filter(move |e| e.kind == kind && e.repo == repo && e.revision == revision)
     }
 

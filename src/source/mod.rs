@@ -211,7 +211,14 @@ fn row_files(
         let parts: Vec<RawPart> = origin
             .find(task, &pattern)?
             .into_iter()
-            .map(|(name, path)| RawPart { path, name, reader, columns: names.cloned(), digest: String::new(), bytes: 0 })
+            .map(|(name, path)| RawPart {
+                path,
+                name,
+                reader,
+                columns: names.cloned(),
+                digest: String::new(),
+                bytes: 0,
+            })
             .collect();
         if parts.is_empty() {
             return Ok(Err(pattern));
@@ -302,7 +309,8 @@ mod tests {
         let dir = root(&[("de.txt", "ja\n"), ("fin-x.txt", ""), ("fi.txt", "")]);
         let task = task(r#"{ train = "{lang}.txt" }"#);
         let raw = resolved(&task, dir.path(), &["fi", "sw", "de"], false).unwrap();
-        let names: Vec<_> = raw.files.iter().map(|f| (f.language.as_deref().unwrap(), f.parts[0].name.as_str())).collect();
+        let names: Vec<_> =
+            raw.files.iter().map(|f| (f.language.as_deref().unwrap(), f.parts[0].name.as_str())).collect();
         assert_eq!(names, [("fi", "toy/fi.txt"), ("de", "toy/de.txt")]);
         assert_eq!(raw.files[1].parts[0].bytes, 3);
         assert_eq!(raw.files[1].parts[0].digest, blake3::hash(b"ja\n").to_hex().to_string());

@@ -127,7 +127,9 @@ mod tests {
     #[test]
     fn files_are_found_in_order_and_folders_are_not_files() {
         let dir = tempfile::tempdir().unwrap();
-        for name in ["UD_X-B/x_b.conllu", "UD_X-A/x_a.conllu", "UD_X-A/notes.txt", "UD_Y-A/y_a.conllu", "UD_X-C/d.conllu/e"] {
+        for name in
+            ["UD_X-B/x_b.conllu", "UD_X-A/x_a.conllu", "UD_X-A/notes.txt", "UD_Y-A/y_a.conllu", "UD_X-C/d.conllu/e"]
+        {
             let path = dir.path().join(name);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, "").unwrap();

@@ -68,7 +68,8 @@ fn next(parts: &mut [Part]) -> Result<Option<RecordBatch>, NormalizeError> {
         let Some(taken) = part.take(rows) else { continue };
         for (field, column) in taken.schema().fields().iter().zip(taken.columns()) {
             if columns.iter().any(|(name, _)| name == field.name()) {
-                let message = format!("column `{}` is in a file beside it too; give `columns` in the task file", field.name());
+                let message =
+                    format!("column `{}` is in a file beside it too; give `columns` in the task file", field.name());
                 return Err(NormalizeError::content(&part.path, message));
             }
             columns.push((field.name().clone(), column.clone()));

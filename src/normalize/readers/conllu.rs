@@ -107,7 +107,8 @@ impl Sentence {
         if let Some((first, last)) = id.split_once('-') {
             let range = first.parse().ok().zip(last.parse().ok());
             let after = self.fused.last().map_or(0, |f| f.last);
-            let Some((first, last)) = range.filter(|(first, last)| first <= last && *first == self.tokens.len() + 1 && *first > after)
+            let Some((first, last)) =
+                range.filter(|(first, last)| first <= last && *first == self.tokens.len() + 1 && *first > after)
             else {
                 return Err(format!("token id `{id}` should begin at {}", self.tokens.len() + 1));
             };
@@ -153,7 +154,10 @@ impl Sentence {
                 continue;
             };
             if whole.last > self.tokens.len() {
-                return Err(format!("the multi-word token {}-{} goes past the sentence's end", whole.first, whole.last));
+                return Err(format!(
+                    "the multi-word token {}-{} goes past the sentence's end",
+                    whole.first, whole.last
+                ));
             }
             let rank = |tag: &str| preference.iter().position(|p| *p == tag).unwrap_or(preference.len());
             let head = (next..whole.last).min_by_key(|&t| (self.depth(t), rank(&self.tokens[t].tag)));

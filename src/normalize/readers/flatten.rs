@@ -42,7 +42,10 @@ fn leaves(name: &str, column: &ArrayRef, flat: &mut Vec<(String, ArrayRef)>) -> 
                 flat.push((name, Arc::new(list)));
             }
         }
-        DataType::LargeList(item) | DataType::FixedSizeList(item, _) | DataType::ListView(item) | DataType::LargeListView(item) => {
+        DataType::LargeList(item)
+        | DataType::FixedSizeList(item, _)
+        | DataType::ListView(item)
+        | DataType::LargeListView(item) => {
             leaves(name, &cast(column, &DataType::List(item.clone()))?, flat)?;
         }
         leaf => flat.push((name.to_owned(), cast(column, &raw_type(leaf))?)),

@@ -35,7 +35,8 @@ pub(super) fn open(path: &Path) -> Result<Batches, NormalizeError> {
             decoded.map_err(|e| lines.wrong(e.to_string()))?;
         }
         let rows = decoder.flush().and_then(|rows| rows.map(|rows| flatten(&rows)).transpose());
-        let rows = rows.map_err(|e| NormalizeError::line(&lines.path, first, format!("in this or the following rows: {e}")))?;
+        let rows =
+            rows.map_err(|e| NormalizeError::line(&lines.path, first, format!("in this or the following rows: {e}")))?;
         Ok(rows.and_then(batch))
     }))
 }

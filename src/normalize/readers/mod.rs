@@ -198,4 +198,4 @@ impl Sentences {
 }
 
 #[cfg(test)]
-mod testing;
+mod tests;

@@ -21,8 +21,10 @@ pub(super) fn open(path: &Path, wanted: Wanted) -> Result<Batches, NormalizeErro
     };
     let mut builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| wrong(e.to_string()))?;
     if let Some(wanted) = wanted {
-        let used = |root: &str| wanted.iter().any(|w| w == root || w.strip_prefix(root).is_some_and(|w| w.starts_with('_')));
-        let roots = builder.schema().fields().iter().enumerate().filter(|(_, f)| used(f.name())).map(|(index, _)| index);
+        let used =
+            |root: &str| wanted.iter().any(|w| w == root || w.strip_prefix(root).is_some_and(|w| w.starts_with('_')));
+        let roots =
+            builder.schema().fields().iter().enumerate().filter(|(_, f)| used(f.name())).map(|(index, _)| index);
         let mut roots: Vec<usize> = roots.collect();
         // Rows are counted by their columns: SQL that uses none of them still needs one.
         if roots.is_empty() {
