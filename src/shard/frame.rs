@@ -5,12 +5,12 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, NullArray, RecordBatch, RecordBatchOptions, make_array};
+use arrow::array::{Array, ArrayRef, NullArray, RecordBatch, RecordBatchOptions, make_array, new_null_array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use arrow::ffi::{FFI_ArrowArray, FFI_ArrowSchema, from_ffi, to_ffi};
 use polars::prelude::{Column, CompatLevel, DataFrame, PlSmallStr, Series};
-use polars_arrow::datatypes::Field as PolarsField;
+use polars_arrow::datatypes::{ArrowDataType as PolarsType, Field as PolarsField};
 use polars_arrow::ffi;
 
 use super::ShardError;
@@ -74,6 +74,10 @@ fn export_column(column: &Column) -> Result<ArrayRef, ShardError> {
         return Ok(Arc::new(NullArray::new(column.len())));
     }
     let array = column.clone().rechunk_to_arrow(CompatLevel::oldest());
+    if *array.dtype() == PolarsType::Null {
+        // The two sides disagree on how many buffers an array of nulls has: none is the specification's number.
+        return Ok(new_null_array(&DataType::Null, array.len()));
+    }
     let schema = ffi::export_field_to_c(&PolarsField::new(name.clone(), array.dtype().clone(), true));
     let array = ffi::export_array_to_c(array);
     // SAFETY: as in `import_chunk`, with Polars as the producer.
