@@ -1,9 +1,9 @@
 //! The encoder: embeddings and a post-LayerNorm transformer, as transformers computes BERT and XLM-RoBERTa.
 
-use burn::tensor::activation::gelu;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use super::config::{Architecture, EncoderConfig};
+use super::kernels::gelu;
 use super::layers::{Dense, Dropout, Norm, Slot, Visitor, attend, integers, lookup};
 
 /// Added to the attention scores of padding: large enough that its probability is exactly 0 in f32.
@@ -174,24 +174,26 @@ impl Encoder {
         self.embeddings.word.clone()
     }
 
-    /// The last hidden state, `[rows, width of the batch, hidden size]`.
-    pub fn forward(&self, batch: &TokenBatch, dropout: &mut Dropout) -> Tensor<3> {
+    /// The last hidden state, `[rows × width of the batch, hidden size]`: tokens of all rows one after another, since every
+    /// step but attention treats them alike, and one large product is faster than one a row.
+    pub fn forward(&self, batch: &TokenBatch, dropout: &mut Dropout) -> Tensor<2> {
         let mask = batch.mask(&self.device);
         let embedded = self.embed(batch, dropout);
-        self.layers.iter().fold(embedded, |hidden, layer| self.layer(layer, hidden, mask.clone(), dropout))
+        self.layers.iter().fold(embedded, |hidden, layer| self.layer(layer, hidden, batch, mask.clone(), dropout))
     }
 
-    /// Every hidden state: the embeddings first, then each layer's output; `num_hidden_layers + 1` in all.
-    pub fn hidden_states(&self, batch: &TokenBatch) -> Vec<Tensor<3>> {
+    /// Every hidden state: the embeddings first, then each layer's output; `num_hidden_layers + 1` in all,
+    /// each shaped as by [`Encoder::forward`].
+    pub fn hidden_states(&self, batch: &TokenBatch) -> Vec<Tensor<2>> {
         let mask = batch.mask(&self.device);
         let mut states = vec![self.embed(batch, &mut Dropout::Off)];
         for (index, layer) in self.layers.iter().enumerate() {
-            states.push(self.layer(layer, states[index].clone(), mask.clone(), &mut Dropout::Off));
+            states.push(self.layer(layer, states[index].clone(), batch, mask.clone(), &mut Dropout::Off));
         }
         states
     }
 
-    fn embed(&self, batch: &TokenBatch, dropout: &mut Dropout) -> Tensor<3> {
+    fn embed(&self, batch: &TokenBatch, dropout: &mut Dropout) -> Tensor<2> {
         let width = self.config.hidden_size;
         let tokens = batch.ids.len();
         let ids = |values: Vec<i32>| integers(values, [tokens], &self.device);
@@ -206,14 +208,20 @@ impl Encoder {
             lookup(tables.token_type.clone(), ids(batch.type_ids.clone()), on_cpu)
         };
         let sum = words + positions + types;
-        let embedded = tables.norm.forward(sum).reshape([batch.rows, batch.width, width]);
-        dropout.apply(embedded, self.config.hidden_dropout_prob)
+        dropout.apply(tables.norm.forward(sum), self.config.hidden_dropout_prob)
     }
 
-    fn layer(&self, layer: &Layer, input: Tensor<3>, mask: Option<Tensor<4>>, dropout: &mut Dropout) -> Tensor<3> {
-        let [rows, positions, width] = input.dims();
+    fn layer(
+        &self,
+        layer: &Layer,
+        input: Tensor<2>,
+        batch: &TokenBatch,
+        mask: Option<Tensor<4>>,
+        dropout: &mut Dropout,
+    ) -> Tensor<2> {
+        let (rows, positions, width) = (batch.rows, batch.width, self.config.hidden_size);
         let heads = self.config.num_attention_heads;
-        let split = |tensor: Tensor<3>| tensor.reshape([rows, positions, heads, width / heads]).swap_dims(1, 2);
+        let split = |tensor: Tensor<2>| tensor.reshape([rows, positions, heads, width / heads]).swap_dims(1, 2);
         let context = attend(
             split(layer.query.forward(input.clone())),
             split(layer.key.forward(input.clone())),
@@ -222,7 +230,7 @@ impl Encoder {
             dropout,
             self.config.attention_probs_dropout_prob,
         );
-        let context = context.swap_dims(1, 2).reshape([rows, positions, width]);
+        let context = context.swap_dims(1, 2).reshape([rows * positions, width]);
         let rate = self.config.hidden_dropout_prob;
         let attended = dropout.apply(layer.attention_output.forward(context), rate);
         let middle = layer.attention_norm.forward(attended + input);

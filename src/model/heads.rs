@@ -1,12 +1,12 @@
 //! Heads on top of the encoder, their losses, and the model they make together; each exactly as transformers has it.
 
-use burn::tensor::activation::gelu;
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::config::{Architecture, EncoderConfig};
 use super::encoder::Encoder;
-use super::layers::{Dense, Dropout, Norm, Slot, Visitor, cross_entropy, integers, lookup};
+use super::kernels::{cross_entropy, gelu};
+use super::layers::{Dense, Dropout, Norm, Slot, Visitor, integers, lookup};
 
 /// What a head computes from the hidden states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -103,10 +103,10 @@ impl Head {
         }
     }
 
-    /// Logits `[rows, outputs]` of the first token of each row of `hidden [rows, positions, width]`.
-    pub fn rows(&self, encoder: &Encoder, hidden: Tensor<3>, dropout: &mut Dropout) -> Tensor<2> {
-        let [rows, _, width] = hidden.dims();
-        let first = hidden.slice([0..rows, 0..1, 0..width]).reshape([rows, width]);
+    /// Logits `[rows, outputs]` of the first token of each of `rows` rows of `hidden [rows × positions, width]`.
+    pub fn rows(&self, encoder: &Encoder, hidden: Tensor<2>, rows: usize, dropout: &mut Dropout) -> Tensor<2> {
+        let [tokens, width] = hidden.dims();
+        let first = hidden.reshape([rows, tokens / rows, width]).slice([0..rows, 0..1, 0..width]).reshape([rows, width]);
         let rate = encoder.config.head_dropout();
         match (self, &encoder.pooler) {
             (Head::FirstToken { dense, projection }, _) => {
@@ -120,17 +120,15 @@ impl Head {
         }
     }
 
-    /// Logits `[tokens, outputs]` of the tokens at `places`, row-major indices into `hidden [rows, positions, width]`; of
-    /// all tokens where no places are given.
+    /// Logits `[tokens, outputs]` of the tokens at `places`, indices into `hidden [rows × positions, width]`; of all tokens
+    /// where no places are given.
     pub fn tokens(
         &self,
         encoder: &Encoder,
-        hidden: Tensor<3>,
+        hidden: Tensor<2>,
         places: Option<Vec<i32>>,
         dropout: &mut Dropout,
     ) -> Tensor<2> {
-        let [rows, positions, width] = hidden.dims();
-        let hidden = hidden.reshape([rows * positions, width]);
         let hidden = match places {
             Some(places) => {
                 let count = places.len();
@@ -178,14 +176,14 @@ impl Head {
 }
 
 /// Cross-entropy of `choices` rows an example: `logits [examples × choices, 1]`, one right choice an example.
-pub fn choice_loss(logits: Tensor<2>, choices: usize, labels: Tensor<1, Int>) -> Tensor<1> {
+pub fn choice_loss(logits: Tensor<2>, choices: usize, labels: Vec<i32>) -> Tensor<1> {
     let [rows, _] = logits.dims();
     cross_entropy(logits.reshape([rows / choices, choices]), labels)
 }
 
 /// Mean of the cross-entropies of start and end over all positions of a row, padding included, as transformers has it.
 /// `logits [rows × positions, 2]`.
-pub fn span_loss(logits: Tensor<2>, rows: usize, starts: Tensor<1, Int>, ends: Tensor<1, Int>) -> Tensor<1> {
+pub fn span_loss(logits: Tensor<2>, rows: usize, starts: Vec<i32>, ends: Vec<i32>) -> Tensor<1> {
     let [tokens, _] = logits.dims();
     let positions = tokens / rows;
     let side = |index: usize| logits.clone().slice([0..tokens, index..index + 1]).reshape([rows, positions]);

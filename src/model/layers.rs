@@ -161,13 +161,6 @@ pub fn integers<const D: usize>(values: Vec<i32>, shape: [usize; D], device: &De
     Tensor::from_data(TensorData::new(values, shape), (device, DType::I32))
 }
 
-/// Mean cross-entropy of `logits [rows, classes]` against one class a row.
-pub fn cross_entropy(logits: Tensor<2>, classes: Tensor<1, Int>) -> Tensor<1> {
-    let [rows, _] = logits.dims();
-    let log_probabilities = burn::tensor::activation::log_softmax(logits, 1);
-    log_probabilities.gather(1, classes.reshape([rows, 1])).mean().neg()
-}
-
 /// Scaled dot-product attention with dropout on the probabilities, as transformers' eager implementation.
 ///
 /// `query`, `key`, `value`: `[batch, heads, positions, width]`; `mask`: `[batch, 1, 1, positions]`, 0 where a position may be

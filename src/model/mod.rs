@@ -10,6 +10,7 @@ pub mod device;
 pub mod encoder;
 mod error;
 pub mod heads;
+pub mod kernels;
 pub mod layers;
 #[cfg(test)]
 mod oracle;

@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor};
 use serde_json::Value;
 
 use super::heads::{HeadKind, HeadSpec, choice_loss, span_loss};
-use super::layers::{cross_entropy, integers};
+use super::kernels::cross_entropy;
 use super::weights::{HeadSource, load, values};
 use super::{Dropout, Model, TokenBatch};
 use crate::train::optimizer::{AdamW, Gradients};
@@ -76,24 +76,19 @@ impl Oracle {
         let hidden = model.encoder.forward(&batch, off);
         let head = &model.heads[0].head;
         let labels = &self.expected["heads"][name]["labels"];
-        let device = Device::flex();
-        let int = |values: Vec<i32>| {
-            let count = values.len();
-            integers(values, [count], &device)
-        };
         let flat = |name: &str| numbers(&labels[name]).iter().map(|v| *v as i32).collect::<Vec<_>>();
         match kind {
             HeadKind::SequenceClassification => {
-                let logits = head.rows(&model.encoder, hidden, off);
-                (logits.clone(), cross_entropy(logits, int(flat("labels"))))
+                let logits = head.rows(&model.encoder, hidden, batch.rows, off);
+                (logits.clone(), cross_entropy(logits, flat("labels")))
             }
             HeadKind::MultipleChoice => {
-                let logits = head.rows(&model.encoder, hidden, off);
-                (logits.clone(), choice_loss(logits, 4, int(flat("labels"))))
+                let logits = head.rows(&model.encoder, hidden, batch.rows, off);
+                (logits.clone(), choice_loss(logits, 4, flat("labels")))
             }
             HeadKind::Span => {
                 let logits = head.tokens(&model.encoder, hidden, None, off);
-                let loss = span_loss(logits.clone(), batch.rows, int(flat("start_positions")), int(flat("end_positions")));
+                let loss = span_loss(logits.clone(), batch.rows, flat("start_positions"), flat("end_positions"));
                 (logits, loss)
             }
             HeadKind::TokenClassification | HeadKind::MaskedLm => {
@@ -102,7 +97,7 @@ impl Oracle {
                 let classes = places.iter().map(|place| labels[*place as usize]).collect();
                 let chosen = head.tokens(&model.encoder, hidden.clone(), Some(places), off);
                 let all = head.tokens(&model.encoder, hidden, None, off);
-                (all, cross_entropy(chosen, int(classes)))
+                (all, cross_entropy(chosen, classes))
             }
         }
     }

@@ -292,7 +292,7 @@ mod tests {
             let mut norms = Vec::new();
             for _ in 0..4 {
                 let hidden = model.encoder.forward(&batch, &mut Dropout::Off);
-                let logits = model.heads[0].head.rows(&model.encoder, hidden, &mut Dropout::Off);
+                let logits = model.heads[0].head.rows(&model.encoder, hidden, batch.rows, &mut Dropout::Off);
                 let loss = logits.square().sum();
                 let gradients = Gradients::of(&loss, &mut model);
                 norms.push(optimizer.step(&mut model, gradients, 1e-2).unwrap().into_scalar::<f32>());

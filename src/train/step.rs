@@ -7,7 +7,7 @@ use rand_chacha::rand_core::Rng;
 use super::data::{Instances, Targets};
 use super::vocabulary::Masking;
 use crate::model::heads::{choice_loss, span_loss};
-use crate::model::layers::{cross_entropy, integers};
+use crate::model::kernels::cross_entropy;
 use crate::model::random::{below, uniform};
 use crate::model::weights::values;
 use crate::model::{Dropout, EncoderConfig, Model, ModelError, TokenBatch};
@@ -124,7 +124,7 @@ fn mask(tokens: &mut TokenBatch, masking: &Masking, rng: &mut ChaCha8Rng) -> (Ve
 /// The mean loss of `batch` under the head at index `head`.
 pub fn loss(model: &Model, head: usize, batch: &Batch, dropout: &mut Dropout) -> Tensor<1> {
     let (logits, rows) = logits(model, head, batch, dropout);
-    loss_of(model, logits, rows, &batch.targets)
+    loss_of(logits, rows, &batch.targets)
 }
 
 /// Logits of the head at index `head`: `[rows, outputs]` over rows, `[places or tokens, outputs]` over tokens.
@@ -132,7 +132,7 @@ fn logits(model: &Model, head: usize, batch: &Batch, dropout: &mut Dropout) -> (
     let hidden = model.encoder.forward(&batch.tokens, dropout);
     let head = &model.heads[head].head;
     let logits = match &batch.targets {
-        BatchTargets::Classes(_) | BatchTargets::Choices { .. } => head.rows(&model.encoder, hidden, dropout),
+        BatchTargets::Classes(_) | BatchTargets::Choices { .. } => head.rows(&model.encoder, hidden, batch.tokens.rows, dropout),
         BatchTargets::Spans { .. } => head.tokens(&model.encoder, hidden, None, dropout),
         BatchTargets::Places { places, .. } => {
             head.tokens(&model.encoder, hidden, Some(places.clone()), dropout)
@@ -141,13 +141,12 @@ fn logits(model: &Model, head: usize, batch: &Batch, dropout: &mut Dropout) -> (
     (logits, batch.tokens.rows)
 }
 
-fn loss_of(model: &Model, logits: Tensor<2>, rows: usize, targets: &BatchTargets) -> Tensor<1> {
-    let int = |values: &[i32]| integers(values.to_vec(), [values.len()], &model.encoder.device);
+fn loss_of(logits: Tensor<2>, rows: usize, targets: &BatchTargets) -> Tensor<1> {
     match targets {
-        BatchTargets::Classes(labels) => cross_entropy(logits, int(labels)),
-        BatchTargets::Choices { choices, labels } => choice_loss(logits, *choices, int(labels)),
-        BatchTargets::Spans { starts, ends, .. } => span_loss(logits, rows, int(starts), int(ends)),
-        BatchTargets::Places { classes, .. } => cross_entropy(logits, int(classes)),
+        BatchTargets::Classes(labels) => cross_entropy(logits, labels.clone()),
+        BatchTargets::Choices { choices, labels } => choice_loss(logits, *choices, labels.clone()),
+        BatchTargets::Spans { starts, ends, .. } => span_loss(logits, rows, starts.clone(), ends.clone()),
+        BatchTargets::Places { classes, .. } => cross_entropy(logits, classes.clone()),
     }
 }
 
@@ -182,7 +181,7 @@ impl Tally {
 /// When the device fails.
 pub fn evaluate(model: &Model, head: usize, batch: &Batch) -> Result<Tally, ModelError> {
     let (logits, rows) = logits(model, head, batch, &mut Dropout::Off);
-    let mean = f64::from(values(loss_of(model, logits.clone(), rows, &batch.targets))?[0]);
+    let mean = f64::from(values(loss_of(logits.clone(), rows, &batch.targets))?[0]);
     let right = |logits: Tensor<2>, classes: &[i32]| -> Result<(f64, usize), ModelError> {
         let [count, outputs] = logits.dims();
         let best = values(logits)?.chunks_exact(outputs).map(argmax).collect::<Vec<_>>();
