@@ -42,6 +42,26 @@ pub enum EvaluateError {
         /// What the training rows lack.
         what: &'static str,
     },
+    /// A model that was not trained for what it should predict.
+    #[error("model {} has {problem} task `{task}`; predict with a model that was trained for it", model.display())]
+    Head {
+        /// The model's directory.
+        model: PathBuf,
+        /// The task.
+        task: String,
+        /// What its heads are.
+        problem: &'static str,
+    },
+    /// A hidden state that the model does not have.
+    #[error("model {} has hidden states 0 to {has}, not {layer}; correct retrieval.layers in the model file", model.display())]
+    Layer {
+        /// The model's directory.
+        model: PathBuf,
+        /// The hidden state asked for.
+        layer: usize,
+        /// The last that it has.
+        has: usize,
+    },
     /// Intervals were asked for without resamples to take them from.
     #[error("bootstrap intervals need at least one resample; ask for 1000 or so")]
     NoResamples,
@@ -129,7 +149,10 @@ impl EvaluateError {
         match self {
             EvaluateError::File(e) => e.exit(),
             EvaluateError::Shard(e) => e.exit(),
-            EvaluateError::Unknown { .. } | EvaluateError::Undefined { .. } => ExitCode::Config,
+            EvaluateError::Unknown { .. }
+            | EvaluateError::Undefined { .. }
+            | EvaluateError::Head { .. }
+            | EvaluateError::Layer { .. } => ExitCode::Config,
             EvaluateError::NoResamples => ExitCode::Usage,
             EvaluateError::MissingPrediction { .. }
             | EvaluateError::Language { .. }

@@ -27,6 +27,7 @@ pub mod bootstrap;
 mod error;
 mod gold;
 pub mod metric;
+pub mod predict;
 mod prediction;
 mod random;
 mod retrieval;
