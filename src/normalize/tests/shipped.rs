@@ -70,7 +70,7 @@ fn from_hub(id: &str, split: Split, language: &str, columns: Vec<(&str, ArrayRef
     let path = world.dir.path().join("toy").join(path.replace('*', "00000-of-00001"));
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     let batch = RecordBatch::try_from_iter(columns).unwrap();
-    crate::shard::write_table(&path, &batch.schema(), &[], &[batch.clone()]).unwrap();
+    crate::shard::write_table(&path, &batch.schema(), &[], std::slice::from_ref(&batch)).unwrap();
     world.run_with(&[language], &[split], &[], false).unwrap();
     world.table(split, language)
 }
