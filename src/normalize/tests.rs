@@ -10,6 +10,7 @@ use crate::task::{Language, Languages};
 
 mod faults;
 mod real;
+mod shipped;
 
 /// A data directory with the files of one layout, and a task over it.
 struct World {

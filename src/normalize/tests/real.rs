@@ -6,7 +6,7 @@ use std::path::Path;
 use super::*;
 use crate::task::Registry;
 
-fn shared() -> PathBuf {
+pub(super) fn shared() -> PathBuf {
     PathBuf::from(std::env::var("TRESTLE_SHARED").expect("TRESTLE_SHARED names the folder of real data")).join("real")
 }
 

@@ -159,6 +159,12 @@ fn with_languages<T>(codes: &[&str], then: impl FnOnce(&[&Language]) -> T) -> T 
     then(&codes.iter().map(|code| all.get(code).unwrap()).collect::<Vec<_>>())
 }
 
+/// Workers share one hub.
+const _: fn() = || {
+    fn shared<T: Send + Sync>() {}
+    shared::<Hub>();
+};
+
 fn fetched(hub: &Hub, codes: &[&str]) -> Result<Vec<LockEntry>, SourceError> {
     with_languages(codes, |languages| fetch(&task(), hub, languages, &[Split::Train], &Quiet, &AtomicBool::new(false)))
 }

@@ -1,0 +1,183 @@
+//! The task files that ship with Trestle, against the shapes in which their data are published.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int32Array, Int64Array, ListBuilder, StringArray, StringBuilder, StructArray};
+use arrow::array::{Int32Builder, Int64Builder};
+use arrow::datatypes::Field;
+
+use super::*;
+use crate::task::{DirectorySource, Registry};
+
+fn shipped() -> Registry {
+    Registry::load(&[]).unwrap()
+}
+
+#[test]
+fn every_sql_is_row_local() {
+    let registry = shipped();
+    let mut checked = 0;
+    for task in registry.tasks() {
+        let hub = task.source.hub.as_ref().map(|source| source.sql.as_deref());
+        let directory = task.source.directory.as_ref().map(|source| source.sql.as_deref());
+        for own in [hub, directory].into_iter().flatten() {
+            Query::parse(&task.id, own.unwrap_or(&task.normalize.sql)).unwrap();
+            checked += 1;
+        }
+    }
+    assert!(checked >= 16, "{checked}");
+}
+
+fn strings(values: &[&str]) -> ArrayRef {
+    Arc::new(StringArray::from_iter_values(values))
+}
+
+/// One list of strings for each row.
+fn lists(rows: &[&[&str]]) -> ArrayRef {
+    let mut builder = ListBuilder::new(StringBuilder::new());
+    for row in rows {
+        builder.append_value(row.iter().map(Some));
+    }
+    Arc::new(builder.finish())
+}
+
+fn structs(children: Vec<(&str, ArrayRef)>) -> ArrayRef {
+    let children = children.into_iter().map(|(name, child)| {
+        let field = Arc::new(Field::new(name, child.data_type().clone(), true));
+        (field, child)
+    });
+    Arc::new(StructArray::from(children.collect::<Vec<_>>()))
+}
+
+/// The canonical table that the hub source of the shipped task `id` makes of a Parquet file with `columns`.
+fn from_hub(id: &str, split: Split, language: &str, columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
+    let mut task = shipped().task(id, "the test").unwrap().clone();
+    let hub = task.source.hub.take().unwrap();
+    let files = BTreeMap::from([(split, hub.files[&split].clone())]);
+    let pattern = hub.files[&split].paths()[0].to_owned();
+    task.source.directory = Some(DirectorySource {
+        layout: "toy".to_owned(),
+        reader: hub.reader,
+        files,
+        columns: hub.columns,
+        sql: hub.sql,
+    });
+    let mut world = World::new(PAIRS, &[]);
+    world.task = task;
+    let registry = shipped();
+    let known = registry.language(language, "the test").unwrap();
+    let path = pattern.replace("{lang}", language).replace("{lang3}", &known.iso3).replace("{name}", &known.name);
+    let path = world.dir.path().join("toy").join(path.replace('*', "00000-of-00001"));
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    crate::shard::write_table(&path, &batch.schema(), &[], std::slice::from_ref(&batch)).unwrap();
+    world.run_with(&[language], &[split], &[], false).unwrap();
+    world.table(split, language)
+}
+
+#[test]
+fn pairs_on_the_hub() {
+    for (id, split, language) in [("mnli", Split::Train, "en"), ("xnli", Split::Test, "sw")] {
+        let label: ArrayRef = Arc::new(Int64Array::from(vec![2, 0, 1]));
+        let columns =
+            vec![("premise", strings(&["p", "q", "r"])), ("hypothesis", strings(&["a", "b", "c"])), ("label", label)];
+        let table = from_hub(id, split, language, columns);
+        assert_eq!(texts(&table, "label"), ["contradiction", "entailment", "neutral"]);
+        assert_eq!(texts(&table, "text_b"), ["a", "b", "c"]);
+        assert_eq!(texts(&table, "language"), [language; 3]);
+    }
+}
+
+#[test]
+fn questions_on_the_hub() {
+    for (id, split, language) in [("squad_v1", Split::Train, "en"), ("xquad", Split::Test, "ru")] {
+        let mut starts = ListBuilder::new(Int32Builder::new());
+        starts.append_value([Some(4)]);
+        let answers = structs(vec![("text", lists(&[&["кот"]])), ("answer_start", Arc::new(starts.finish()))]);
+        let texts_of = [("id", "q1"), ("context", "Вот кот"), ("question", "Кто?")];
+        let mut columns: Vec<_> = texts_of.iter().map(|(name, text)| (*name, strings(&[text]))).collect();
+        columns.push(("answers", answers));
+        let table = from_hub(id, split, language, columns);
+        assert_eq!(texts(&table, "example_id"), ["q1"]);
+        assert_eq!(texts(&table, "answer_starts"), ["[7]"]);
+    }
+}
+
+#[test]
+fn choices_on_the_hub() {
+    let choices =
+        structs(vec![("label", lists(&[&["A", "B", "C", "D", "E"]])), ("text", lists(&[&["a", "b", "c", "d", "e"]]))]);
+    let columns = vec![
+        ("id", strings(&["i"])),
+        ("question", strings(&["Where?"])),
+        ("question_concept", strings(&["x"])),
+        ("choices", choices),
+        ("answerKey", strings(&["D"])),
+    ];
+    let table = from_hub("commonsenseqa", Split::Validation, "en", columns);
+    assert_eq!(texts(&table, "choices"), ["[a, b, c, d, e]"]);
+    assert_eq!(texts(&table, "label"), ["3"]);
+}
+
+#[test]
+fn tags_on_the_hub() {
+    let mut tags = ListBuilder::new(Int64Builder::new());
+    tags.append_value([Some(5), Some(7), Some(15)]);
+    let columns =
+        vec![("tokens", lists(&[&["the", "cat", "sleeps"]])), ("pos_tags", Arc::new(tags.finish()) as ArrayRef)];
+    let table = from_hub("udpos", Split::Validation, "fi", columns);
+    assert_eq!(texts(&table, "tags"), ["[DET, NOUN, VERB]"]);
+}
+
+#[test]
+fn sentences_and_articles_on_the_hub() {
+    let columns = vec![
+        ("source_sentence", strings(&["Hei.\n", "Ei.\n"])),
+        ("target_sentence", strings(&["Hi.\n", "No.\n"])),
+        ("source_lang", strings(&["fin", "fin"])),
+        ("target_lang", strings(&["eng", "eng"])),
+    ];
+    let table = from_hub("tatoeba", Split::Test, "fi", columns);
+    assert_eq!(texts(&table, "text"), ["Hi.", "Hei.", "No.", "Ei."]);
+    assert_eq!(texts(&table, "gold"), ["0", "-", "1", "-"]);
+    let number: ArrayRef = Arc::new(Int32Array::from(vec![1, 2]));
+    let columns = vec![
+        ("id", strings(&["1", "2"])),
+        ("views", number),
+        ("title", strings(&["t", "u"])),
+        ("text", strings(&["An article.\nOf lines.", ""])),
+    ];
+    let table = from_hub("text", Split::Train, "sw", columns);
+    assert_eq!(texts(&table, "text"), ["An article.\nOf lines."]);
+}
+
+/// The shipped task `id` over the folder `root` of published files.
+fn from_directory(id: &str, root: &str, splits: &[Split], languages: &[&str]) -> NormalizeOutcome {
+    let registry = shipped();
+    let root = super::real::shared().join(root);
+    let chosen: Vec<&Language> = languages.iter().map(|code| registry.language(code, id).unwrap()).collect();
+    let task = registry.task(id, "the test").unwrap();
+    let raw = resolve(task, &Origin::Directory { root: &root }, &chosen, splits, true).unwrap();
+    let (languages, limits) = (languages.iter().map(|code| (*code).to_owned()).collect::<Vec<_>>(), BTreeMap::new());
+    let request = NormalizeRequest { task, raw: &raw, languages: &languages, limits: &limits, check_counts: false };
+    let out = tempfile::tempdir().unwrap();
+    normalize(&request, out.path(), &[], &Quiet, &AtomicBool::new(false)).unwrap()
+}
+
+#[test]
+#[ignore = "needs TRESTLE_SHARED"]
+fn the_original_distributions_as_published() {
+    let mnli = from_directory(
+        "mnli",
+        "mnli/hf_dummy_multinli_1.0/multinli_1.0.zip",
+        &[Split::Train, Split::Validation],
+        &["en"],
+    );
+    assert_eq!(mnli.tables.len(), 2);
+    let xnli = from_directory("xnli", "xnli/layout", &[Split::Validation, Split::Test], &["ar"]);
+    assert_eq!(xnli.tables.iter().map(|table| table.rows).collect::<Vec<_>>(), [2, 2]);
+    let commonsenseqa = from_directory("commonsenseqa", "", &[Split::Train, Split::Validation], &["en"]);
+    assert_eq!(commonsenseqa.tables[0].rows, 9_741);
+    let xquad = from_directory("xquad", "", &[Split::Test], &["ar", "zh"]);
+    assert_eq!(xquad.tables[1].rows, 1_190);
+}
