@@ -233,6 +233,7 @@ impl Setup<'_> {
             Work::Train { phase, tasks, hyperparameters, seed } => {
                 let _slot = self.gpu_slot();
                 let request = self.train_request(*phase, tasks, hyperparameters, *seed, inputs)?;
+                std::fs::create_dir_all(transaction.scratch()).at("create directory", transaction.scratch())?;
                 Ok(json!(train(&request, out, transaction.scratch(), progress, stop)?))
             }
             Work::Predict { task } => {
