@@ -1,9 +1,28 @@
-//! Embeds the task, model and study files of `pipeline/` into the binary, in path order.
+//! Embeds the task, model and study files of `pipeline/` into the binary, in path order, and the version of the code:
+//! the package's, with the commit where git knows it.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 fn main() {
+    embed_files();
+    let commit = git(&["describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]);
+    let version = std::env::var("CARGO_PKG_VERSION").expect("cargo sets it");
+    let version = commit.map_or(version.clone(), |commit| format!("{version}+{commit}"));
+    println!("cargo::rustc-env=TRESTLE_VERSION={version}");
+    println!("cargo::rerun-if-changed=src");
+    if let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"]).filter(|log| Path::new(log).exists()) {
+        println!("cargo::rerun-if-changed={log}");
+    }
+}
+
+/// What git prints; none without git, or outside a clone.
+fn git(arguments: &[&str]) -> Option<String> {
+    let output = std::process::Command::new("git").args(arguments).output().ok().filter(|o| o.status.success())?;
+    Some(String::from_utf8(output.stdout).ok()?.trim().to_owned())
+}
+
+fn embed_files() {
     println!("cargo::rerun-if-changed=pipeline");
     let mut pending = vec![PathBuf::from("pipeline")];
     let mut files = Vec::new();

@@ -8,7 +8,7 @@ use crate::error::Error;
 pub trait Progress: Sync {
     /// Work of `total` units begins (0: not known); `what` says what a unit is: `rows`, `steps`, `bytes`.
     fn start(&self, total: u64, what: &str);
-    /// `done` more units of it are done; `message` says more (`loss 1.234`), or is empty.
+    /// `done` units of it are done so far; `message` says more (`loss 1.234`), or is empty.
     fn advance(&self, done: u64, message: &str);
     /// The work is over.
     fn finish(&self);

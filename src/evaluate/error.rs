@@ -1,4 +1,7 @@
+use std::path::{Path, PathBuf};
+
 use crate::error::{ExitCode, FileError};
+use crate::shard::ShardError;
 
 /// What goes wrong in this area.
 #[derive(Debug, thiserror::Error)]
@@ -6,13 +9,159 @@ pub enum EvaluateError {
     /// A file system operation.
     #[error(transparent)]
     File(#[from] FileError),
+    /// A Parquet file.
+    #[error(transparent)]
+    Shard(#[from] ShardError),
+    /// No metric, format or task of that name.
+    #[error("unknown {kind} `{name}`; choose one of {known}")]
+    Unknown {
+        /// What was named: metric, format, task.
+        kind: &'static str,
+        /// The name given.
+        name: String,
+        /// The names there are.
+        known: String,
+    },
+    /// The metric isn't defined for what it was asked to score.
+    #[error("metric `{metric}` is not defined for {what}; {remedy}")]
+    Undefined {
+        /// The metric.
+        metric: &'static str,
+        /// The format or language it was asked for.
+        what: String,
+        /// What to do instead.
+        remedy: &'static str,
+    },
+    /// A baseline that learns from the training split was given none.
+    #[error(
+        "the baseline of format `{format}` needs the English training split, and none has {what}; normalize it first"
+    )]
+    NoTraining {
+        /// The format.
+        format: String,
+        /// What the training rows lack.
+        what: &'static str,
+    },
+    /// A model that was not trained for what it should predict.
+    #[error("model {} has {problem} task `{task}`; predict with a model that was trained for it", model.display())]
+    Head {
+        /// The model's directory.
+        model: PathBuf,
+        /// The task.
+        task: String,
+        /// What its heads are.
+        problem: &'static str,
+    },
+    /// A hidden state that the model does not have.
+    #[error("model {} has hidden states 0 to {has}, not {layer}; correct retrieval.layers in the model file", model.display())]
+    Layer {
+        /// The model's directory.
+        model: PathBuf,
+        /// The hidden state asked for.
+        layer: usize,
+        /// The last that it has.
+        has: usize,
+    },
+    /// Intervals were asked for without resamples to take them from.
+    #[error("bootstrap intervals need at least one resample; ask for 1000 or so")]
+    NoResamples,
+    /// A language is not once on both sides.
+    #[error("language `{language}` {problem}; give predictions and gold once for each language")]
+    Language {
+        /// The language.
+        language: String,
+        /// Which side it lacks or has twice.
+        problem: &'static str,
+    },
+    /// A gold table has no row to score.
+    #[error("{}: no example to score; is it the right split?", path.display())]
+    Empty {
+        /// The gold table.
+        path: PathBuf,
+    },
+    /// A row of a table is not what it should be.
+    #[error("{}: example `{example}`: {problem}", path.display())]
+    Example {
+        /// The table.
+        path: PathBuf,
+        /// The row's `example_id`.
+        example: String,
+        /// What is wrong with it, and the remedy.
+        problem: String,
+    },
+    /// A gold example without a prediction.
+    #[error(
+        "{}: no prediction for example `{example}`{}; predict the whole split again",
+        path.display(),
+        layer.map(|layer| format!(" at layer {layer}")).unwrap_or_default()
+    )]
+    MissingPrediction {
+        /// The predictions.
+        path: PathBuf,
+        /// The gold example's `example_id`.
+        example: String,
+        /// The layer that lacks it, where predictions are per layer.
+        layer: Option<i32>,
+    },
+    /// Languages of one task were predicted at different layers.
+    #[error("{}: predictions for layers {found}, but {expected} in the languages before; predict all at the same layers", path.display())]
+    Layers {
+        /// The predictions.
+        path: PathBuf,
+        /// The layers of this file.
+        found: String,
+        /// The layers of the first file.
+        expected: String,
+    },
+    /// A submission's file doesn't have the lines that the labels have.
+    #[error("{}: {found} {unit}, but {expected} in {}; give one prediction for each", predictions.display(), labels.display())]
+    Count {
+        /// The submission's file.
+        predictions: PathBuf,
+        /// The labels' file.
+        labels: PathBuf,
+        /// What is counted: lines, sentences, tags in a sentence.
+        unit: String,
+        /// How many the submission has.
+        found: usize,
+        /// How many the labels have.
+        expected: usize,
+    },
+    /// A submission's or a label file's JSON.
+    #[error("{}: {message}; expected {expected}", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// The parser's words.
+        message: String,
+        /// The shape it should have.
+        expected: &'static str,
+    },
 }
 
 impl EvaluateError {
+    pub(super) fn example(path: &Path, example: &str, problem: impl Into<String>) -> Self {
+        EvaluateError::Example { path: path.to_owned(), example: example.to_owned(), problem: problem.into() }
+    }
+
     /// The exit code of this failure.
     pub fn exit(&self) -> ExitCode {
         match self {
             EvaluateError::File(e) => e.exit(),
+            EvaluateError::Shard(e) => e.exit(),
+            EvaluateError::Unknown { .. }
+            | EvaluateError::Undefined { .. }
+            | EvaluateError::Head { .. }
+            | EvaluateError::Layer { .. } => ExitCode::Config,
+            EvaluateError::NoResamples => ExitCode::Usage,
+            EvaluateError::MissingPrediction { .. }
+            | EvaluateError::Language { .. }
+            | EvaluateError::NoTraining { .. }
+            | EvaluateError::Layers { .. } => ExitCode::Missing,
+            EvaluateError::Empty { .. }
+            | EvaluateError::Example { .. }
+            | EvaluateError::Count { .. }
+            | EvaluateError::Json { .. } => ExitCode::Data,
         }
     }
 }

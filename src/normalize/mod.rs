@@ -1,5 +1,222 @@
-//! Raw bytes to canonical tables.
+//! Raw bytes to canonical tables: a reader makes raw columns, one SQL statement makes canonical ones, and the contract
+//! checks every row. No code here knows a task by name.
+//!
+//! Rows stream: memory holds a few batches a thread, and a row group of each table being written. Files of different
+//! languages are worked on in parallel; each table is filled by one thread, in the order of the files and their rows, so
+//! that its bytes do not depend on the number of threads.
 
+mod contract;
 mod error;
+mod readers;
+mod sql;
+mod tables;
 
 pub use error::NormalizeError;
+pub use tables::NormalizedTable;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, new_null_array};
+use arrow::datatypes::DataType;
+use rayon::prelude::*;
+use serde::Serialize;
+
+use crate::error::Error;
+use crate::progress::{self, Progress};
+use crate::source::{RawFile, RawTask};
+use crate::task::{Split, Task};
+use contract::{Contract, Place};
+use sql::Query;
+use tables::Tables;
+
+/// What to normalise.
+#[derive(Clone, Copy)]
+pub struct NormalizeRequest<'a> {
+    /// The task.
+    pub task: &'a Task,
+    /// Its raw files.
+    pub raw: &'a RawTask,
+    /// The languages wanted (ISO 639-1); rows of others are left out.
+    pub languages: &'a [String],
+    /// The most examples of each language in a split, where it has a limit: the first ones of the files.
+    pub limits: &'a BTreeMap<Split, u64>,
+    /// Whether another number of examples than the task's `expect` is an error. Limited splits are not checked.
+    pub check_counts: bool,
+}
+
+/// What was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NormalizeOutcome {
+    /// Every table, by split and language.
+    pub tables: Vec<NormalizedTable>,
+    /// How many examples have each label, over all tables.
+    pub labels: BTreeMap<String, u64>,
+}
+
+/// Files whose rows one thread reads, in order: those of a split, or of a split and language where paths name one.
+struct Group<'a> {
+    split: Split,
+    language: Option<&'a str>,
+    files: Vec<&'a RawFile>,
+}
+
+/// Writes the canonical tables of `request` below `output`, at the paths of [`crate::shard::table_path`], with `metadata`
+/// and the schema's id and version in each footer.
+///
+/// # Errors
+/// Everything that a raw file can do wrong, with the file and the line or row named; a split without examples; counts
+/// other than expected. Files may be half-written then: `output` is to be thrown away.
+pub fn normalize(
+    request: &NormalizeRequest,
+    output: &Path,
+    metadata: &[(&str, &str)],
+    progress: &dyn Progress,
+    stop: &AtomicBool,
+) -> Result<NormalizeOutcome, Error> {
+    let task = request.task;
+    let query = Query::parse(&task.id, &request.raw.sql)?;
+    let contract = Contract::new(task);
+    let schema = contract.table().metadata();
+    let metadata: Vec<(&str, &str)> =
+        metadata.iter().copied().chain(schema.iter().map(|(key, value)| (*key, value.as_str()))).collect();
+    let groups = groups(&request.raw.files);
+    progress.start(0, "rows");
+    let run = Run {
+        request,
+        query: &query,
+        contract: &contract,
+        output,
+        metadata: &metadata,
+        progress,
+        rows: AtomicU64::new(0),
+    };
+    let failed = AtomicBool::new(false);
+    let results: Vec<Option<Result<Vec<NormalizedTable>, Error>>> = groups
+        .par_iter()
+        .map(|group| {
+            if failed.load(Ordering::Relaxed) {
+                return None;
+            }
+            let result = run.group(group, stop);
+            if result.is_err() {
+                failed.store(true, Ordering::Relaxed);
+            }
+            Some(result)
+        })
+        .collect();
+    let mut tables = Vec::new();
+    for result in results.into_iter().flatten() {
+        tables.extend(result?);
+    }
+    progress.finish();
+    tables.sort_by(|a, b| (a.split, &a.language).cmp(&(b.split, &b.language)));
+    check(request, &groups, &tables)?;
+    let mut labels = BTreeMap::new();
+    for (label, count) in tables.iter().flat_map(|table| &table.labels) {
+        *labels.entry(label.clone()).or_insert(0) += count;
+    }
+    Ok(NormalizeOutcome { tables, labels })
+}
+
+fn groups(files: &[RawFile]) -> Vec<Group<'_>> {
+    let mut groups: Vec<Group> = Vec::new();
+    for file in files {
+        let language = file.language.as_deref();
+        match groups.iter_mut().find(|g| g.split == file.split && g.language == language) {
+            Some(group) => group.files.push(file),
+            None => groups.push(Group { split: file.split, language, files: vec![file] }),
+        }
+    }
+    groups
+}
+
+/// What no single thread can see: tables that two of them wrote, empty splits, counts.
+fn check(request: &NormalizeRequest, groups: &[Group], tables: &[NormalizedTable]) -> Result<(), NormalizeError> {
+    let task = request.task;
+    if let Some(twice) = tables.windows(2).find(|pair| pair[0].path == pair[1].path) {
+        let (split, language) = (twice[0].split.to_string(), twice[0].language.clone());
+        return Err(NormalizeError::Twice { task: task.id.clone(), split, language });
+    }
+    for group in groups {
+        if !tables.iter().any(|table| table.split == group.split) {
+            let names: Vec<&str> = group.files.iter().flat_map(|f| &f.parts).map(|part| part.name.as_str()).collect();
+            let split = group.split.to_string();
+            return Err(NormalizeError::Empty { task: task.id.clone(), split, files: names.join(", ") });
+        }
+    }
+    if !request.check_counts {
+        return Ok(());
+    }
+    for table in tables.iter().filter(|table| !request.limits.contains_key(&table.split)) {
+        if let Some(&expected) = task.expect.get(&table.split)
+            && expected != table.rows
+        {
+            let (split, language) = (table.split.to_string(), table.language.clone());
+            return Err(NormalizeError::Count { task: task.id.clone(), split, language, found: table.rows, expected });
+        }
+    }
+    Ok(())
+}
+
+struct Run<'a> {
+    request: &'a NormalizeRequest<'a>,
+    query: &'a Query,
+    contract: &'a Contract<'a>,
+    output: &'a Path,
+    metadata: &'a [(&'a str, &'a str)],
+    progress: &'a dyn Progress,
+    rows: AtomicU64,
+}
+
+impl Run<'_> {
+    fn group(&self, group: &Group, stop: &AtomicBool) -> Result<Vec<NormalizedTable>, Error> {
+        let request = self.request;
+        let limit = request.limits.get(&group.split).copied();
+        let mut tables =
+            Tables::new(self.contract.table(), self.output, self.metadata, group.split, request.languages, limit);
+        let mut next_row = 0;
+        'files: for file in &group.files {
+            let path = &file.parts.first().expect("a raw file has a part").path;
+            let place = Place { path, first_row: next_row, language: group.language };
+            for batch in readers::open(file, self.query.columns())? {
+                progress::check(stop)?;
+                if tables.is_full(group.language) {
+                    break 'files;
+                }
+                let batch = batch?;
+                let raw = with_place(batch, next_row, group);
+                next_row += raw.num_rows() as i64;
+                let selected = self.query.run(path, &raw)?;
+                let rows = self.contract.assemble(&selected, place)?;
+                tables.write(&rows, |index, message| Contract::wrong(&rows, &selected, place, index, message))?;
+                let rows = raw.num_rows() as u64;
+                self.progress.advance(self.rows.fetch_add(rows, Ordering::Relaxed) + rows, "");
+            }
+        }
+        tables.finish()
+    }
+}
+
+/// `batch` with the columns that every reader adds: `row`, `lang` and `split`. A column of the file that has one of these
+/// names gets `raw_` before it.
+fn with_place(batch: RecordBatch, first_row: i64, group: &Group) -> RecordBatch {
+    let rows = batch.num_rows();
+    let row = Int64Array::from_iter_values(first_row..first_row + rows as i64);
+    let text = |value: &str| Arc::new(StringArray::from_iter_values(std::iter::repeat_n(value, rows))) as ArrayRef;
+    let lang = group.language.map_or_else(|| new_null_array(&DataType::Utf8, rows), text);
+    let added = [("row", Arc::new(row) as ArrayRef), ("lang", lang), ("split", text(group.split.name()))];
+    let schema = batch.schema();
+    let own = schema.fields().iter().zip(batch.columns()).map(|(field, column)| {
+        let taken = added.iter().any(|(name, _)| name == field.name());
+        let name = if taken { format!("raw_{}", field.name()) } else { field.name().clone() };
+        (name, column.clone(), true)
+    });
+    let columns = own.chain(added.iter().map(|(name, column)| ((*name).to_owned(), column.clone(), true)));
+    RecordBatch::try_from_iter_with_nullable(columns).expect("the columns are equally long")
+}
+
+#[cfg(test)]
+mod tests;

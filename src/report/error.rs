@@ -1,18 +1,82 @@
-use crate::error::{ExitCode, FileError};
+use std::path::{Path, PathBuf};
 
-/// What goes wrong in this area.
+use crate::error::{ExitCode, FileError};
+use crate::schema::SchemaError;
+use crate::shard::ShardError;
+use crate::task::TaskError;
+
+/// What goes wrong with tables, queries and reports.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
     /// A file system operation.
     #[error(transparent)]
     File(#[from] FileError),
+    /// A Parquet file.
+    #[error(transparent)]
+    Shard(#[from] ShardError),
+    /// The language table.
+    #[error(transparent)]
+    Task(#[from] TaskError),
+    /// A stage's table is not what its schema says.
+    #[error("{}: {source}", path.display())]
+    Schema {
+        /// The file.
+        path: PathBuf,
+        /// The difference.
+        source: SchemaError,
+    },
+    /// A cell's summaries lack a row that a table needs.
+    #[error("{} has no `{metric}` row{}: score {target} again", path.display(), of_layer(*layer))]
+    Summary {
+        /// The summaries.
+        path: PathBuf,
+        /// The target task.
+        target: String,
+        /// The metric asked for.
+        metric: String,
+        /// The hidden state asked for, in retrieval.
+        layer: Option<i32>,
+    },
+    /// SQL that can't be run.
+    #[error("the query failed: {message}; tables: {tables}")]
+    Sql {
+        /// The engine's words.
+        message: String,
+        /// The tables there are.
+        tables: String,
+    },
+    /// A result that the output format can't hold.
+    #[error("the result can't be written as {format}: {message}")]
+    Output {
+        /// `csv`, `json` or `table`.
+        format: &'static str,
+        /// The writer's words.
+        message: String,
+    },
+    /// The report's template and its data do not fit: a bug.
+    #[error("the report could not be rendered: {0}")]
+    Render(String),
+}
+
+fn of_layer(layer: Option<i32>) -> String {
+    layer.map(|layer| format!(" of layer {layer}")).unwrap_or_default()
 }
 
 impl ReportError {
+    pub(super) fn schema(path: &Path, source: SchemaError) -> Self {
+        ReportError::Schema { path: path.to_owned(), source }
+    }
+
     /// The exit code of this failure.
     pub fn exit(&self) -> ExitCode {
         match self {
             ReportError::File(e) => e.exit(),
+            ReportError::Shard(e) => e.exit(),
+            ReportError::Task(e) => e.exit(),
+            ReportError::Schema { source, .. } => source.exit(),
+            ReportError::Summary { .. } => ExitCode::Data,
+            ReportError::Sql { .. } | ReportError::Output { .. } => ExitCode::Usage,
+            ReportError::Render(_) => ExitCode::Internal,
         }
     }
 }

@@ -1,5 +1,121 @@
-//! Tables and reports.
+//! What a study found: tables for people, tables for engines, and a page to read.
+//!
+//! Everything here is a view. The executor hands over a [`StudyResults`]: for each cell of the grid, where its scores,
+//! summaries, predictions and training logs lie, and the keys they were made under. From that
+//! - [`publish`] rebuilds the hive-partitioned Parquet tables below `results/` that DuckDB, Polars and pandas read,
+//! - [`query()`] runs SQL over them (and over canonical tables and published scores),
+//! - [`study_table`] makes the table intermediate × target,
+//! - [`render`] makes one self-contained HTML page.
+//!
+//! Nothing here computes a score: numbers come from the `score` stage, and are only picked, averaged over targets,
+//! subtracted or (over seeds) put at their median. Same results, same bytes: no clock and no host name enters.
 
+mod chart;
 mod error;
+mod html;
+mod output;
+mod query;
+mod reference;
+mod results;
+mod stage;
+mod table;
+mod terminal;
+
+#[cfg(test)]
+mod fixture;
 
 pub use error::ReportError;
+pub use html::render;
+pub use output::{OutputFormat, write_parquet, write_rows};
+pub use query::{QueryTable, Rows, query};
+pub use reference::reference_table;
+pub use results::{Published, VIEWS, publish, results_tables};
+pub use table::{Average, Change, Column, Entry, Estimate, Row, StudyTable, study_table};
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::task::Study;
+
+/// The row of the chance or majority baseline.
+pub const CHANCE: &str = "chance";
+
+/// The row without intermediate training, against which changes are counted.
+pub const NONE: &str = "none";
+
+/// One cell of a study's grid whose predictions and scores exist.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cell {
+    /// The study's id.
+    pub study: String,
+    /// The target task.
+    pub target: String,
+    /// The row: a name in the study's `order`, or [`CHANCE`].
+    pub intermediate: String,
+    /// The repetition.
+    pub seed: u64,
+    /// The metrics whose mean stands for the target in tables ([`crate::task::Metric::headline`]).
+    pub metric: &'static [&'static str],
+    /// The hidden state whose rows stand for the target in tables (retrieval); `None` picks the rows without a layer.
+    pub layer: Option<i32>,
+    /// `scores.parquet` of the score stage.
+    pub scores: PathBuf,
+    /// `summaries.parquet` of the score stage.
+    pub summaries: PathBuf,
+    /// Language and file of each predictions table.
+    pub predictions: Vec<(String, PathBuf)>,
+    /// Phase (`pretrain`, `intermediate` or `target`) and training log of each training behind this cell.
+    pub training_logs: Vec<(String, PathBuf)>,
+    /// Key of the predict stage.
+    pub predict_key: String,
+    /// Key of the score stage.
+    pub score_key: String,
+    /// Key of the model that predicted; empty for a baseline.
+    pub model_key: String,
+    /// Digest of the tokenizer file; empty for a baseline.
+    pub tokenizer_digest: String,
+    /// Keys of the data artifacts behind this cell, by what they are.
+    pub data_keys: BTreeMap<String, String>,
+    /// Everything else that was chosen: hyperparameters, limits, device.
+    pub parameters: serde_json::Value,
+}
+
+/// All there is of one study.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StudyResults {
+    /// The study file.
+    pub study: Study,
+    /// Its finished cells, in any order.
+    pub cells: Vec<Cell>,
+    /// Version of the code that made them.
+    pub code_version: String,
+}
+
+impl StudyResults {
+    /// Names of the rows: the baseline where some cell has it, then the study's order.
+    fn rows(&self) -> Vec<&str> {
+        let chance = self.cells.iter().any(|cell| cell.intermediate == CHANCE).then_some(CHANCE);
+        chance.into_iter().chain(self.study.order.iter().map(String::as_str)).collect()
+    }
+
+    /// The cells of one target in the order of tables: by row, then by seed.
+    fn of_target(&self, target: &str) -> Vec<&Cell> {
+        let rows = self.rows();
+        let place = |cell: &Cell| rows.iter().position(|row| *row == cell.intermediate);
+        let mut cells: Vec<&Cell> = self.cells.iter().filter(|cell| cell.target == target).collect();
+        cells.sort_by_key(|cell| (place(cell), cell.seed));
+        cells
+    }
+}
+
+/// The median of some numbers, by total order; the mean of the middle two where their count is even.
+fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
+    let mut values: Vec<f64> = values.into_iter().collect();
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => None,
+        n if n.is_multiple_of(2) => Some(f64::midpoint(values[middle - 1], values[middle])),
+        _ => Some(values[middle]),
+    }
+}

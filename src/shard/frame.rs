@@ -5,12 +5,12 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, make_array};
+use arrow::array::{Array, ArrayRef, NullArray, RecordBatch, RecordBatchOptions, make_array, new_null_array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use arrow::ffi::{FFI_ArrowArray, FFI_ArrowSchema, from_ffi, to_ffi};
 use polars::prelude::{Column, CompatLevel, DataFrame, PlSmallStr, Series};
-use polars_arrow::datatypes::Field as PolarsField;
+use polars_arrow::datatypes::{ArrowDataType as PolarsType, Field as PolarsField};
 use polars_arrow::ffi;
 
 use super::ShardError;
@@ -69,7 +69,15 @@ fn import_chunk(name: &str, array: &ArrayRef) -> Result<polars::prelude::ArrayRe
 
 fn export_column(column: &Column) -> Result<ArrayRef, ShardError> {
     let name = column.name();
+    if column.dtype().is_null() {
+        // Polars exports a buffer with it, which the interface does not allow.
+        return Ok(Arc::new(NullArray::new(column.len())));
+    }
     let array = column.clone().rechunk_to_arrow(CompatLevel::oldest());
+    if *array.dtype() == PolarsType::Null {
+        // The two sides disagree on how many buffers an array of nulls has: none is the specification's number.
+        return Ok(new_null_array(&DataType::Null, array.len()));
+    }
     let schema = ffi::export_field_to_c(&PolarsField::new(name.clone(), array.dtype().clone(), true));
     let array = ffi::export_array_to_c(array);
     // SAFETY: as in `import_chunk`, with Polars as the producer.
@@ -168,6 +176,13 @@ mod tests {
         let batch = nullable_batch();
         let back = from_polars(&to_polars(std::slice::from_ref(&batch)).unwrap()).unwrap();
         assert_eq!(back, batch);
+    }
+
+    #[test]
+    fn a_column_of_nulls_alone_comes_back() {
+        let nulls: ArrayRef = Arc::new(NullArray::new(3));
+        let batch = RecordBatch::try_from_iter_with_nullable([("gold", nulls, true)]).unwrap();
+        assert_eq!(from_polars(&to_polars(std::slice::from_ref(&batch)).unwrap()).unwrap(), batch);
     }
 
     #[test]

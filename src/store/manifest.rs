@@ -66,7 +66,7 @@ impl Manifest {
             digest: super::digest_bytes(listing.as_bytes()),
             files,
             statistics,
-            tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+            tool_version: env!("TRESTLE_VERSION").to_owned(),
             seconds,
         }
     }

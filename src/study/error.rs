@@ -54,6 +54,12 @@ pub enum StudyError {
         /// The model.
         model: String,
     },
+    /// The study's raw files are not on the hub.
+    #[error("study {study} reads nothing from the hub; fetch is for studies of the full edition without --data")]
+    NothingToFetch {
+        /// The study.
+        study: String,
+    },
     /// A name that selects nothing.
     #[error("nothing in study {study} is called `{name}`; `trestle plan {study}` lists what there is")]
     NoSuchNode {
@@ -61,6 +67,12 @@ pub enum StudyError {
         study: String,
         /// The name.
         name: String,
+    },
+    /// Nothing to report.
+    #[error("study {study} has no results yet; `trestle run {study}` makes them")]
+    NoResults {
+        /// The study.
+        study: String,
     },
     /// A worker died of a bug.
     #[error("stage {label} stopped unexpectedly: {message}")]
@@ -78,6 +90,7 @@ impl StudyError {
         match self {
             StudyError::File(e) => e.exit(),
             StudyError::Panic { .. } => ExitCode::Internal,
+            StudyError::NoResults { .. } => ExitCode::Missing,
             _ => ExitCode::Config,
         }
     }

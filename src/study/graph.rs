@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::StudyError;
 use crate::error::Result;
 use crate::source::mini::{self, MiniOptions};
-use crate::task::{Edition, EncoderSource, Format, Model, Registry, Role, Split, Study, Task, TokenizerSource};
+use crate::task::{EncoderSource, Format, Model, Registry, Role, Split, Study, Task, TokenizerSource};
 use crate::train::Hyperparameters;
 
 /// The row of the grid that predicts without a model.

@@ -1,5 +1,23 @@
 //! Studies: from a grid of intermediate tasks × targets × seeds to a graph of stages, and a local executor for it.
+//!
+//! - [`plan`] turns a study file into a [`Graph`]: an encoder is pretrained once, an intermediate model is trained once
+//!   and shared by its targets, a tokenised table serves every training that reads it.
+//! - [`Setup`] knows what each stage's key is made of and how it is performed.
+//! - [`execute`] runs the graph on some workers. It recomputes nothing that the store holds.
+//!
+//! Keys depend on the content of inputs, so a stage's key is known once its inputs exist; [`inspect`] walks as far as it
+//! can without running anything.
 
 mod error;
+mod executor;
+mod graph;
+mod inspect;
+mod results;
+mod stage;
 
 pub use error::StudyError;
+pub use executor::{Outcome, Watcher, execute};
+pub use graph::{CHANCE, Graph, GridCell, NONE, Node, Phase, RawOrigin, Work, plan};
+pub use inspect::{Inspected, State, inspect};
+pub use results::collect;
+pub use stage::{Raw, Setup};

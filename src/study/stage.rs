@@ -132,7 +132,7 @@ impl Setup<'_> {
                 };
                 json!({
                     "phase": phase.name(), "tasks": tasks, "hyperparameters": hyperparameters, "seed": seed,
-                    "encoder": encoder, "device": self.device.kind(),
+                    "encoder": encoder, "device": self.device_kind(),
                 })
             }
             Work::Predict { task } => {
@@ -143,7 +143,7 @@ impl Setup<'_> {
                 let layers = (task.format == Format::SentenceRetrieval).then_some(&self.model.retrieval.layers);
                 json!({
                     "task": task.id, "format": task.format, "labels": task.labels, "split": task.evaluate,
-                    "layers": layers, "device": self.device.kind(),
+                    "layers": layers, "device": self.device_kind(),
                 })
             }
             Work::Baseline { task, seed } => {
@@ -375,8 +375,13 @@ impl Setup<'_> {
         }
     }
 
+    /// The part of the device that changes the bytes it computes.
+    fn device_kind(&self) -> &'static str {
+        if self.device.on_cpu() { "flex" } else { "vulkan" }
+    }
+
     fn gpu_slot(&self) -> Option<std::sync::MutexGuard<'_, ()>> {
-        self.device.is_gpu().then(|| self.gpu.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+        (!self.device.on_cpu()).then(|| self.gpu.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
     }
 
     fn train_request(

@@ -1,0 +1,94 @@
+use clap::Args;
+
+use super::study_args::{StudyArgs, StudyChanges};
+use super::{Context, plan, print, print_json};
+use crate::error::{ExitCode, Result};
+use crate::store::{Artifact, Explanation};
+use crate::study::{State, StudyError, inspect};
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  trestle explain normalize/mnli\n  trestle explain target/xnli/mnli/seed-1 --study mini\n  \
+    trestle explain 3f9a0c")]
+pub struct ExplainArgs {
+    /// A stage's label as `plan` shows it, or the beginning of an artifact's key.
+    #[arg(value_name = "LABEL|KEY")]
+    name: String,
+    /// The study that the label belongs to.
+    #[arg(long, default_value = "mini")]
+    study: String,
+    #[command(flatten)]
+    changes: StudyChanges,
+    /// Prints JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(context: &Context, args: &ExplainArgs) -> Result<ExitCode> {
+    let is_key = args.name.len() >= 6 && args.name.chars().all(|c| c.is_ascii_hexdigit());
+    if is_key {
+        let found: Vec<Artifact> = context.store()?.list()?;
+        let matching = found.into_iter().filter(|a| a.manifest.key.as_str().starts_with(&args.name));
+        if let Some(artifact) = matching.into_iter().next() {
+            show(&artifact, args.json);
+            return Ok(ExitCode::Success);
+        }
+    }
+    let study = StudyArgs { study: args.study.clone(), changes: args.changes.clone() };
+    let resolved = study.resolve(context)?;
+    let (states, artifacts) = inspect(&resolved.setup(context)?, &resolved.graph)?;
+    let index = states.iter().position(|state| state.label == args.name);
+    let Some(index) = index else {
+        return Err(StudyError::NoSuchNode { study: args.study.clone(), name: args.name.clone() }.into());
+    };
+    let state = &states[index];
+    if let Some(artifact) = &artifacts[index] {
+        show(artifact, args.json);
+        return Ok(ExitCode::Success);
+    }
+    if args.json {
+        print_json(state);
+        return Ok(ExitCode::Success);
+    }
+    print(&format!("{}: {}", state.label, plan::describe(&state.state)));
+    if let State::Due { reason: Explanation::Differs { nearest, differences }, .. } = &state.state {
+        print(&format!("compared with {nearest}:"));
+        for difference in differences {
+            let value = |side: &Option<String>| side.clone().unwrap_or_else(|| "absent".to_owned());
+            print(&format!("  {}: {} -> {}", difference.what, value(&difference.had), value(&difference.wants)));
+        }
+    }
+    if let State::Waiting { .. } = &state.state {
+        // What has to run first is the reason: follow it to the stages that are due.
+        for (other, node) in states.iter().zip(&resolved.graph.nodes) {
+            let before = resolved.graph.closure(|candidate| candidate.label == state.label);
+            let upstream = before.iter().any(|&i| resolved.graph.nodes[i].label == node.label);
+            if upstream && matches!(other.state, State::Due { .. }) {
+                print(&format!("  {}: {}", other.label, plan::describe(&other.state)));
+            }
+        }
+    }
+    Ok(ExitCode::Success)
+}
+
+fn show(artifact: &Artifact, json: bool) {
+    let manifest = &artifact.manifest;
+    if json {
+        print_json(manifest);
+        return;
+    }
+    print(&format!("{} {} ({})", manifest.stage, manifest.key, manifest.label));
+    print(&format!("  directory: {}", artifact.dir.display()));
+    print(&format!("  made by trestle {} in {:.1} s", manifest.tool_version, manifest.seconds));
+    print(&format!("  parameters: {}", manifest.parameters));
+    for (name, input) in &manifest.inputs {
+        let from = match (&input.stage, &input.key) {
+            (Some(stage), Some(key)) => format!("{stage} {}", key.short()),
+            _ => "outside".to_owned(),
+        };
+        print(&format!("  input {name}: {from}, content {}", &input.digest[..12.min(input.digest.len())]));
+    }
+    for file in &manifest.files {
+        let rows = file.rows.map(|rows| format!(", {rows} rows")).unwrap_or_default();
+        print(&format!("  file {} ({} bytes{rows})", file.path, file.bytes));
+    }
+}

@@ -1,0 +1,78 @@
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::Context;
+use crate::error::{ExitCode, Result};
+use crate::report::{self, OutputFormat, QueryTable, Rows};
+use crate::store::Artifact;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  trestle query \"SELECT target, intermediate, value FROM summaries WHERE \\\"group\\\" = 'non-english'\"\n  \
+    trestle query \"SHOW TABLES\"\n  trestle query \"SELECT * FROM canonical_xnli LIMIT 5\" --format json")]
+pub struct QueryArgs {
+    /// One statement in Polars' SQL. Tables: scores, summaries, predictions, runs, training_log, reference (published
+    /// scores), and canonical_<task>.
+    sql: String,
+    /// How to print the rows.
+    #[arg(long, value_enum, default_value_t = QueryFormat::Table)]
+    format: QueryFormat,
+    /// Most rows that a table shows.
+    #[arg(long, default_value_t = 200)]
+    rows: usize,
+    /// Writes Parquet to FILE instead of printing.
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum QueryFormat {
+    Table,
+    Csv,
+    Json,
+}
+
+pub fn run(context: &Context, args: &QueryArgs) -> Result<ExitCode> {
+    let store = context.store()?;
+    let mut tables = report::results_tables(&store.results_dir())?;
+    tables.push(report::reference_table()?);
+    tables.extend(canonical_tables(&store.list()?));
+    let rows = report::query(&args.sql, &tables)?;
+    if let Some(path) = &args.output {
+        report::write_parquet(&rows, path)?;
+        return Ok(ExitCode::Success);
+    }
+    let format = match args.format {
+        QueryFormat::Table => OutputFormat::Table { limit: args.rows },
+        QueryFormat::Csv => OutputFormat::Csv,
+        QueryFormat::Json => OutputFormat::Json,
+    };
+    let mut text = Vec::new();
+    report::write_rows(&rows, format, &mut text)?;
+    super::print(String::from_utf8_lossy(&text).trim_end());
+    Ok(ExitCode::Success)
+}
+
+/// The canonical tables of each task: of several artifacts (another limit, another source), the newest.
+fn canonical_tables(artifacts: &[Artifact]) -> Vec<QueryTable> {
+    let mut newest: std::collections::BTreeMap<String, (std::time::SystemTime, &Artifact)> = Default::default();
+    for artifact in artifacts.iter().filter(|artifact| artifact.manifest.stage == "normalize") {
+        let Some(task) = artifact.manifest.parameters["task"].as_str() else { continue };
+        let written = std::fs::metadata(artifact.dir.join("manifest.json")).and_then(|m| m.modified());
+        let written = written.unwrap_or(std::time::SystemTime::UNIX_EPOCH);
+        let entry = newest.entry(task.to_owned()).or_insert((written, artifact));
+        if entry.0 < written {
+            *entry = (written, artifact);
+        }
+    }
+    newest
+        .into_iter()
+        .map(|(task, (_, artifact))| QueryTable {
+            name: format!("canonical_{}", task.replace('-', "_")),
+            rows: Rows::Files {
+                root: artifact.dir.clone(),
+                files: artifact.manifest.files.iter().map(|file| artifact.dir.join(&file.path)).collect(),
+            },
+        })
+        .collect()
+}

@@ -1,0 +1,69 @@
+use clap::Args;
+
+use super::study_args::{Resolved, StudyArgs};
+use super::watch::Terminal;
+use super::{Context, print};
+use crate::error::{ExitCode, IoContext, Result};
+use crate::report;
+use crate::study::{Outcome, collect, execute};
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  trestle run mini\n  trestle run mini --workers 2 --mini-size 2\n  \
+    trestle run real --data ~/datasets --tokenizer xlmr/tokenizer.json --limit train=2000")]
+pub struct RunArgs {
+    #[command(flatten)]
+    study: StudyArgs,
+    #[command(flatten)]
+    workers: Workers,
+    /// Prints the results table as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// How many stages run side by side.
+#[derive(Debug, Args)]
+pub struct Workers {
+    /// Runs this many stages side by side; each gets its share of the cores [default: one a core].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    workers: Option<u16>,
+}
+
+impl Workers {
+    pub fn count(&self) -> usize {
+        self.workers.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from)
+    }
+}
+
+pub fn run(context: &Context, args: &RunArgs) -> Result<ExitCode> {
+    let resolved = args.study.resolve(context)?;
+    let wanted: Vec<usize> = (0..resolved.graph.nodes.len()).collect();
+    let outcome = perform(context, &resolved, &wanted, &args.workers)?;
+    let results = collect(&resolved.setup(context)?, &resolved.graph, &outcome.artifacts)?;
+    let dir = resolved.store.results_dir();
+    report::publish(&results, &dir)?;
+    let page = dir.join(format!("report-{}.html", resolved.study.id));
+    let html = report::render(&results)?;
+    if std::fs::read_to_string(&page).ok().as_deref() != Some(html.as_str()) {
+        let part = page.with_extension("html.part");
+        std::fs::write(&part, html).at("write", &part)?;
+        std::fs::rename(&part, &page).at("rename", &page)?;
+    }
+    let table = report::study_table(&results)?;
+    if args.json {
+        print(&table.to_json());
+    } else {
+        print(&table.to_terminal(super::colours()));
+        print(&format!("results: {}\nreport:  {}", dir.display(), page.display()));
+    }
+    Ok(ExitCode::Success)
+}
+
+/// Runs the nodes in `wanted` and says what was made and what was found.
+pub fn perform(context: &Context, resolved: &Resolved, wanted: &[usize], workers: &Workers) -> Result<Outcome> {
+    let setup = resolved.setup(context)?;
+    let watcher = Terminal::new(wanted.len(), context.quiet);
+    watcher.line(&format!("study {}: {} stages on {}", resolved.study.id, wanted.len(), resolved.device.description));
+    let outcome = execute(&setup, &resolved.graph, wanted, workers.count(), &watcher, &context.stop)?;
+    watcher.line(&format!("{} stages run, {} found in {}", outcome.made, outcome.found, context.home.display()));
+    Ok(outcome)
+}

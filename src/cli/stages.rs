@@ -1,0 +1,138 @@
+use clap::Args;
+
+use super::run::{Workers, perform};
+use super::study_args::StudyArgs;
+use super::{Context, print, print_json};
+use crate::error::{ExitCode, Result};
+use crate::study::{Node, Phase, StudyError, Work};
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  trestle normalize mini --task mnli,xnli")]
+pub struct NormalizeArgs {
+    #[command(flatten)]
+    stage: StageArgs,
+    /// Only these tasks.
+    #[arg(long, value_name = "TASK", value_delimiter = ',')]
+    task: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  trestle tokenize mini --task xnli")]
+pub struct TokenizeArgs {
+    #[command(flatten)]
+    stage: StageArgs,
+    /// Only these tasks.
+    #[arg(long, value_name = "TASK", value_delimiter = ',')]
+    task: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  trestle train mini --phase pretrain\n  trestle train mini --intermediate mnli --target xnli")]
+pub struct TrainArgs {
+    #[command(flatten)]
+    stage: StageArgs,
+    /// Only this phase.
+    #[arg(long, value_parser = ["pretrain", "intermediate", "target"])]
+    phase: Option<String>,
+    #[command(flatten)]
+    cell: CellArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  trestle predict mini --intermediate mnli --target xnli")]
+pub struct PredictArgs {
+    #[command(flatten)]
+    stage: StageArgs,
+    #[command(flatten)]
+    cell: CellArgs,
+}
+
+/// What every stage command takes.
+#[derive(Debug, Args)]
+pub struct StageArgs {
+    #[command(flatten)]
+    study: StudyArgs,
+    #[command(flatten)]
+    workers: Workers,
+    /// Prints the artifacts' manifests (or the scores) as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Rows and columns of the study's grid.
+#[derive(Debug, Args)]
+pub struct CellArgs {
+    /// Only this row of the study.
+    #[arg(long, value_name = "ROW")]
+    intermediate: Option<String>,
+    /// Only this column of the study.
+    #[arg(long, value_name = "TASK")]
+    target: Option<String>,
+}
+
+impl CellArgs {
+    /// Whether `label` (`target/xnli/mnli/seed-1`, `intermediate/mnli/seed-1`, …) is in the chosen rows and columns.
+    pub fn picks(&self, label: &str) -> bool {
+        let parts: Vec<&str> = label.split('/').collect();
+        let (target, row) = match parts.as_slice() {
+            ["intermediate", row, ..] => (None, Some(*row)),
+            ["target" | "predict" | "score", target, row, ..] => (Some(*target), Some(*row)),
+            ["baseline", target] => (Some(*target), Some(crate::study::CHANCE)),
+            _ => (None, None),
+        };
+        let fits = |wanted: &Option<String>, found: Option<&str>| {
+            wanted.as_deref().is_none_or(|wanted| found == Some(wanted))
+        };
+        fits(&self.target, target) && fits(&self.intermediate, row)
+    }
+}
+
+pub fn normalize(context: &Context, args: &NormalizeArgs) -> Result<ExitCode> {
+    stage(context, &args.stage, &args.task.join(","), |node| match &node.work {
+        Work::Normalize { task, .. } => args.task.is_empty() || args.task.contains(task),
+        _ => false,
+    })
+}
+
+pub fn tokenize(context: &Context, args: &TokenizeArgs) -> Result<ExitCode> {
+    stage(context, &args.stage, &args.task.join(","), |node| match &node.work {
+        Work::Tokenize { task } => args.task.is_empty() || args.task.contains(task),
+        _ => false,
+    })
+}
+
+pub fn train(context: &Context, args: &TrainArgs) -> Result<ExitCode> {
+    stage(context, &args.stage, "that training", |node| match &node.work {
+        Work::Train { phase, .. } => {
+            args.phase.as_deref().is_none_or(|wanted| wanted == phase.name())
+                && (*phase == Phase::Pretrain && args.cell.intermediate.is_none() && args.cell.target.is_none()
+                    || args.cell.picks(&node.label))
+        }
+        _ => false,
+    })
+}
+
+pub fn predict(context: &Context, args: &PredictArgs) -> Result<ExitCode> {
+    stage(context, &args.stage, "that prediction", |node| {
+        matches!(node.work, Work::Predict { .. } | Work::Baseline { .. }) && args.cell.picks(&node.label)
+    })
+}
+
+/// Runs the nodes that `wanted` picks, with everything they need, and prints where their artifacts are.
+pub fn stage(context: &Context, args: &StageArgs, what: &str, wanted: impl Fn(&Node) -> bool) -> Result<ExitCode> {
+    let resolved = args.study.resolve(context)?;
+    let picked: Vec<usize> = (0..resolved.graph.nodes.len()).filter(|&i| wanted(&resolved.graph.nodes[i])).collect();
+    if picked.is_empty() {
+        return Err(StudyError::NoSuchNode { study: resolved.study.id.clone(), name: what.to_owned() }.into());
+    }
+    let outcome = perform(context, &resolved, &resolved.graph.closure(&wanted), &args.workers)?;
+    let made: Vec<_> = picked.iter().filter_map(|&i| Some((i, outcome.artifacts[i].as_ref()?))).collect();
+    if args.json {
+        print_json(&made.iter().map(|(_, artifact)| &artifact.manifest).collect::<Vec<_>>());
+    } else {
+        for (index, artifact) in made {
+            print(&format!("{}  {}", resolved.graph.nodes[index].label, artifact.dir.display()));
+        }
+    }
+    Ok(ExitCode::Success)
+}

@@ -1,0 +1,100 @@
+//! Shows an execution: bars on a terminal, a line a stage elsewhere.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use crate::progress::{Progress, Quiet};
+use crate::store::Artifact;
+use crate::study::{Node, Watcher};
+
+/// Prints to standard error, so that standard output holds only results.
+pub struct Terminal {
+    bars: Option<MultiProgress>,
+    quiet: bool,
+    total: usize,
+    done: AtomicUsize,
+}
+
+impl Terminal {
+    /// For `total` stages; shows nothing if `quiet`.
+    pub fn new(total: usize, quiet: bool) -> Self {
+        let bars = (!quiet && std::io::stderr().is_terminal()).then(MultiProgress::new);
+        Self { bars, quiet, total, done: AtomicUsize::new(0) }
+    }
+
+    /// Prints a line above the bars.
+    pub fn line(&self, text: &str) {
+        match (&self.bars, self.quiet) {
+            (_, true) => {}
+            (Some(bars), _) => {
+                let _ = bars.println(text);
+            }
+            (None, _) => {
+                let _ = writeln!(std::io::stderr(), "{text}");
+            }
+        }
+    }
+}
+
+struct Bar(ProgressBar);
+
+impl Progress for Bar {
+    fn start(&self, total: u64, what: &str) {
+        let template = if total == 0 {
+            "{prefix:.bold} {spinner} {pos} {wide_msg}"
+        } else {
+            "{prefix:.bold} {bar:24} {pos}/{len} {per_sec} {eta} {wide_msg}"
+        };
+        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        self.0.set_style(style);
+        self.0.set_length(total);
+        self.0.set_message(what.to_owned());
+    }
+
+    fn advance(&self, done: u64, message: &str) {
+        self.0.set_position(done);
+        if !message.is_empty() {
+            self.0.set_message(message.to_owned());
+        }
+    }
+
+    fn finish(&self) {
+        self.0.finish_and_clear();
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
+impl Watcher for Terminal {
+    fn begin(&self, node: &Node) -> Box<dyn Progress + '_> {
+        match &self.bars {
+            Some(bars) => {
+                let bar = bars.add(ProgressBar::new(0));
+                bar.set_prefix(node.label.clone());
+                bar.enable_steady_tick(Duration::from_millis(250));
+                Box::new(Bar(bar))
+            }
+            None => Box::new(Quiet),
+        }
+    }
+
+    fn waiting(&self, node: &Node) {
+        self.line(&format!("{}: another process works on it; waiting", node.label));
+    }
+
+    fn end(&self, node: &Node, artifact: &Artifact, took: Option<Duration>) {
+        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
+        if let Some(took) = took {
+            let rows: u64 = artifact.manifest.files.iter().filter_map(|file| file.rows).sum();
+            let rows = if rows > 0 { format!(", {rows} rows") } else { String::new() };
+            self.line(&format!("[{done}/{}] {} {:.1} s{rows}", self.total, node.label, took.as_secs_f64()));
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! The table that `predict` writes and `score` reads: one row per example (and per layer, in retrieval).
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, Float32Array, Int32Array, RecordBatch, StringArray};
+
+use super::EvaluateError;
+use crate::schema::table;
+use crate::shard::{Columns, read_batches};
+
+/// What a model says about one example.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prediction {
+    /// The example's id in the canonical table.
+    pub example_id: String,
+    /// The hidden layer that embeddings were taken from, in retrieval.
+    pub layer: Option<i32>,
+    /// In classification the label; in multiple choice the index of the choice, decimal; in span extraction the answer
+    /// (empty for none); in word tagging one tag per word of the example, joined by spaces; in retrieval the
+    /// `example_id` of the index sentence.
+    pub prediction: String,
+    /// How sure the model is, 0 to 1.
+    pub confidence: f32,
+}
+
+/// The rows of one file of the table `predictions` (`schemas/predictions.json`), in the order given.
+pub fn prediction_batch(task: &str, split: &str, language: &str, rows: &[Prediction]) -> RecordBatch {
+    let constant = |value: &str| -> ArrayRef { Arc::new(StringArray::from(vec![value; rows.len()])) };
+    let columns: Vec<ArrayRef> = vec![
+        constant(task),
+        constant(split),
+        constant(language),
+        Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.example_id))),
+        Arc::new(rows.iter().map(|row| row.layer).collect::<Int32Array>()),
+        Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.prediction))),
+        Arc::new(Float32Array::from_iter_values(rows.iter().map(|row| row.confidence))),
+    ];
+    RecordBatch::try_new(table("predictions").schema.clone(), columns)
+        .expect("the columns are the schema's and of one length")
+}
+
+/// The predictions of one layer by example id.
+pub(super) type ByExample = BTreeMap<String, String>;
+
+/// Reads the predictions of `task` in `language`, layer by layer (`None` where there is but one set). Rows of another
+/// task or language, and an example predicted twice, are errors.
+pub(super) fn read(path: &Path, task: &str, language: &str) -> Result<BTreeMap<Option<i32>, ByExample>, EvaluateError> {
+    let mut layers: BTreeMap<Option<i32>, ByExample> = BTreeMap::new();
+    for batch in read_batches(path)? {
+        let batch = batch?;
+        let columns = Columns::new(path, &batch);
+        let (tasks, languages) = (columns.text("task")?, columns.text("language")?);
+        let (ids, predictions) = (columns.text("example_id")?, columns.text("prediction")?);
+        let numbers = columns.int32("layer")?;
+        for row in 0..batch.num_rows() {
+            let problem = |problem: String| Err(EvaluateError::example(path, ids.value(row), problem));
+            if (tasks.value(row), languages.value(row)) != (task, language) {
+                let found = format!("{} in {}", tasks.value(row), languages.value(row));
+                return problem(format!("is of {found}, not of {task} in {language}; give each language its own file"));
+            }
+            if predictions.is_null(row) {
+                return problem("its prediction is null; predict the split again".to_owned());
+            }
+            let layer = numbers.is_valid(row).then(|| numbers.value(row));
+            let (id, text) = (ids.value(row).to_owned(), predictions.value(row).to_owned());
+            if layers.entry(layer).or_default().insert(id, text).is_some() {
+                return problem("is predicted twice; keep one row for each example".to_owned());
+            }
+        }
+    }
+    Ok(layers)
+}

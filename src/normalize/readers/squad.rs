@@ -1,0 +1,196 @@
+//! SQuAD's nested JSON: one row a question, `id, title, context, question, answers_text, answers_start, is_impossible`.
+//!
+//! The file is parsed on a thread of its own, article by article, and rows come through a short channel: memory holds
+//! an article and two batches, however long the file is.
+
+use std::fmt;
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+
+use arrow::array::{ArrayBuilder, ArrayRef, BooleanBuilder, Int64Builder, ListBuilder, RecordBatch, StringBuilder};
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::{Batches, NormalizeError, batch, batches};
+use crate::error::{FileError, IoContext};
+use crate::shard::BATCH_ROWS;
+
+#[derive(Deserialize)]
+struct Article {
+    #[serde(default)]
+    title: String,
+    paragraphs: Vec<Paragraph>,
+}
+
+#[derive(Deserialize)]
+struct Paragraph {
+    context: String,
+    qas: Vec<Question>,
+}
+
+#[derive(Deserialize)]
+struct Question {
+    id: String,
+    question: String,
+    /// Absent where a test set is published without its gold.
+    #[serde(default)]
+    answers: Vec<Answer>,
+    #[serde(default)]
+    is_impossible: bool,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    text: String,
+    answer_start: i64,
+}
+
+/// Reads `path`.
+pub(super) fn open(path: &Path) -> Result<Batches, NormalizeError> {
+    let file = File::open(path).at("open", path)?;
+    let (sender, receiver) = sync_channel(2);
+    let path = path.to_owned();
+    let parser = std::thread::Builder::new().name("squad-json".to_owned());
+    let spawned = parser.spawn({
+        let path = path.clone();
+        move || parse(&path, file, &sender)
+    });
+    spawned.at("start a thread to read", &path)?;
+    Ok(batches(move || receiver.recv().ok().transpose()))
+}
+
+/// Parses the file and sends its rows; stops where the receiver is gone.
+fn parse(path: &Path, file: File, sender: &SyncSender<Result<RecordBatch, NormalizeError>>) {
+    let mut input = serde_json::Deserializer::from_reader(BufReader::with_capacity(1 << 16, file));
+    let mut rows = Rows::new(sender);
+    let parsed = Root(&mut rows).deserialize(&mut input).and_then(|()| input.end());
+    let last = match parsed {
+        Ok(()) => rows.finish().map(Ok),
+        Err(e) if e.is_io() => Some(Err(FileError::new("read", path, e.into()).into())),
+        Err(e) => {
+            let line = u64::try_from(e.line()).unwrap_or(0);
+            Some(Err(NormalizeError::line(path, line, format!("not SQuAD JSON: {e}"))))
+        }
+    };
+    if let Some(last) = last {
+        // An error here means that nobody wants the rows any more.
+        let _ = sender.send(last);
+    }
+}
+
+struct Rows<'a> {
+    sender: &'a SyncSender<Result<RecordBatch, NormalizeError>>,
+    texts: [StringBuilder; 4],
+    answers: ListBuilder<StringBuilder>,
+    starts: ListBuilder<Int64Builder>,
+    impossible: BooleanBuilder,
+}
+
+impl<'a> Rows<'a> {
+    fn new(sender: &'a SyncSender<Result<RecordBatch, NormalizeError>>) -> Self {
+        Self {
+            sender,
+            texts: std::array::from_fn(|_| StringBuilder::new()),
+            answers: ListBuilder::new(StringBuilder::new()),
+            starts: ListBuilder::new(Int64Builder::new()),
+            impossible: BooleanBuilder::new(),
+        }
+    }
+
+    /// Appends the article's questions and sends each full batch; false where nobody receives.
+    fn push(&mut self, article: &Article) -> bool {
+        for paragraph in &article.paragraphs {
+            for question in &paragraph.qas {
+                let values = [&question.id, &article.title, &paragraph.context, &question.question];
+                for (column, value) in self.texts.iter_mut().zip(values) {
+                    column.append_value(value);
+                }
+                for answer in &question.answers {
+                    self.answers.values().append_value(&answer.text);
+                    self.starts.values().append_value(answer.answer_start);
+                }
+                self.answers.append(true);
+                self.starts.append(true);
+                self.impossible.append_value(question.is_impossible);
+                if self.impossible.len() == BATCH_ROWS
+                    && self.finish().is_some_and(|rows| self.sender.send(Ok(rows)).is_err())
+                {
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    fn finish(&mut self) -> Option<RecordBatch> {
+        let names = ["id", "title", "context", "question"];
+        let texts = self.texts.iter_mut().map(|column| Arc::new(column.finish()) as ArrayRef);
+        let mut columns: Vec<_> = names.iter().map(|name| (*name).to_owned()).zip(texts).collect();
+        columns.push(("answers_text".to_owned(), Arc::new(self.answers.finish())));
+        columns.push(("answers_start".to_owned(), Arc::new(self.starts.finish())));
+        columns.push(("is_impossible".to_owned(), Arc::new(self.impossible.finish())));
+        batch(columns)
+    }
+}
+
+/// The object at the top, whose `data` is a list of articles.
+struct Root<'a, 'b>(&'a mut Rows<'b>);
+
+impl<'de> DeserializeSeed<'de> for Root<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<(), D::Error> {
+        input.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Root<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("an object with the list `data`")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut found = false;
+        while let Some(key) = map.next_key::<String>()? {
+            if key == "data" && !found {
+                map.next_value_seed(Articles(&mut *self.0))?;
+                found = true;
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        if found { Ok(()) } else { Err(A::Error::missing_field("data")) }
+    }
+}
+
+struct Articles<'a, 'b>(&'a mut Rows<'b>);
+
+impl<'de> DeserializeSeed<'de> for Articles<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<(), D::Error> {
+        input.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Articles<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a list of articles")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut articles: A) -> Result<(), A::Error> {
+        while let Some(article) = articles.next_element::<Article>()? {
+            if !self.0.push(&article) {
+                return Err(A::Error::custom("nobody reads on"));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,29 @@
+//! Tab-separated values without quoting: a quotation mark is a character like any other.
+
+use std::path::Path;
+
+use super::{Batches, Lines, NormalizeError, TextColumns, batches, header};
+
+/// Reads `path` into columns named by `names`, or by the first line where there are none.
+pub(super) fn open(path: &Path, names: Option<&[String]>) -> Result<Batches, NormalizeError> {
+    let mut lines = Lines::open(path)?;
+    let names = match names {
+        Some(names) => names.to_vec(),
+        None => match lines.next()? {
+            Some(line) => header(path, 1, line.split('\t'))?,
+            None => return Err(NormalizeError::content(path, "the file is empty, but should begin with a header")),
+        },
+    };
+    let mut rows = TextColumns::new(names);
+    Ok(batches(move || {
+        while !rows.is_full() {
+            let Some(line) = lines.next()? else { break };
+            let found = line.split('\t').count();
+            if found != rows.width() {
+                return Err(lines.wrong(format!("{found} columns, should be {}", rows.width())));
+            }
+            rows.push(line.split('\t'));
+        }
+        Ok(rows.finish())
+    }))
+}

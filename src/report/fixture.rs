@@ -1,0 +1,225 @@
+//! A small study with made-up numbers, as files that stages would have written: three rows (the baseline, `none`,
+//! `mnli`), three targets, two seeds.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Float32Array, Float64Array, Int32Array, RecordBatch, StringArray, UInt32Array};
+use serde_json::json;
+
+use super::{CHANCE, Cell, StudyResults};
+use crate::schema;
+use crate::shard;
+use crate::task::Study;
+
+const STUDY: &str = r#"
+id = "small"
+title = "A <small> study & its \"numbers\""
+edition = "mini"
+model = "tiny"
+seeds = [1, 2]
+order = ["none", "mnli"]
+targets = ["xnli", "xquad", "tatoeba"]
+[mini]
+size = 0.1
+parallel_share = 0.2
+code_switched_share = 0.3
+[intermediate]
+none = []
+mnli = ["mnli"]
+[pretrain]
+task = "text"
+[defaults]
+learning_rate = 1e-3
+"#;
+
+/// The made-up number of a row, seed and language: `none` has 60, 50, 40 in en, de, sw with seed 1, `mnli` 6 more, the
+/// baseline 33; seed 2 is 2 better.
+pub fn value(row: &str, seed: u64, language: &str) -> f64 {
+    let base = match language {
+        "en" => 60.0,
+        "de" => 50.0,
+        _ => 40.0,
+    };
+    let of_row = match row {
+        CHANCE => return 33.0,
+        "none" => 0.0,
+        _ => 6.0,
+    };
+    base + of_row + 2.0 * (seed as f64 - 1.0)
+}
+
+/// Half the width of every interval of a mean over languages.
+pub const HALF_WIDTH: f64 = 1.5;
+
+/// One line of the fixture's scores: metric, layer and what is added to [`value`].
+type Line = (&'static str, Option<i32>, f64);
+
+fn lines(target: &str, row: &str) -> Vec<Line> {
+    match target {
+        "xnli" => vec![("accuracy", None, 0.0)],
+        "xquad" => vec![("f1", None, 0.0), ("exact_match", None, -10.0)],
+        _ if row == CHANCE => vec![("accuracy", None, 0.0)],
+        _ => vec![("accuracy", Some(1), -20.0), ("accuracy", Some(2), 0.0)],
+    }
+}
+
+fn write(path: &Path, table: &str, columns: Vec<ArrayRef>) {
+    let table = schema::table(table);
+    let batch = RecordBatch::try_new(table.schema.clone(), columns).unwrap();
+    shard::write_table(path, &table.schema, &[], &[batch]).unwrap();
+}
+
+fn text<T: AsRef<str>>(values: impl IntoIterator<Item = T>) -> ArrayRef {
+    Arc::new(StringArray::from_iter_values(values))
+}
+
+fn write_scores(path: &Path, target: &str, row: &str, seed: u64, languages: &[&str]) {
+    let mut rows = Vec::new();
+    for (metric, layer, shift) in lines(target, row) {
+        rows.extend(languages.iter().map(|l| (*l, metric, layer, value(row, seed, l) + shift)));
+    }
+    let values: Vec<f64> = rows.iter().map(|r| r.3).collect();
+    write(
+        path,
+        "scores",
+        vec![
+            text(rows.iter().map(|_| target)),
+            text(rows.iter().map(|r| r.0)),
+            Arc::new(Int32Array::from_iter(rows.iter().map(|r| r.2))),
+            text(rows.iter().map(|r| r.1)),
+            Arc::new(Float64Array::from(values.clone())),
+            Arc::new(Float64Array::from_iter_values(values.iter().map(|v| v - 2.0))),
+            Arc::new(Float64Array::from_iter_values(values.iter().map(|v| v + 2.0))),
+            Arc::new(UInt32Array::from(vec![100; rows.len()])),
+        ],
+    );
+}
+
+fn write_summaries(path: &Path, target: &str, row: &str, seed: u64, languages: &[&str]) {
+    let mut rows = Vec::new();
+    for (metric, layer, shift) in lines(target, row) {
+        for group in ["all", "english", "non-english"] {
+            let of_group: Vec<f64> = languages
+                .iter()
+                .filter(|l| group == "all" || (**l == "en") == (group == "english"))
+                .map(|l| value(row, seed, l) + shift)
+                .collect();
+            if !of_group.is_empty() {
+                let mean = of_group.iter().sum::<f64>() / of_group.len() as f64;
+                rows.push((group, metric, layer, mean, of_group.len() as u32));
+            }
+        }
+    }
+    write(
+        path,
+        "summaries",
+        vec![
+            text(rows.iter().map(|_| target)),
+            Arc::new(Int32Array::from_iter(rows.iter().map(|r| r.2))),
+            text(rows.iter().map(|r| r.1)),
+            text(rows.iter().map(|r| r.0)),
+            Arc::new(UInt32Array::from_iter_values(rows.iter().map(|r| r.4))),
+            Arc::new(Float64Array::from_iter_values(rows.iter().map(|r| r.3))),
+            Arc::new(Float64Array::from_iter_values(rows.iter().map(|r| r.3 - HALF_WIDTH))),
+            Arc::new(Float64Array::from_iter_values(rows.iter().map(|r| r.3 + HALF_WIDTH))),
+        ],
+    );
+}
+
+fn write_predictions(path: &Path, target: &str, language: &str) {
+    write(
+        path,
+        "predictions",
+        vec![
+            text([target; 2]),
+            text(["test"; 2]),
+            text([language; 2]),
+            text(["0", "1"]),
+            Arc::new(Int32Array::from(vec![None, None])),
+            text(["entailment", "neutral"]),
+            Arc::new(Float32Array::from(vec![0.5, 0.9])),
+        ],
+    );
+}
+
+fn write_log(path: &Path, task: &str, start: f32) {
+    let steps: Vec<u32> = (1..=40).collect();
+    let count = steps.len();
+    write(
+        path,
+        "training-log",
+        vec![
+            text(vec![task; count]),
+            Arc::new(UInt32Array::from(steps.clone())),
+            Arc::new(Float32Array::from_iter_values(steps.iter().map(|s| start / (*s as f32).sqrt()))),
+            Arc::new(Float64Array::from(vec![1e-3; count])),
+            Arc::new(Float32Array::from(vec![1.0; count])),
+            Arc::new(StringArray::new_null(count)),
+            Arc::new(Float64Array::new_null(count)),
+        ],
+    );
+}
+
+/// The training logs of a cell, written where no cell before it has.
+fn logs(dir: &Path, target: &str, row: &str, seed: u64) -> Vec<(String, PathBuf)> {
+    let mut logs = vec![("pretrain", dir.join("text.parquet"), "text", 6.0)];
+    if row != "none" {
+        logs.push(("intermediate", dir.join(format!("{row}-{seed}.parquet")), "mnli", 1.1));
+    }
+    if target != "tatoeba" {
+        logs.push(("target", dir.join(format!("{target}-{row}-{seed}.parquet")), target, 1.2));
+    }
+    logs.into_iter()
+        .map(|(phase, path, task, start)| {
+            if !path.exists() {
+                write_log(&path, task, start);
+            }
+            (phase.to_owned(), path)
+        })
+        .collect()
+}
+
+/// Writes the study's files below `dir`.
+pub fn results(dir: &Path) -> StudyResults {
+    let study = Study::parse(STUDY, "small.toml").unwrap();
+    let mut cells = Vec::new();
+    for target in &study.targets {
+        let languages: &[&str] = if target == "tatoeba" { &["de", "sw"] } else { &["de", "en", "sw"] };
+        let metric: &'static [&'static str] = if target == "xquad" { &["f1", "exact_match"] } else { &["accuracy"] };
+        for (row, seed) in [("mnli", 2), ("mnli", 1), (CHANCE, 0), ("none", 1), ("none", 2)] {
+            let name = format!("{target}-{row}-{seed}");
+            let folder = dir.join(&name);
+            let (scores, summaries) = (folder.join("scores.parquet"), folder.join("summaries.parquet"));
+            write_scores(&scores, target, row, seed, languages);
+            write_summaries(&summaries, target, row, seed, languages);
+            let mut predictions = Vec::new();
+            for language in languages {
+                let path = folder.join(format!("language={language}")).join(shard::PART);
+                write_predictions(&path, target, language);
+                predictions.push(((*language).to_owned(), path));
+            }
+            let baseline = row == CHANCE;
+            cells.push(Cell {
+                study: study.id.clone(),
+                target: target.clone(),
+                intermediate: row.to_owned(),
+                seed,
+                metric,
+                layer: (target == "tatoeba" && !baseline).then_some(2),
+                scores,
+                summaries,
+                predictions,
+                training_logs: if baseline { Vec::new() } else { logs(dir, target, row, seed) },
+                predict_key: format!("predict-{name}"),
+                score_key: format!("score-{name}"),
+                model_key: if baseline { String::new() } else { format!("model-{name}") },
+                tokenizer_digest: if baseline { String::new() } else { "tokenizer".to_owned() },
+                data_keys: BTreeMap::from([("canonical".to_owned(), format!("normalize-{target}"))]),
+                parameters: json!({"learning_rate": 0.001}),
+            });
+        }
+    }
+    StudyResults { study, cells, code_version: "0.1.0".to_owned() }
+}

@@ -1,0 +1,217 @@
+//! SQL over results, canonical tables and published scores: Polars runs it, our shard reader feeds it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema};
+use polars::prelude::{DataFrame, IntoLazy};
+use polars::sql::{SQLContext, extract_table_identifiers};
+
+use super::ReportError;
+use crate::shard::{self, frame};
+
+/// A table that a query may name.
+#[derive(Debug, Clone)]
+pub struct QueryTable {
+    /// The name in SQL.
+    pub name: String,
+    /// Its rows.
+    pub rows: Rows,
+}
+
+/// Where a table's rows are.
+#[derive(Debug, Clone)]
+pub enum Rows {
+    /// Parquet files of one schema, read when a query names the table. Each path segment `key=value` between `root` and
+    /// the file adds a text column `key`, unless the file has one of that name.
+    Files {
+        /// The directory above the partitions.
+        root: PathBuf,
+        /// The files, in the order in which their rows stand.
+        files: Vec<PathBuf>,
+    },
+    /// Batches of one schema.
+    Memory(Vec<RecordBatch>),
+}
+
+/// Runs one SQL statement (Polars' dialect) over `tables` and returns its rows. Only tables that the statement names are
+/// read. `SHOW TABLES` lists them all.
+///
+/// # Errors
+/// [`ReportError::Sql`] for SQL that does not parse, names what is not there, or asks for what the engine can't do; it
+/// lists the tables. Files that can't be read, named.
+pub fn query(sql: &str, tables: &[QueryTable]) -> Result<RecordBatch, ReportError> {
+    let failed = |message: String| {
+        let mut names: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
+        names.sort_unstable();
+        // The engine appends its plan after an empty line.
+        let message = message.split("\n\n").next().unwrap_or_default().to_owned();
+        let tables = if names.is_empty() { "none yet, run a study first".to_owned() } else { names.join(", ") };
+        ReportError::Sql { message, tables }
+    };
+    let named = extract_table_identifiers(sql, false, true).map_err(|e| failed(e.to_string()))?;
+    let mut context = SQLContext::new();
+    for table in tables {
+        let rows = if named.contains(&table.name) { load(&table.rows)? } else { DataFrame::empty() };
+        context.register(&table.name, rows.lazy());
+    }
+    // The engine panics where a statement needs a feature that it was built without.
+    let outcome = catch_unwind(AssertUnwindSafe(|| context.execute(sql)?.collect()));
+    let rows = outcome.map_err(|_| failed("the engine does not support this statement".to_owned()))?;
+    Ok(frame::from_polars(&rows.map_err(|e| failed(e.to_string()))?)?)
+}
+
+fn load(rows: &Rows) -> Result<DataFrame, ReportError> {
+    let batches = match rows {
+        Rows::Memory(batches) => batches,
+        Rows::Files { root, files } => &read_files(root, files)?,
+    };
+    Ok(frame::to_polars(batches)?)
+}
+
+fn read_files(root: &Path, files: &[PathBuf]) -> Result<Vec<RecordBatch>, ReportError> {
+    let mut batches = Vec::new();
+    for file in files {
+        let reader = shard::read_batches(file)?;
+        let partitions = partitions(root, file, &reader.schema());
+        let first = RecordBatch::new_empty(reader.schema());
+        batches.push(with_partitions(&first, &partitions));
+        for batch in reader {
+            batches.push(with_partitions(&batch?, &partitions));
+        }
+    }
+    Ok(batches)
+}
+
+/// The columns that the path of `file` below `root` adds to a table of `schema`.
+fn partitions(root: &Path, file: &Path, schema: &Schema) -> Vec<(String, String)> {
+    let below = file.strip_prefix(root).unwrap_or(file);
+    let segments = below.parent().into_iter().flat_map(Path::iter);
+    segments
+        .filter_map(|segment| segment.to_str()?.split_once('='))
+        .filter(|(key, _)| schema.field_with_name(key).is_err())
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect()
+}
+
+fn with_partitions(batch: &RecordBatch, partitions: &[(String, String)]) -> RecordBatch {
+    let mut fields: Vec<Arc<Field>> =
+        partitions.iter().map(|(key, _)| Arc::new(Field::new(key, DataType::Utf8, false))).collect();
+    let mut columns: Vec<ArrayRef> = Vec::with_capacity(fields.len() + batch.num_columns());
+    for (_, value) in partitions {
+        let repeated = std::iter::repeat_n(value, batch.num_rows());
+        columns.push(Arc::new(StringArray::from_iter_values(repeated)));
+    }
+    fields.extend(batch.schema_ref().fields().iter().cloned());
+    columns.extend(batch.columns().iter().cloned());
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).expect("every column has the batch's length")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{fixture, publish, results_tables};
+    use super::*;
+    use arrow::array::AsArray;
+    use arrow::datatypes::{Float64Type, Int64Type, UInt32Type, UInt64Type};
+
+    fn tables() -> (tempfile::TempDir, Vec<QueryTable>) {
+        let dir = tempfile::tempdir().unwrap();
+        let results = fixture::results(dir.path());
+        publish(&results, &dir.path().join("results")).unwrap();
+        let tables = results_tables(&dir.path().join("results")).unwrap();
+        (dir, tables)
+    }
+
+    fn texts<'a>(batch: &'a RecordBatch, column: &str) -> Vec<&'a str> {
+        batch[column].as_string::<i32>().iter().flatten().collect()
+    }
+
+    #[test]
+    fn scores_are_averaged_per_target_and_row() {
+        let (_dir, tables) = tables();
+        let sql = "SELECT target, intermediate, AVG(value) AS mean FROM scores WHERE metric = 'f1'
+                   GROUP BY target, intermediate ORDER BY 1, 2";
+        let batch = query(sql, &tables).unwrap();
+        assert_eq!(texts(&batch, "target"), ["xquad"; 3]);
+        assert_eq!(texts(&batch, "intermediate"), ["chance", "mnli", "none"]);
+        let want = |row: &str| {
+            let cells = [1, 2].into_iter().flat_map(|seed| ["de", "en", "sw"].map(|l| fixture::value(row, seed, l)));
+            cells.sum::<f64>() / 6.0
+        };
+        for (row, mean) in ["chance", "mnli", "none"].iter().zip(batch["mean"].as_primitive::<Float64Type>().values()) {
+            assert!((mean - want(row)).abs() < 1e-9, "{row}: {mean}");
+        }
+    }
+
+    #[test]
+    fn tables_join_on_their_keys() {
+        let (_dir, tables) = tables();
+        let sql = "SELECT r.study, r.target, r.seed, COUNT(*) AS rows FROM runs r JOIN predictions p
+                   ON r.predict_key = p.predict_key WHERE r.intermediate = 'mnli'
+                   GROUP BY r.study, r.target, r.seed ORDER BY r.target, r.seed";
+        let batch = query(sql, &tables).unwrap();
+        assert_eq!(texts(&batch, "study"), ["small"; 6]);
+        assert_eq!(batch["seed"].as_primitive::<UInt64Type>().values(), &[1, 2, 1, 2, 1, 2]);
+        let rows = arrow::compute::cast(&batch["rows"], &DataType::Int64).unwrap();
+        assert_eq!(rows.as_primitive::<Int64Type>().values(), &[4, 4, 6, 6, 6, 6]);
+    }
+
+    #[test]
+    fn common_table_expressions_windows_and_lists_work() {
+        let (_dir, tables) = tables();
+        let sql = "WITH last AS (SELECT phase, MAX(step) AS steps FROM training_log GROUP BY phase)
+                   SELECT phase, steps FROM last ORDER BY phase";
+        let batch = query(sql, &tables).unwrap();
+        assert_eq!(texts(&batch, "phase"), ["intermediate", "pretrain", "target"]);
+        assert_eq!(batch["steps"].as_primitive::<UInt32Type>().values(), &[40; 3]);
+        let sql = "SELECT intermediate, ROW_NUMBER() OVER (PARTITION BY target ORDER BY seed) AS place FROM runs";
+        assert_eq!(query(sql, &tables).unwrap().num_rows(), 15);
+        let batch = query("SELECT intermediate_tasks FROM runs WHERE intermediate = 'mnli' LIMIT 1", &tables).unwrap();
+        assert_eq!(batch.column(0).as_list::<i32>().value(0).as_string::<i32>().value(0), "mnli");
+    }
+
+    #[test]
+    fn only_named_tables_are_read() {
+        let (_dir, mut tables) = tables();
+        let gone = Rows::Files { root: PathBuf::new(), files: vec![PathBuf::from("/nowhere/part.parquet")] };
+        tables.push(QueryTable { name: "canonical_gone".to_owned(), rows: gone });
+        assert_eq!(query("SELECT COUNT(*) FROM runs", &tables).unwrap().num_rows(), 1);
+        let shown = query("SHOW TABLES", &tables).unwrap();
+        assert_eq!(
+            shown.column(0).as_string::<i32>().iter().flatten().collect::<Vec<_>>(),
+            ["canonical_gone", "predictions", "runs", "scores", "summaries", "training_log"]
+        );
+        let message = query("SELECT * FROM canonical_gone", &tables).unwrap_err().to_string();
+        assert!(message.contains("/nowhere/part.parquet"), "{message}");
+    }
+
+    #[test]
+    fn wrong_sql_lists_the_tables_there_are() {
+        let (_dir, tables) = tables();
+        let wrong = [
+            "SELEC 1",
+            "SELECT * FROM score",
+            "SELECT tongue FROM scores",
+            "SELECT 1; SELECT 2",
+            "SELECT * FROM read_parquet('/etc/passwd')",
+            "SELECT CAST(value AS UINT1) FROM scores",
+            "",
+        ];
+        for sql in wrong {
+            let error = query(sql, &tables).unwrap_err();
+            let message = error.to_string();
+            assert!(message.contains("predictions, runs, scores, summaries, training_log"), "{sql}: {message}");
+            assert_eq!(error.exit(), crate::error::ExitCode::Usage);
+        }
+    }
+
+    #[test]
+    fn a_column_of_the_file_wins_over_its_path() {
+        let schema = Schema::new(vec![Field::new("language", DataType::Utf8, false)]);
+        let root = Path::new("/canonical");
+        let file = root.join("split=test/language=sw/part-00000.parquet");
+        assert_eq!(partitions(root, &file, &schema), [("split".to_owned(), "test".to_owned())]);
+    }
+}

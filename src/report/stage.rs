@@ -1,0 +1,77 @@
+//! The tables that stages wrote, read back and checked against their schemas.
+
+use std::path::Path;
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::compute::concat_batches;
+use arrow::datatypes::{Float32Type, Float64Type, Int32Type, UInt32Type};
+
+use super::ReportError;
+use crate::schema::{self, Table};
+use crate::shard;
+
+/// Reads a whole table of a stage.
+pub(super) fn read(path: &Path, table: &'static Table) -> Result<RecordBatch, ReportError> {
+    let (found, batches) = shard::read_table(path)?;
+    let batch = concat_batches(&found, &batches).expect("the batches of one file share its schema");
+    table.check(&batch).map_err(|e| ReportError::schema(path, e))?;
+    Ok(batch)
+}
+
+/// One row of `scores` or `summaries`, as far as tables need it.
+pub(super) struct ScoreRow {
+    /// Language, or group of languages.
+    pub of: String,
+    pub metric: String,
+    pub layer: Option<i32>,
+    pub value: f64,
+    pub ci_low: f64,
+    pub ci_high: f64,
+    /// Languages in the mean; 1 for a language.
+    pub languages: u32,
+}
+
+/// The rows of a cell's `scores`.
+pub(super) fn scores(path: &Path) -> Result<Vec<ScoreRow>, ReportError> {
+    let batch = read(path, schema::table("scores"))?;
+    Ok(score_rows(&batch, "language"))
+}
+
+/// The rows of a cell's `summaries`.
+pub(super) fn summaries(path: &Path) -> Result<Vec<ScoreRow>, ReportError> {
+    let batch = read(path, schema::table("summaries"))?;
+    Ok(score_rows(&batch, "group"))
+}
+
+/// `batch` has been checked against a schema that holds all the columns named here.
+fn score_rows(batch: &RecordBatch, of: &str) -> Vec<ScoreRow> {
+    let (of, metric) = (batch[of].as_string::<i32>(), batch["metric"].as_string::<i32>());
+    let layer = batch["layer"].as_primitive::<Int32Type>();
+    let number = |name: &str| batch[name].as_primitive::<Float64Type>();
+    let (value, ci_low, ci_high) = (number("value"), number("ci_low"), number("ci_high"));
+    let languages = batch.column_by_name("languages").map(|column| column.as_primitive::<UInt32Type>());
+    (0..batch.num_rows())
+        .map(|row| ScoreRow {
+            of: of.value(row).to_owned(),
+            metric: metric.value(row).to_owned(),
+            layer: layer.is_valid(row).then(|| layer.value(row)),
+            value: value.value(row),
+            ci_low: ci_low.value(row),
+            ci_high: ci_high.value(row),
+            languages: languages.map_or(1, |column| column.value(row)),
+        })
+        .collect()
+}
+
+/// The training losses of a log: step (from 1) and loss, in the log's order.
+pub(super) fn losses(path: &Path) -> Result<Vec<(u32, f32)>, ReportError> {
+    let batch = read(path, schema::table("training-log"))?;
+    let (step, loss) = (batch["step"].as_primitive::<UInt32Type>(), batch["loss"].as_primitive::<Float32Type>());
+    Ok(step.values().iter().zip(loss).filter_map(|(step, loss)| Some((*step, loss?))).collect())
+}
+
+/// The last step of a log.
+pub(super) fn last_step(path: &Path) -> Result<u32, ReportError> {
+    let batch = read(path, schema::table("training-log"))?;
+    Ok(batch["step"].as_primitive::<UInt32Type>().values().iter().copied().max().unwrap_or(0))
+}

@@ -1,0 +1,104 @@
+//! From a finished graph to what the report needs.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::graph::{Graph, GridCell};
+use super::stage::{Setup, prediction_tables};
+use crate::error::Result;
+use crate::report::{Cell, StudyResults};
+use crate::store::Artifact;
+use crate::task::Format;
+
+/// The cells of `graph` whose predictions and scores are among `artifacts`.
+pub fn collect(setup: &Setup, graph: &Graph, artifacts: &[Option<Artifact>]) -> Result<StudyResults> {
+    let mut cells = Vec::new();
+    for cell in &graph.cells {
+        if let (Some(predict), Some(score)) = (&artifacts[cell.predict], &artifacts[cell.score]) {
+            cells.push(one(setup, graph, artifacts, cell, predict, score)?);
+        }
+    }
+    let code_version = env!("TRESTLE_VERSION").to_owned();
+    Ok(StudyResults { study: setup.study.clone(), cells, code_version })
+}
+
+fn one(
+    setup: &Setup,
+    graph: &Graph,
+    artifacts: &[Option<Artifact>],
+    cell: &GridCell,
+    predict: &Artifact,
+    score: &Artifact,
+) -> Result<Cell> {
+    let task = setup.registry.task(&cell.target, &format!("study {}", setup.study.id))?;
+    let trainings: Vec<(&str, &Artifact)> = cell
+        .trainings
+        .iter()
+        .filter_map(|(phase, node)| Some((phase.name(), artifacts[*node].as_ref()?)))
+        .collect();
+    // Everything upstream of the score: data keys, and the tokenizer's digest.
+    let label = &graph.nodes[cell.score].label;
+    let mut data_keys = BTreeMap::new();
+    let mut tokenizer_digest = String::new();
+    for index in graph.closure(|node| node.label == *label) {
+        let (node, Some(artifact)) = (&graph.nodes[index], &artifacts[index]) else { continue };
+        match node.work.stage() {
+            "generate" | "normalize" | "tokenize" => {
+                data_keys.insert(node.label.clone(), artifact.manifest.key.to_string());
+            }
+            "tokenizer" => {
+                let file = artifact.manifest.files.iter().find(|file| file.path == "tokenizer.json");
+                tokenizer_digest = file.map(|file| file.blake3.clone()).unwrap_or_default();
+            }
+            _ => {}
+        }
+    }
+    let is_model = !predict.manifest.stage.starts_with("baseline");
+    let phases: serde_json::Map<String, Value> = trainings
+        .iter()
+        .map(|(phase, artifact)| {
+            let described = json!({
+                "key": artifact.manifest.key, "parameters": artifact.manifest.parameters,
+                "statistics": artifact.manifest.statistics,
+            });
+            ((*phase).to_owned(), described)
+        })
+        .collect();
+    let retrieval = is_model && task.format == Format::SentenceRetrieval;
+    Ok(Cell {
+        study: setup.study.id.clone(),
+        target: cell.target.clone(),
+        intermediate: cell.intermediate.clone(),
+        seed: cell.seed,
+        metric: task.metric.map_or(&[], |metric| metric.headline()),
+        layer: retrieval.then(|| i32::try_from(setup.model.retrieval.layers[0]).unwrap_or(i32::MAX)),
+        scores: score.dir.join("scores.parquet"),
+        summaries: score.dir.join("summaries.parquet"),
+        predictions: prediction_tables(predict),
+        training_logs: trainings
+            .iter()
+            .map(|(phase, artifact)| ((*phase).to_owned(), artifact.dir.join("training_log.parquet")))
+            .collect(),
+        predict_key: predict.manifest.key.to_string(),
+        score_key: score.manifest.key.to_string(),
+        model_key: match (trainings.last(), is_model) {
+            (Some((_, artifact)), true) => artifact.manifest.key.to_string(),
+            // An encoder from outside, used as it is: the digest of its weights.
+            (None, true) => predict
+                .manifest
+                .inputs
+                .iter()
+                .find(|(name, _)| name.starts_with("encoder:") && !name.ends_with(".json"))
+                .map(|(_, input)| input.digest.clone())
+                .unwrap_or_default(),
+            (_, false) => String::new(),
+        },
+        tokenizer_digest: if is_model { tokenizer_digest } else { String::new() },
+        data_keys,
+        parameters: json!({
+            "predict": predict.manifest.parameters, "score": score.manifest.parameters,
+            "model": setup.model, "trainings": phases,
+        }),
+    })
+}

@@ -1,0 +1,323 @@
+//! A tokenizer loaded from its file, and the shape of the sequences it makes.
+
+use std::path::{Path, PathBuf};
+
+use regex::Regex;
+use std::sync::LazyLock;
+use tokenizers::{Encoding, Token};
+
+use super::TokenizeError;
+use crate::error::IoContext;
+
+/// Begins a word in SentencePiece vocabularies.
+pub(super) const WORD_START: &str = "▁";
+
+/// Marks that a normaliser may compose with the letter before them, and then leave out of its offsets.
+static COMBINING: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"^\p{M}+").expect("a constant pattern"));
+
+/// Ids of the tokens that have a role of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SpecialTokens {
+    /// Opens every sequence: `<s>`, `[CLS]`.
+    pub cls: u32,
+    /// Closes every sequence: `</s>`, `[SEP]`.
+    pub sep: u32,
+    /// Fills batches up: `<pad>`, `[PAD]`.
+    pub pad: u32,
+    /// Stands for a hidden token in masked-LM training: `<mask>`, `[MASK]`.
+    pub mask: u32,
+    /// Stands for what the vocabulary lacks: `<unk>`, `[UNK]`.
+    pub unk: u32,
+}
+
+/// Special tokens that stand together: ids and type ids, equally long.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Fixed {
+    pub ids: Vec<u32>,
+    pub type_ids: Vec<u32>,
+}
+
+impl Fixed {
+    fn len(&self) -> usize {
+        self.ids.len()
+    }
+}
+
+/// How a tokenizer frames one text (`before`, text, `after`) or two (`before`, first, `between`, second, `after`).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Template {
+    pub before: Fixed,
+    pub first_type: u32,
+    pub between: Fixed,
+    pub second_type: u32,
+    pub after: Fixed,
+}
+
+impl Template {
+    /// Reads the template off the tokenizer's own post-processor: frames one token a text and looks what came out.
+    fn probe(inner: &tokenizers::Tokenizer, pair: bool) -> tokenizers::Result<Self> {
+        let text = |type_id| Encoding::from_tokens(vec![Token::new(0, String::from("x"), (0, 1))], type_id);
+        let framed = inner.post_process(text(0), pair.then(|| text(1)), true)?;
+        let mut template = Template::default();
+        let mut texts = 0;
+        let rows = framed.get_ids().iter().zip(framed.get_type_ids()).zip(framed.get_special_tokens_mask());
+        for ((&id, &type_id), &special) in rows {
+            let fixed = match (special, texts) {
+                (0, 0) => {
+                    (template.first_type, texts) = (type_id, 1);
+                    continue;
+                }
+                (0, _) => {
+                    (template.second_type, texts) = (type_id, 2);
+                    continue;
+                }
+                (_, 0) => &mut template.before,
+                (_, 1) if pair => &mut template.between,
+                _ => &mut template.after,
+            };
+            fixed.ids.push(id);
+            fixed.type_ids.push(type_id);
+        }
+        Ok(template)
+    }
+
+    /// Number of special tokens.
+    pub(super) fn specials(&self) -> usize {
+        self.before.len() + self.between.len() + self.after.len()
+    }
+
+    /// Token index of the first text.
+    pub(super) fn first_begin(&self) -> usize {
+        self.before.len()
+    }
+
+    /// Token index of the second text, after a first one of `first` tokens.
+    pub(super) fn second_begin(&self, first: usize) -> usize {
+        self.before.len() + first + self.between.len()
+    }
+}
+
+/// The tokens of one text, without special tokens.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Encoded {
+    pub ids: Vec<u32>,
+    /// Begin and end of each token: byte offsets into the text. Empty where they were not asked for.
+    pub offsets: Vec<(u32, u32)>,
+}
+
+/// A Hugging Face `tokenizer.json`.
+pub struct Tokenizer {
+    path: PathBuf,
+    inner: tokenizers::Tokenizer,
+    digest: String,
+    special: SpecialTokens,
+    single: Template,
+    pair: Template,
+}
+
+impl Tokenizer {
+    /// Loads `path`. Truncation and padding that the file asks for are ignored: lengths are the request's.
+    ///
+    /// # Errors
+    /// The file is missing, is no tokenizer, or lacks one of the tokens of [`SpecialTokens`].
+    pub fn load(path: &Path) -> Result<Self, TokenizeError> {
+        let bytes = std::fs::read(path).at("read", path)?;
+        let fail = |message: String| TokenizeError::Tokenizer { path: path.to_owned(), message };
+        let mut inner = tokenizers::Tokenizer::from_bytes(&bytes).map_err(|e| fail(e.to_string()))?;
+        inner.with_truncation(None).map_err(|e| fail(e.to_string()))?.with_padding(None);
+        let single = Template::probe(&inner, false).map_err(|e| fail(e.to_string()))?;
+        let pair = Template::probe(&inner, true).map_err(|e| fail(e.to_string()))?;
+
+        let token = |names: [&str; 2]| {
+            let id = names.into_iter().find_map(|name| inner.token_to_id(name));
+            id.ok_or_else(|| fail(format!("it has neither `{}` nor `{}`", names[0], names[1])))
+        };
+        let (pad, mask, unk) = (token(["<pad>", "[PAD]"])?, token(["<mask>", "[MASK]"])?, token(["<unk>", "[UNK]"])?);
+        let framed = single.before.ids.first().copied().zip(single.after.ids.first().copied());
+        let (cls, sep) = framed
+            .filter(|_| pair.before.len() > 0 && pair.between.len() > 0 && pair.after.len() > 0)
+            .ok_or_else(|| fail("its post-processor puts no special tokens around texts".to_owned()))?;
+        let special = SpecialTokens { cls, sep, pad, mask, unk };
+        let digest = blake3::hash(&bytes).to_hex().to_string();
+        Ok(Self { path: path.to_owned(), inner, digest, special, single, pair })
+    }
+
+    /// blake3 of the file, in hexadecimal.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// Number of ids: one more than the largest.
+    pub fn vocabulary_size(&self) -> usize {
+        let added = self.inner.get_added_tokens_decoder().into_keys().max().map_or(0, |id| id as usize + 1);
+        added.max(self.inner.get_vocab_size(false))
+    }
+
+    /// Ids of the tokens that have a role of their own.
+    pub fn special(&self) -> SpecialTokens {
+        self.special
+    }
+
+    /// The frame of one text.
+    pub(super) fn single(&self) -> &Template {
+        &self.single
+    }
+
+    /// The frame of two texts.
+    pub(super) fn pair(&self) -> &Template {
+        &self.pair
+    }
+
+    /// Encodes one text without special tokens.
+    pub(super) fn encode(&self, text: &str, with_offsets: bool) -> Result<Encoded, TokenizeError> {
+        let encoding = if with_offsets { self.inner.encode(text, false) } else { self.inner.encode_fast(text, false) };
+        let encoding =
+            encoding.map_err(|e| TokenizeError::Tokenizer { path: self.path.clone(), message: e.to_string() })?;
+        let offsets = if with_offsets { clean_offsets(text, &encoding) } else { Vec::new() };
+        Ok(Encoded { ids: encoding.get_ids().to_vec(), offsets })
+    }
+}
+
+/// The library's byte offsets, made to slice clean text: no white space at either end, combining marks kept with their
+/// letter, nothing for a lone word-start mark (the library gives it the next token's first letter), whole characters,
+/// and neither begins nor ends ever go back.
+fn clean_offsets(text: &str, encoding: &Encoding) -> Vec<(u32, u32)> {
+    let raw = encoding.get_offsets();
+    let mut offsets = Vec::with_capacity(raw.len());
+    let (mut least_begin, mut least_end) = (0, 0);
+    for (index, (&(begin, end), token)) in raw.iter().zip(encoding.get_tokens()).enumerate() {
+        let begin = text.floor_char_boundary(begin);
+        let mut end = text.ceil_char_boundary(end).max(begin);
+        let next = raw.get(index + 1).map_or(text.len(), |next| text.floor_char_boundary(next.0));
+        if next > end && !text.as_bytes()[end].is_ascii() {
+            end += COMBINING.find(&text[end..next]).map_or(0, |marks| marks.len());
+        }
+        let slice = &text[begin..end];
+        let first = end - slice.trim_start().len();
+        let length = if token == WORD_START { 0 } else { slice.trim().len() };
+        let begin = first.max(least_begin);
+        let end = (first + length).max(least_end).max(begin);
+        (least_begin, least_end) = (begin, end);
+        // Arrow's strings are addressed by 31 bits, so the text is shorter than 4 GiB.
+        offsets.push((begin as u32, end as u32));
+    }
+    offsets
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{LINES, bert_json, message, tokenizer, unigram};
+    use super::*;
+    use crate::error::ExitCode;
+
+    #[test]
+    fn bert_and_xlm_r_frames_are_read_off_the_file() {
+        let bert = tokenizer(&bert_json()).unwrap();
+        assert_eq!(bert.special(), SpecialTokens { cls: 2, sep: 3, pad: 0, mask: 4, unk: 1 });
+        assert_eq!(bert.vocabulary_size(), 13);
+        let fixed = |ids: &[u32], type_ids: &[u32]| Fixed { ids: ids.to_vec(), type_ids: type_ids.to_vec() };
+        let pair = Template {
+            before: fixed(&[2], &[0]),
+            first_type: 0,
+            between: fixed(&[3], &[0]),
+            second_type: 1,
+            after: fixed(&[3], &[1]),
+        };
+        assert_eq!(bert.pair(), &pair);
+        let single = Template { between: Fixed::default(), second_type: 0, after: fixed(&[3], &[0]), ..pair };
+        assert_eq!(bert.single(), &single);
+
+        let last = unigram().vocabulary_size() as u32 - 1;
+        assert_eq!(unigram().special(), SpecialTokens { cls: 0, sep: 2, pad: 1, mask: last, unk: 3 });
+        assert_eq!(unigram().pair().between, fixed(&[2, 2], &[0, 0]));
+    }
+
+    #[test]
+    fn a_length_in_the_file_cuts_nothing() {
+        let bert = tokenizer(&bert_json()).unwrap();
+        assert_eq!(bert.encode("the old boat near the bridge", false).unwrap().ids, [5, 6, 7, 10, 5, 11]);
+    }
+
+    #[test]
+    fn missing_broken_and_unfit_files_are_named() {
+        let error = Tokenizer::load(Path::new("/nowhere/tokenizer.json")).err().unwrap();
+        assert_eq!(error.exit(), ExitCode::Missing);
+        assert!(error.to_string().contains("/nowhere/tokenizer.json"), "{error}");
+
+        let text = message(tokenizer(&serde_json::json!({"model": 1})));
+        assert!(text.contains("tokenizer.json is not a usable tokenizer"), "{text}");
+
+        let mut json = bert_json();
+        json["model"]["vocab"].as_object_mut().unwrap().remove("[MASK]");
+        json["added_tokens"].as_array_mut().unwrap().pop();
+        let text = message(tokenizer(&json));
+        assert!(text.contains("neither `<mask>` nor `[MASK]`"), "{text}");
+
+        let mut json = bert_json();
+        json["post_processor"] = serde_json::Value::Null;
+        let text = message(tokenizer(&json));
+        assert!(text.contains("no special tokens around texts"), "{text}");
+    }
+
+    #[test]
+    fn offsets_slice_clean_text() {
+        for line in LINES.into_iter().chain(["  two  spaces \t tab ", "x\u{301}\u{302}y \u{200b} z", ""]) {
+            let encoded = unigram().encode(line, true).unwrap();
+            assert_eq!(encoded.ids, unigram().encode(line, false).unwrap().ids);
+            assert_eq!(encoded.ids.len(), encoded.offsets.len());
+            let mut covered = String::new();
+            let mut end = 0;
+            for &(from, to) in &encoded.offsets {
+                let slice = &line[from as usize..to as usize];
+                assert_eq!(slice, slice.trim());
+                // Tokens of one character share its bytes.
+                if from >= end {
+                    covered.push_str(slice);
+                    end = to;
+                }
+            }
+            let letters: String = line.chars().filter(|c| !c.is_whitespace()).collect();
+            assert_eq!(covered, letters);
+        }
+    }
+
+    #[test]
+    fn a_lone_word_start_covers_nothing_and_marks_stay_with_their_letter() {
+        let mut json = bert_json();
+        json["normalizer"] = serde_json::json!({"type": "NFC"});
+        json["pre_tokenizer"] = serde_json::json!({"type": "Metaspace", "replacement": WORD_START,
+            "prepend_scheme": "always", "split": true});
+        json["model"] = serde_json::json!({"type": "Unigram", "unk_id": 1, "byte_fallback": false, "vocab": [
+            ["[PAD]", 0.0], ["[UNK]", 0.0], ["[CLS]", 0.0], ["[SEP]", 0.0], ["[MASK]", 0.0],
+            [WORD_START, -1.0], ["桥上", -1.0], ["é", -1.0], ["a", -1.0]]});
+        let tokenizer = tokenizer(&json).unwrap();
+        let encoded = tokenizer.encode("桥上 ae\u{301}a", true).unwrap();
+        assert_eq!(encoded.ids, [5, 6, 5, 8, 7, 8]);
+        assert_eq!(encoded.offsets, [(0, 0), (0, 6), (7, 7), (7, 8), (8, 11), (11, 12)]);
+    }
+
+    #[test]
+    #[ignore = "needs TRESTLE_SHARED"]
+    fn xlm_r_gives_the_published_ids() {
+        let folder = Path::new(&std::env::var("TRESTLE_SHARED").unwrap()).join("real/xlmr");
+        let tokenizer = Tokenizer::load(&folder.join("tokenizer.json")).unwrap();
+        assert_eq!(tokenizer.special(), SpecialTokens { cls: 0, sep: 2, pad: 1, mask: 250_001, unk: 3 });
+        assert_eq!(tokenizer.vocabulary_size(), 250_002);
+        let cases: Vec<serde_json::Value> =
+            serde_json::from_slice(&std::fs::read(folder.join("expected_ids.json")).unwrap()).unwrap();
+        assert!(cases.len() > 10);
+        // Some are marked as SentencePiece's own, where Hugging Face's differ.
+        for case in cases.iter().filter(|case| case["applies"].as_str().unwrap().contains("hf")) {
+            let text = case["text"].as_str().unwrap();
+            let want: Vec<u64> = case["ids"].as_array().unwrap().iter().map(|id| id.as_u64().unwrap()).collect();
+            let (template, second) = match case.get("pair").and_then(|pair| pair.as_str()) {
+                Some(second) => (tokenizer.pair(), tokenizer.encode(second, false).unwrap().ids),
+                None => (tokenizer.single(), Vec::new()),
+            };
+            let first = tokenizer.encode(text, false).unwrap().ids;
+            let Template { before, between, after, .. } = template;
+            let found = [&before.ids, &first, &between.ids, &second, &after.ids].map(|ids| &ids[..]).concat();
+            assert_eq!(found.into_iter().map(u64::from).collect::<Vec<_>>(), want, "{text}");
+        }
+    }
+}

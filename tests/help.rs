@@ -1,0 +1,54 @@
+//! What the command line says of itself: a change of it is seen in review.
+
+mod support;
+
+use support::Trestle;
+
+const COMMANDS: &[&str] = &[
+    "run", "plan", "status", "explain", "fetch", "normalize", "tokenize", "train", "predict", "score", "query", "report",
+    "task", "devices", "verify", "gc", "completions",
+];
+
+#[test]
+fn the_commands_are_listed() {
+    let trestle = Trestle::new();
+    insta::assert_snapshot!("help", trestle.ok(&["--help"]).out);
+}
+
+#[test]
+fn each_command_explains_itself_with_an_example() {
+    let trestle = Trestle::new();
+    for command in COMMANDS {
+        let help = trestle.ok(&[command, "--help"]).out;
+        assert!(help.contains("Example"), "{command} has no example");
+        insta::assert_snapshot!(format!("help-{command}"), help);
+    }
+}
+
+#[test]
+fn completions_know_the_commands() {
+    let trestle = Trestle::new();
+    for shell in ["bash", "zsh", "fish"] {
+        let script = trestle.ok(&["completions", shell]).out;
+        assert!(COMMANDS.iter().all(|command| script.contains(command)), "{shell}");
+    }
+}
+
+#[test]
+fn the_readme_lists_every_exit_code_and_command() {
+    let readme = include_str!("../README.md");
+    for (code, meaning) in trestle::error::ExitCode::ALL {
+        assert!(readme.contains(&format!("| {} | {meaning} |", code as u8)), "{code:?}");
+    }
+    for command in COMMANDS.iter().filter(|command| **command != "completions") {
+        assert!(readme.contains(&format!("{command}")), "{command}");
+    }
+}
+
+#[test]
+fn a_wrong_command_line_is_exit_code_2() {
+    let trestle = Trestle::new();
+    for arguments in [&["walk"][..], &["run", "mini", "--workers", "0"], &["run", "mini", "--limit", "train"]] {
+        assert_eq!(trestle.run(arguments).code, 2, "{arguments:?}");
+    }
+}

@@ -1,0 +1,166 @@
+//! A whole study through the binary: made once, resumed after anything, and only what changed made again.
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use support::Trestle;
+
+const RUN: &[&str] = &["run", "tiny", "--device", "flex", "--workers", "2"];
+
+/// The labels that stand due, or behind something due, in a plan.
+fn not_done(trestle: &Trestle, study: &str) -> BTreeSet<String> {
+    trestle.plan(study).into_iter().filter(|(_, s)| s["state"] != "done").map(|(label, _)| label).collect()
+}
+
+#[test]
+fn a_study_runs_once_and_what_it_made_can_be_used() {
+    let trestle = Trestle::new();
+    let first = trestle.ok(RUN);
+    assert!(first.out.contains("xnli") && first.out.contains("chance"), "{}", first.out);
+
+    let started = Instant::now();
+    let second = trestle.ok(RUN);
+    assert!(second.err.contains(" 0 stages run"), "{}", second.err);
+    assert!(started.elapsed() < Duration::from_secs(5));
+    assert_eq!(first.out, second.out);
+
+    let rows = trestle.ok(&[
+        "query",
+        "SELECT target, intermediate, value FROM summaries WHERE metric = 'accuracy' ORDER BY target, intermediate",
+        "--format",
+        "csv",
+    ]);
+    assert!(rows.out.lines().any(|line| line.starts_with("xnli,chance,")), "{}", rows.out);
+    let joined = trestle.ok(&[
+        "query",
+        "SELECT COUNT(*) AS n FROM predictions p JOIN canonical_xnli c ON p.example_id = c.example_id \
+         AND p.language = c.language WHERE p.target = 'xnli' AND p.intermediate = 'chance'",
+        "--format",
+        "csv",
+    ]);
+    let count: u64 = joined.out.lines().nth(1).unwrap().parse().unwrap();
+    assert!(count > 0);
+
+    let html = std::fs::read_to_string(trestle.home().join("results/report-tiny.html")).unwrap();
+    assert!(html.contains("<html") && !html.contains("http://") && !html.contains("src=\"http"));
+    assert_eq!(trestle.ok(&["verify"]).code, 0);
+
+    // A score row leads back to the model, the data and the code.
+    let runs = trestle.ok(&["query", "SELECT model_key, predict_key, code_version FROM runs", "--format", "csv"]);
+    let line = runs.out.lines().find(|line| line.len() > 140 && !line.starts_with("model_key")).unwrap();
+    let key = line.split(',').next().unwrap();
+    let explained = trestle.ok(&["explain", key]);
+    assert!(explained.out.contains("tokens:") && explained.out.contains("tokenizer"), "{}", explained.out);
+
+    // A changed byte is found.
+    let manifest = trestle.manifests().into_iter().find(|m| m["stage"] == "tokenizer").unwrap();
+    let file = trestle.home().join("artifacts/tokenizer").join(manifest["key"].as_str().unwrap()).join("tokenizer.json");
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[10] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    let verify = trestle.run(&["verify"]);
+    assert_eq!(verify.code, 9, "{}", verify.out);
+    assert!(verify.out.contains("tokenizer.json"));
+}
+
+#[test]
+fn one_worker_and_two_make_the_same_bytes() {
+    let (one, two) = (Trestle::new(), Trestle::new());
+    one.ok(&["run", "tiny", "--device", "flex", "--workers", "1"]);
+    two.ok(RUN);
+    assert_eq!(one.digests(), two.digests());
+}
+
+#[cfg(unix)]
+#[test]
+fn killed_at_any_moment_it_goes_on_to_the_same_bytes() {
+    let whole = Trestle::new();
+    whole.ok(RUN);
+    let cut = Trestle::new();
+    // Later and later, until a run ends by itself.
+    for pause in [30, 120, 250, 500, 800, 1200, 1800] {
+        let mut child = cut.spawn(RUN);
+        std::thread::sleep(Duration::from_millis(pause));
+        // SIGKILL: no handler runs, nothing is cleaned up.
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    cut.ok(RUN);
+    assert_eq!(whole.digests(), cut.digests());
+    assert_eq!(cut.ok(&["verify"]).code, 0);
+    let left = cut.ok(&["gc", "--dry-run", "--json"]);
+    assert_eq!(left.out.trim(), "[]");
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_cleanly_and_the_next_run_goes_on() {
+    let trestle = Trestle::new();
+    let child = trestle.spawn(RUN);
+    std::thread::sleep(Duration::from_millis(700));
+    let kill = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(kill.success());
+    let said = support::said(&child.wait_with_output().unwrap());
+    if said.code != 0 {
+        assert_eq!(said.code, 130, "{}", said.err);
+        assert!(said.err.contains("run the same command again"), "{}", said.err);
+    }
+    assert_eq!(trestle.ok(&["verify"]).code, 0);
+    trestle.ok(RUN);
+}
+
+#[test]
+fn only_what_depends_on_a_change_is_made_again_and_explain_says_why() {
+    let trestle = Trestle::new();
+    trestle.ok(RUN);
+    let all: BTreeSet<String> = trestle.plan("tiny").into_keys().collect();
+    assert!(not_done(&trestle, "tiny").is_empty());
+    let changed = |study: &str| not_done(&trestle, study);
+    let with = |prefixes: &[&str]| -> BTreeSet<String> {
+        all.iter().filter(|label| prefixes.iter().any(|p| label.starts_with(p))).cloned().collect()
+    };
+    let model_stages = ["pretrain", "intermediate/", "target/", "predict/"];
+    let scores = |set: BTreeSet<String>| -> BTreeSet<String> {
+        set.into_iter().chain(all.iter().filter(|l| l.starts_with("score/") && !l.ends_with("/chance")).cloned()).collect()
+    };
+    // Another learning rate in the target phase of one target: that target's trainings and what follows.
+    let rate = changed("tiny-rate");
+    let expected: BTreeSet<String> = all
+        .iter()
+        .filter(|l| ["target/xnli/", "predict/xnli/", "score/xnli/"].iter().any(|p| l.starts_with(p)) && !l.ends_with("/chance"))
+        .cloned()
+        .collect();
+    assert_eq!(rate, expected);
+    // Another tokenizer: everything from it on, no data.
+    assert_eq!(changed("tiny-vocabulary"), scores(with(&[&["tokenizer", "tokenize/"][..], &model_stages].concat())));
+    // Another source: everything.
+    let source = changed("tiny-source");
+    assert_eq!(source, all);
+
+    let explain = |study: &str, label: &str| trestle.ok(&["explain", label, "--study", study]).out;
+    // The label belongs to the study's name, so a study of the same name with a change shows what differs.
+    let seed = trestle.ok(&["explain", "target/xnli/none/seed-1", "--study", "tiny"]).out;
+    assert!(seed.contains("input parent"), "{seed}");
+    let size = trestle.ok(&["explain", "generate/multinli_1.0", "--study", "tiny", "--mini-size", "0.07"]).out;
+    assert!(size.contains("parameter options.size"), "{size}");
+    let behind = trestle.ok(&["explain", "normalize/mnli", "--study", "tiny", "--mini-size", "0.07"]).out;
+    assert!(behind.contains("generate/multinli_1.0"), "{behind}");
+    assert!(explain("tiny-vocabulary", "tokenizer").contains("due"));
+}
+
+#[test]
+fn another_seed_makes_other_models_of_the_same_data() {
+    let trestle = Trestle::new();
+    trestle.ok(RUN);
+    let plan: BTreeMap<String, _> = {
+        let out = trestle.ok(&["plan", "tiny", "--seed", "2", "--json"]).out;
+        let states: Vec<serde_json::Value> = serde_json::from_str(&out).unwrap();
+        states.into_iter().map(|s| (s["label"].as_str().unwrap().to_owned(), s)).collect()
+    };
+    for (label, state) in plan {
+        let data = ["generate/", "normalize/", "tokenizer", "tokenize/"].iter().any(|p| label.starts_with(p));
+        assert_eq!(state["state"] == "done", data, "{label}: {state}");
+    }
+}

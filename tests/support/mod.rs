@@ -1,0 +1,106 @@
+//! What the integration tests share: the binary, a store of their own, the tiny study.
+#![allow(dead_code, clippy::unwrap_used, clippy::panic)]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+
+/// A store in a temporary directory, and the binary to work with it.
+pub struct Trestle {
+    pub dir: tempfile::TempDir,
+}
+
+/// What a finished process said.
+pub struct Said {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl Trestle {
+    pub fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap() }
+    }
+
+    pub fn home(&self) -> PathBuf {
+        self.dir.path().join("work")
+    }
+
+    /// The command with this store, and the task, model and study files of `tests/fixtures`.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_trestle"));
+        command.args(arguments).arg("--home").arg(self.home()).arg("--tasks").arg(fixtures());
+        for name in ["TRESTLE_HOME", "HF_HUB_OFFLINE", "HF_HOME", "HF_TOKEN", "HF_ENDPOINT", "NO_COLOR"] {
+            command.env_remove(name);
+        }
+        command.stdin(Stdio::null());
+        command
+    }
+
+    pub fn run(&self, arguments: &[&str]) -> Said {
+        said(&self.command(arguments).output().unwrap())
+    }
+
+    /// Runs and expects success.
+    pub fn ok(&self, arguments: &[&str]) -> Said {
+        let said = self.run(arguments);
+        assert_eq!(said.code, 0, "{arguments:?} failed:\n{}\n{}", said.out, said.err);
+        said
+    }
+
+    pub fn spawn(&self, arguments: &[&str]) -> Child {
+        self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// Content digests of all artifacts by stage and label: what must be equal wherever the same thing was made.
+    pub fn digests(&self) -> BTreeMap<String, String> {
+        self.manifests()
+            .into_iter()
+            .map(|m| {
+                let name = format!("{} {} {}", m["stage"].as_str().unwrap(), m["label"].as_str().unwrap(), m["key"]);
+                (name, m["digest"].as_str().unwrap().to_owned())
+            })
+            .collect()
+    }
+
+    pub fn manifests(&self) -> Vec<Value> {
+        let mut found = Vec::new();
+        let artifacts = self.home().join("artifacts");
+        for stage in std::fs::read_dir(artifacts).into_iter().flatten().flatten() {
+            if stage.file_name() == ".tmp" {
+                continue;
+            }
+            for artifact in std::fs::read_dir(stage.path()).unwrap().flatten() {
+                if let Ok(text) = std::fs::read_to_string(artifact.path().join("manifest.json")) {
+                    found.push(serde_json::from_str(&text).unwrap());
+                }
+            }
+        }
+        found
+    }
+
+    /// The states of a study's stages by label.
+    pub fn plan(&self, study: &str) -> BTreeMap<String, Value> {
+        let states: Vec<Value> = serde_json::from_str(&self.ok(&["plan", study, "--json"]).out).unwrap();
+        states.into_iter().map(|s| (s["label"].as_str().unwrap().to_owned(), s)).collect()
+    }
+}
+
+pub fn said(output: &Output) -> Said {
+    Said {
+        code: output.status.code().unwrap_or(-1),
+        out: String::from_utf8_lossy(&output.stdout).into_owned(),
+        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+pub fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
+}
+
+/// The directory of real data and reference values; tests that ask for it are ignored unless it is set.
+pub fn shared() -> PathBuf {
+    PathBuf::from(std::env::var("TRESTLE_SHARED").expect("these tests need TRESTLE_SHARED"))
+}
