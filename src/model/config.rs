@@ -138,7 +138,8 @@ impl EncoderConfig {
         if let Some(kind) = self.position_embedding_type.as_deref().filter(|kind| *kind != "absolute") {
             return Err(format!("position_embedding_type is {kind:?}; only \"absolute\" is supported"));
         }
-        let rates = [self.hidden_dropout_prob, self.attention_probs_dropout_prob, self.classifier_dropout.unwrap_or(0.0)];
+        let rates =
+            [self.hidden_dropout_prob, self.attention_probs_dropout_prob, self.classifier_dropout.unwrap_or(0.0)];
         if rates.iter().any(|rate| !(0.0..1.0).contains(rate)) {
             return Err(format!("dropout rates {rates:?} must each be at least 0 and below 1"));
         }

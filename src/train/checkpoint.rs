@@ -130,7 +130,9 @@ pub fn write(
         }
     }
     for (index, moments) in optimizer.moments.iter().enumerate() {
-        for (kind, tensor) in moments.iter().flat_map(|moments| [("first", &moments.first), ("second", &moments.second)]) {
+        for (kind, tensor) in
+            moments.iter().flat_map(|moments| [("first", &moments.first), ("second", &moments.second)])
+        {
             let values = values(tensor.clone())?;
             tensors.push((format!("{kind}/{index}"), Flat(vec![values.len()], values)));
         }

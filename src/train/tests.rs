@@ -53,7 +53,8 @@ fn shard(directory: &Path, name: &str, format: Format, count: usize) -> PathBuf 
         (0..count as u32).map(|row| (0..4 + row % 9).map(|_| 5 + draw(10)).collect()).collect();
     let labels: Vec<u32> = (0..count).map(|_| draw(LABELS)).collect();
     let places: Vec<usize> = rows.iter().enumerate().map(|(row, tokens)| 1 + row % (tokens.len() - 2)).collect();
-    let whole = |rows: &[Vec<u32>]| -> Vec<Vec<u32>> { rows.iter().map(|row| [&[0], &row[..], &[2]].concat()).collect() };
+    let whole =
+        |rows: &[Vec<u32>]| -> Vec<Vec<u32>> { rows.iter().map(|row| [&[0], &row[..], &[2]].concat()).collect() };
     let zeros = |rows: &[Vec<u32>]| -> Vec<Vec<u32>> { rows.iter().map(|row| vec![0; row.len()]).collect() };
     let classes: ArrayRef = Arc::new(Int32Array::from_iter_values(labels.iter().map(|label| *label as i32)));
     if format != Format::Text && format != Format::MultipleChoice {
@@ -70,7 +71,9 @@ fn shard(directory: &Path, name: &str, format: Format, count: usize) -> PathBuf 
             let choices: Vec<Vec<Vec<u32>>> = rows
                 .iter()
                 .zip(&labels)
-                .map(|(row, label)| (0..3).map(|choice| [&row[..], &[if choice == *label { 15 } else { 16 }]].concat()).collect())
+                .map(|(row, label)| {
+                    (0..3).map(|choice| [&row[..], &[if choice == *label { 15 } else { 16 }]].concat()).collect()
+                })
                 .collect();
             let types: Vec<Vec<Vec<u32>>> = choices.iter().map(|choice| zeros(choice)).collect();
             columns.truncate(2);
@@ -91,7 +94,11 @@ fn shard(directory: &Path, name: &str, format: Format, count: usize) -> PathBuf 
                 .iter()
                 .map(|row| row[1..row.len() - 1].iter().map(|id| if *id >= 15 { *id as i32 - 15 } else { 0 }).collect())
                 .collect();
-            columns.extend([Arc::new(UInt32Array::from(vec![0; count])) as ArrayRef, uint_lists(&words), int_lists(&tags)]);
+            columns.extend([
+                Arc::new(UInt32Array::from(vec![0; count])) as ArrayRef,
+                uint_lists(&words),
+                int_lists(&tags),
+            ]);
         }
         Format::Text => {}
         Format::SentenceRetrieval => panic!("not trained"),
@@ -106,8 +113,9 @@ fn shard(directory: &Path, name: &str, format: Format, count: usize) -> PathBuf 
 /// A word-level `tokenizer.json` with XLM-R's special tokens.
 fn tokenizer(directory: &Path) -> PathBuf {
     let specials = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"];
-    let words: Vec<String> =
-        (0..VOCABULARY as usize).map(|id| specials.get(id).map_or_else(|| format!("w{id}"), |word| (*word).into())).collect();
+    let words: Vec<String> = (0..VOCABULARY as usize)
+        .map(|id| specials.get(id).map_or_else(|| format!("w{id}"), |word| (*word).into()))
+        .collect();
     let vocabulary: serde_json::Map<String, serde_json::Value> =
         words.iter().enumerate().map(|(id, word)| (word.clone(), id.into())).collect();
     let added: Vec<serde_json::Value> = specials
@@ -169,7 +177,12 @@ fn request(directory: &Path, tasks: Vec<TrainTask>, steps: u64) -> TrainRequest 
 }
 
 /// Trains in a pool of one thread, as the executor does, into folders of its own.
-fn run(request: &TrainRequest, folder: &Path, progress: &dyn Progress, stop: &AtomicBool) -> Result<super::TrainOutcome, Error> {
+fn run(
+    request: &TrainRequest,
+    folder: &Path,
+    progress: &dyn Progress,
+    stop: &AtomicBool,
+) -> Result<super::TrainOutcome, Error> {
     let (output, scratch) = (folder.join("output"), folder.join("scratch"));
     for directory in [&output, &scratch] {
         std::fs::create_dir_all(directory).unwrap();
@@ -179,7 +192,8 @@ fn run(request: &TrainRequest, folder: &Path, progress: &dyn Progress, stop: &At
 }
 
 fn bytes(folder: &Path) -> Vec<Vec<u8>> {
-    let mut names: Vec<PathBuf> = std::fs::read_dir(folder.join("output")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut names: Vec<PathBuf> =
+        std::fs::read_dir(folder.join("output")).unwrap().map(|entry| entry.unwrap().path()).collect();
     names.sort();
     assert!(names.len() >= 4, "{names:?}");
     names.iter().map(|name| std::fs::read(name).unwrap()).collect()
