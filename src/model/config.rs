@@ -219,7 +219,8 @@ pub(crate) mod tests {
 
     #[test]
     fn an_encoder_that_cannot_be_built_is_refused_with_its_field() {
-        let changes: [(fn(&mut EncoderConfig), &str); 6] = [
+        type Change = fn(&mut EncoderConfig);
+        let changes: [(Change, &str); 6] = [
             (|c| c.num_attention_heads = 3, "num_attention_heads"),
             (|c| c.hidden_act = "relu".into(), "hidden_act"),
             (|c| c.hidden_dropout_prob = 1.0, "dropout"),

@@ -184,9 +184,7 @@ fn run(
     stop: &AtomicBool,
 ) -> Result<super::TrainOutcome, Error> {
     let (output, scratch) = (folder.join("output"), folder.join("scratch"));
-    for directory in [&output, &scratch] {
-        std::fs::create_dir_all(directory).unwrap();
-    }
+    std::fs::create_dir_all(&output).unwrap();
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     pool.install(|| train(request, &output, &scratch, progress, stop))
 }
