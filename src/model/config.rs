@@ -138,7 +138,8 @@ impl EncoderConfig {
         if let Some(kind) = self.position_embedding_type.as_deref().filter(|kind| *kind != "absolute") {
             return Err(format!("position_embedding_type is {kind:?}; only \"absolute\" is supported"));
         }
-        let rates = [self.hidden_dropout_prob, self.attention_probs_dropout_prob, self.classifier_dropout.unwrap_or(0.0)];
+        let rates =
+            [self.hidden_dropout_prob, self.attention_probs_dropout_prob, self.classifier_dropout.unwrap_or(0.0)];
         if rates.iter().any(|rate| !(0.0..1.0).contains(rate)) {
             return Err(format!("dropout rates {rates:?} must each be at least 0 and below 1"));
         }
@@ -218,7 +219,8 @@ pub(crate) mod tests {
 
     #[test]
     fn an_encoder_that_cannot_be_built_is_refused_with_its_field() {
-        let changes: [(fn(&mut EncoderConfig), &str); 6] = [
+        type Change = fn(&mut EncoderConfig);
+        let changes: [(Change, &str); 6] = [
             (|c| c.num_attention_heads = 3, "num_attention_heads"),
             (|c| c.hidden_act = "relu".into(), "hidden_act"),
             (|c| c.hidden_dropout_prob = 1.0, "dropout"),

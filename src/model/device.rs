@@ -147,15 +147,17 @@ pub fn open(choice: DeviceChoice) -> Result<OpenDevice, ModelError> {
     if let Some((_, device)) = opened.iter().find(|(known, _)| *known == index) {
         return Ok(OpenDevice { device: device.clone(), description });
     }
-    let same_class = adapters[..index].iter().filter(|adapter| adapter.device_type == adapters[index].device_type).count();
+    let same_class =
+        adapters[..index].iter().filter(|adapter| adapter.device_type == adapters[index].device_type).count();
     let kind = match adapters[index].device_type {
         wgpu::DeviceType::DiscreteGpu => DeviceKind::DiscreteGpu(same_class),
         wgpu::DeviceType::IntegratedGpu => DeviceKind::IntegratedGpu(same_class),
         _ => DeviceKind::VirtualGpu(same_class),
     };
-    let device = Device::wgpu_options().device_kind(kind).graphics_api(WgpuBackend::Vulkan).init().map_err(|error| {
-        ModelError::Device { device: choice.name(), problem: format!("{error}; use --device flex for the CPU") }
-    })?;
+    let device =
+        Device::wgpu_options().device_kind(kind).graphics_api(WgpuBackend::Vulkan).init().map_err(|error| {
+            ModelError::Device { device: choice.name(), problem: format!("{error}; use --device flex for the CPU") }
+        })?;
     opened.push((index, device.clone()));
     Ok(OpenDevice { device, description })
 }
@@ -248,9 +250,8 @@ fn why_no_gpu(adapters: &[wgpu::AdapterInfo]) -> String {
 }
 
 fn library_directories() -> Vec<PathBuf> {
-    let mut directories: Vec<PathBuf> = std::env::var_os("LD_LIBRARY_PATH")
-        .map(|paths| std::env::split_paths(&paths).collect())
-        .unwrap_or_default();
+    let mut directories: Vec<PathBuf> =
+        std::env::var_os("LD_LIBRARY_PATH").map(|paths| std::env::split_paths(&paths).collect()).unwrap_or_default();
     let triplet = format!("{}-linux-gnu", std::env::consts::ARCH);
     for root in ["/usr/lib", "/lib", "/usr/lib64", "/lib64", "/usr/local/lib"] {
         directories.push(PathBuf::from(root));

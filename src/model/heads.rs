@@ -48,6 +48,7 @@ impl HeadKind {
 
 /// The parameters of a head.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a model has a handful of heads")]
 pub enum Head {
     /// XLM-R's classification head: dropout, dense, tanh, dropout, projection of the first token.
     FirstToken {
@@ -106,7 +107,8 @@ impl Head {
     /// Logits `[rows, outputs]` of the first token of each of `rows` rows of `hidden [rows × positions, width]`.
     pub fn rows(&self, encoder: &Encoder, hidden: Tensor<2>, rows: usize, dropout: &mut Dropout) -> Tensor<2> {
         let [tokens, width] = hidden.dims();
-        let first = hidden.reshape([rows, tokens / rows, width]).slice([0..rows, 0..1, 0..width]).reshape([rows, width]);
+        let first =
+            hidden.reshape([rows, tokens / rows, width]).slice([0..rows, 0..1, 0..width]).reshape([rows, width]);
         let rate = encoder.config.head_dropout();
         match (self, &encoder.pooler) {
             (Head::FirstToken { dense, projection }, _) => {
@@ -138,9 +140,7 @@ impl Head {
         };
         match self {
             Head::Span { outputs } => outputs.forward(hidden),
-            Head::Tokens { classifier } => {
-                classifier.forward(dropout.apply(hidden, encoder.config.head_dropout()))
-            }
+            Head::Tokens { classifier } => classifier.forward(dropout.apply(hidden, encoder.config.head_dropout())),
             Head::MaskedLm { dense, norm, bias } => {
                 let transformed = norm.forward(gelu(dense.forward(hidden)));
                 let [vocabulary] = bias.dims();

@@ -23,7 +23,8 @@ pub fn gelu<const D: usize>(input: Tensor<D>) -> Tensor<D> {
         return burn::tensor::activation::gelu(input);
     }
     let dims = input.dims();
-    let tensor = |values: Vec<f32>| Tensor::<D>::from_data(TensorData::new(values, dims), (&Device::flex(), DType::F32));
+    let tensor =
+        |values: Vec<f32>| Tensor::<D>::from_data(TensorData::new(values, dims), (&Device::flex(), DType::F32));
     if !input.is_autodiff() {
         let mut values = host(input);
         values.par_chunks_mut(STRETCH).for_each(gelu_values);
@@ -31,7 +32,10 @@ pub fn gelu<const D: usize>(input: Tensor<D>) -> Tensor<D> {
     }
     let mut values = host(input.clone());
     let mut slopes = vec![0.0; values.len()];
-    values.par_chunks_mut(STRETCH).zip(slopes.par_chunks_mut(STRETCH)).for_each(|(values, slopes)| tangent(values, slopes));
+    values
+        .par_chunks_mut(STRETCH)
+        .zip(slopes.par_chunks_mut(STRETCH))
+        .for_each(|(values, slopes)| tangent(values, slopes));
     input * tensor(slopes) + tensor(values)
 }
 
@@ -51,7 +55,8 @@ pub fn cross_entropy(logits: Tensor<2>, classes: Vec<i32>) -> Tensor<1> {
         .map(|(row, class)| softmax_gradient(row, *class as usize, share))
         .collect();
     let loss = losses.iter().map(|(loss, _)| loss).sum::<f64>() / rows as f64;
-    let scalar = |value: f64| Tensor::<1>::from_data(TensorData::new(vec![value as f32], [1]), (&Device::flex(), DType::F32));
+    let scalar =
+        |value: f64| Tensor::<1>::from_data(TensorData::new(vec![value as f32], [1]), (&Device::flex(), DType::F32));
     if !logits.is_autodiff() {
         return scalar(loss);
     }
@@ -179,7 +184,8 @@ fn exp_negative(x: f32) -> f32 {
     let whole = shifted - ROUND;
     let rest = clamped - whole * LN_2_HIGH - whole * LN_2_LOW;
     // Cephes' polynomial.
-    let tail = 0.166_666_65 + rest * (0.041_665_796 + rest * (0.008_333_452 + rest * (0.001_398_2 + rest * 1.987_569e-4)));
+    let tail =
+        0.166_666_65 + rest * (0.041_665_796 + rest * (0.008_333_452 + rest * (0.001_398_2 + rest * 1.987_569e-4)));
     let series = 1.0 + rest + rest * rest * (0.5 + rest * tail);
     let exponent = f32::from_bits((shifted.to_bits() << 23).wrapping_add(0x3f80_0000));
     if x < -87.0 { 0.0 } else { series * exponent }

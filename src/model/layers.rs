@@ -95,7 +95,7 @@ pub enum Dropout {
     /// No dropout: evaluation.
     Off,
     /// Masks made on the host from a generator of the run's own: reproducible whatever else the process does.
-    Host(ChaCha8Rng),
+    Host(Box<ChaCha8Rng>),
     /// Masks made on the device by its own generator, for GPUs, where one thread owns the device and uploading masks
     /// would cost more than the computation.
     Device,
@@ -206,7 +206,7 @@ mod tests {
     fn dropout_zeroes_the_rate_and_keeps_the_mean() {
         let device = Device::flex();
         let input = Tensor::<2>::ones([200, 500], &device);
-        let mut dropout = Dropout::Host(stream(1, "dropout", &[0]));
+        let mut dropout = Dropout::Host(Box::new(stream(1, "dropout", &[0])));
         let values: Vec<f32> = dropout.apply(input, 0.1).into_data().try_into_vec().unwrap();
         let zeros = values.iter().filter(|v| **v == 0.0).count() as f64 / 1e5;
         let mean = values.iter().map(|v| f64::from(*v)).sum::<f64>() / 1e5;

@@ -174,7 +174,8 @@ fn logits_losses_and_gradients_agree() {
 
             let gradients = gradients(&loss, &mut model).named(&mut model);
             // The tied decoder is one parameter with the word embeddings; XLM-R's list names it after the decoder.
-            let tied = |found: &str| found.replace("roberta.embeddings.word_embeddings.weight", "lm_head.decoder.weight");
+            let tied =
+                |found: &str| found.replace("roberta.embeddings.word_embeddings.weight", "lm_head.decoder.weight");
             let norms = expected["grad_norms"].as_object().unwrap();
             let mut compared = 0;
             for (parameter, gradient) in gradients {
@@ -186,7 +187,10 @@ fn logits_losses_and_gradients_agree() {
                 let expected = expected.unwrap_or_else(|| panic!("{parameter} is not expected")).as_f64().unwrap();
                 let norm = host(gradient).iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
                 // Key biases shift all scores of a query alike: their gradient is rounding and nothing else.
-                assert!((norm - expected).abs() <= 1e-3 * expected + 2e-7, "{name} {parameter}: {norm}, not {expected}");
+                assert!(
+                    (norm - expected).abs() <= 1e-3 * expected + 2e-7,
+                    "{name} {parameter}: {norm}, not {expected}"
+                );
                 compared += 1;
             }
             assert_eq!(compared, norms.len(), "{name}");

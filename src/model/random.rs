@@ -69,7 +69,8 @@ mod tests {
     fn a_stream_depends_on_seed_purpose_and_indices() {
         let first = |seed, purpose: &str, indices: &[u64]| stream(seed, purpose, indices).next_u64();
         assert_eq!(first(1, "a", &[2]), first(1, "a", &[2]));
-        let others = [first(2, "a", &[2]), first(1, "b", &[2]), first(1, "a", &[3]), first(1, "a", &[]), first(1, "a", &[2, 0])];
+        let others =
+            [first(2, "a", &[2]), first(1, "b", &[2]), first(1, "a", &[3]), first(1, "a", &[]), first(1, "a", &[2, 0])];
         assert!(others.iter().all(|other| *other != first(1, "a", &[2])));
     }
 

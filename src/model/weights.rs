@@ -234,10 +234,10 @@ impl Parameter {
 
 /// The elements of a tensor on the host.
 pub(crate) fn values<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, ModelError> {
-    tensor.without_autodiff().try_into_vec_as::<f32>().map_err(|error| ModelError::Execution {
-        doing: "reading a tensor",
-        problem: error.to_string(),
-    })
+    tensor
+        .without_autodiff()
+        .try_into_vec_as::<f32>()
+        .map_err(|error| ModelError::Execution { doing: "reading a tensor", problem: error.to_string() })
 }
 
 /// Puts host values in memory layout into `slot`.
@@ -315,9 +315,8 @@ impl<'data> WeightsFile<'data> {
         if view.shape() != expected {
             return Err(problem(format!("{name} has shape {:?}, config.json asks for {expected:?}", view.shape())));
         }
-        let values = to_f32(view).ok_or_else(|| {
-            problem(format!("{name} is of type {:?}; expected F32, F16 or BF16", view.dtype()))
-        })?;
+        let values = to_f32(view)
+            .ok_or_else(|| problem(format!("{name} is of type {:?}; expected F32, F16 or BF16", view.dtype())))?;
         let values = match slot {
             Slot::Map(_) => transpose(&values, expected[0], expected[1]),
             Slot::Vector(_) | Slot::Table(_) => values,
@@ -425,7 +424,11 @@ mod tests {
             load(directory.path(), &[], HeadSource::Stored, &Device::flex()).unwrap_err().to_string()
         };
         config.num_hidden_layers = 3;
-        assert!(failure(&config).contains("missing: encoder.layer.2.attention.self.query.weight"), "{}", failure(&config));
+        assert!(
+            failure(&config).contains("missing: encoder.layer.2.attention.self.query.weight"),
+            "{}",
+            failure(&config)
+        );
         config.num_hidden_layers = 1;
         assert!(failure(&config).contains("unexpected: encoder.layer.1."), "{}", failure(&config));
         config.num_hidden_layers = 2;

@@ -107,7 +107,7 @@ impl View for Flat {
     }
 }
 
-/// Writes the training's state into `directory`. `identity` tells this training from others.
+/// Writes the training's state into `directory`, which is made where it is not there. `identity` tells this training from others.
 ///
 /// # Errors
 /// When the directory can't be written or the device fails.
@@ -130,7 +130,9 @@ pub fn write(
         }
     }
     for (index, moments) in optimizer.moments.iter().enumerate() {
-        for (kind, tensor) in moments.iter().flat_map(|moments| [("first", &moments.first), ("second", &moments.second)]) {
+        for (kind, tensor) in
+            moments.iter().flat_map(|moments| [("first", &moments.first), ("second", &moments.second)])
+        {
             let values = values(tensor.clone())?;
             tensors.push((format!("{kind}/{index}"), Flat(vec![values.len()], values)));
         }
@@ -144,6 +146,7 @@ pub fn write(
     let path = directory.join(FILE);
     let bytes = safetensors::serialize(tensors, Some(HashMap::from([("state".to_owned(), header)])))
         .map_err(|error| TrainError::Checkpoint { path: path.clone(), problem: error.to_string() })?;
+    std::fs::create_dir_all(directory).at("create directory", directory)?;
     let unfinished = directory.join(format!("{FILE}.unfinished"));
     let mut file = File::create(&unfinished).at("create", &unfinished)?;
     file.write_all(&bytes).at("write", &unfinished)?;

@@ -217,7 +217,8 @@ impl Instances {
                     }
                     let length = tokens(row)?;
                     if places.len() != tags.len() || places.iter().any(|place| *place as usize >= length) {
-                        let problem = format!("{} word positions and {} labels for {length} tokens", places.len(), tags.len());
+                        let problem =
+                            format!("{} word positions and {} labels for {length} tokens", places.len(), tags.len());
                         return Err(reader.wrong(row, problem));
                     }
                     positions.push(&places);
@@ -244,7 +245,9 @@ impl Instances {
         };
         match highest {
             Some(highest) if *highest >= labels as i32 => Err(TrainError::Request {
-                problem: format!("the shards of task {task} hold label {highest}, but it has {labels} labels: tokenise again"),
+                problem: format!(
+                    "the shards of task {task} hold label {highest}, but it has {labels} labels: tokenise again"
+                ),
             }),
             _ => Ok(()),
         }
@@ -269,7 +272,8 @@ impl Instances {
     /// The rows of the instances at `indices`, padded with the encoder's padding token.
     pub fn tokens(&self, indices: &[u32], config: &EncoderConfig) -> TokenBatch {
         let each = self.rows_each();
-        let rows: Vec<usize> = indices.iter().flat_map(|index| (0..each).map(move |row| *index as usize * each + row)).collect();
+        let rows: Vec<usize> =
+            indices.iter().flat_map(|index| (0..each).map(move |row| *index as usize * each + row)).collect();
         let types: Vec<Vec<u32>> =
             rows.iter().map(|row| self.types.get(*row).iter().map(|kind| u32::from(*kind)).collect()).collect();
         TokenBatch::new(
@@ -336,11 +340,14 @@ impl Reader<'_> {
             return Err(self.wrong(row, problem));
         }
         if let Some(id) = tokens.iter().find(|id| **id as usize >= vocabulary) {
-            let problem = format!("token id {id} is outside the encoder's vocabulary of {vocabulary}; tokenise with its own tokenizer");
+            let problem = format!(
+                "token id {id} is outside the encoder's vocabulary of {vocabulary}; tokenise with its own tokenizer"
+            );
             return Err(self.wrong(row, problem));
         }
         // Encoders with one token type ignore the types that a tokenizer writes.
-        let kinds: Vec<u8> = if known > 1 { kinds.iter().map(|kind| (*kind).min(255) as u8).collect() } else { Vec::new() };
+        let kinds: Vec<u8> =
+            if known > 1 { kinds.iter().map(|kind| (*kind).min(255) as u8).collect() } else { Vec::new() };
         if let Some(kind) = kinds.iter().find(|kind| usize::from(**kind) >= known) {
             return Err(self.wrong(row, format!("token type {kind}, but the encoder knows {known}")));
         }

@@ -10,6 +10,7 @@
 pub mod checkpoint;
 pub mod data;
 mod error;
+mod memory;
 pub mod optimizer;
 pub mod request;
 pub mod sampler;
@@ -20,5 +21,6 @@ mod trainer;
 pub mod vocabulary;
 
 pub use error::TrainError;
+pub use memory::keep_freed_memory;
 pub use request::{Hyperparameters, TrainRequest, TrainTask};
 pub use trainer::{TrainOutcome, train};

@@ -51,7 +51,8 @@ impl Gradients {
                 || name.ends_with("embeddings.position_embeddings.weight")
                     && config.model_type == Architecture::XlmRoberta;
             if padded {
-                *gradient = gradient.take().map(|gradient| gradient.slice_fill(start..start + config.hidden_size, 0.0f32));
+                *gradient =
+                    gradient.take().map(|gradient| gradient.slice_fill(start..start + config.hidden_size, 0.0f32));
             }
         }
         self
@@ -117,7 +118,11 @@ impl AdamW {
     /// When the device fails to hand over a tensor.
     pub fn step(&mut self, model: &mut Model, gradients: Gradients, rate: f64) -> Result<Tensor<1>, ModelError> {
         let device = model.encoder.device.clone();
-        if self.on_cpu { self.step_host(model, gradients, rate, &device) } else { Ok(self.step_device(model, gradients, rate, &device)) }
+        if self.on_cpu {
+            self.step_host(model, gradients, rate, &device)
+        } else {
+            Ok(self.step_device(model, gradients, rate, &device))
+        }
     }
 
     fn update(&self, slot: &Slot<'_>, steps: u32, rate: f64) -> Update {
@@ -218,7 +223,14 @@ fn square_sum(values: &[f32]) -> f64 {
     sums.iter().sum::<f64>() + rest
 }
 
-fn apply_host(update: &Update, scale: f32, values: &mut [f32], gradient: &[f32], first: &mut [f32], second: &mut [f32]) {
+fn apply_host(
+    update: &Update,
+    scale: f32,
+    values: &mut [f32],
+    gradient: &[f32],
+    first: &mut [f32],
+    second: &mut [f32],
+) {
     let (beta_1, beta_2) = (BETA_1 as f32, BETA_2 as f32);
     let (rest_1, rest_2) = ((1.0 - BETA_1) as f32, (1.0 - BETA_2) as f32);
     let (keep, step_size) = (update.keep as f32, update.step_size as f32);
@@ -281,7 +293,8 @@ mod tests {
     #[test]
     fn both_ways_of_stepping_give_the_same_parameters() {
         let device = Device::flex();
-        let head = HeadSpec { task: "t".into(), kind: HeadKind::SequenceClassification, labels: vec!["a".into(), "b".into()] };
+        let head =
+            HeadSpec { task: "t".into(), kind: HeadKind::SequenceClassification, labels: vec!["a".into(), "b".into()] };
         let start = initialize(&tiny(Architecture::XlmRoberta), &[head], 1, &device);
         let rows: [(&[u32], &[u32]); 2] = [(&[5, 6, 7], &[]), (&[8, 9], &[])];
         let batch = TokenBatch::new(rows.iter().copied(), 1, 4, 40);

@@ -32,7 +32,9 @@ impl Sampling {
     /// The instances that count of a task with `instances`.
     pub fn counted(self, instances: usize) -> usize {
         match self {
-            Sampling::Temperature { examples_cap: Some(cap), .. } => instances.min(usize::try_from(cap).unwrap_or(usize::MAX)),
+            Sampling::Temperature { examples_cap: Some(cap), .. } => {
+                instances.min(usize::try_from(cap).unwrap_or(usize::MAX))
+            }
             _ => instances,
         }
     }

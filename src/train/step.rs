@@ -132,11 +132,11 @@ fn logits(model: &Model, head: usize, batch: &Batch, dropout: &mut Dropout) -> (
     let hidden = model.encoder.forward(&batch.tokens, dropout);
     let head = &model.heads[head].head;
     let logits = match &batch.targets {
-        BatchTargets::Classes(_) | BatchTargets::Choices { .. } => head.rows(&model.encoder, hidden, batch.tokens.rows, dropout),
-        BatchTargets::Spans { .. } => head.tokens(&model.encoder, hidden, None, dropout),
-        BatchTargets::Places { places, .. } => {
-            head.tokens(&model.encoder, hidden, Some(places.clone()), dropout)
+        BatchTargets::Classes(_) | BatchTargets::Choices { .. } => {
+            head.rows(&model.encoder, hidden, batch.tokens.rows, dropout)
         }
+        BatchTargets::Spans { .. } => head.tokens(&model.encoder, hidden, None, dropout),
+        BatchTargets::Places { places, .. } => head.tokens(&model.encoder, hidden, Some(places.clone()), dropout),
     };
     (logits, batch.tokens.rows)
 }
@@ -193,10 +193,12 @@ pub fn evaluate(model: &Model, head: usize, batch: &Batch) -> Result<Tally, Mode
         BatchTargets::Places { classes, .. } => right(logits, classes)?,
         BatchTargets::Spans { starts, ends, contexts } => {
             let logits = values(logits)?;
-            let score = logits.chunks_exact(2 * batch.tokens.width).zip(contexts).enumerate().map(|(row, (logits, context))| {
-                let found = best_span(logits, *context);
-                span_score(found, (starts[row] as usize, ends[row] as usize))
-            });
+            let score = logits.chunks_exact(2 * batch.tokens.width).zip(contexts).enumerate().map(
+                |(row, (logits, context))| {
+                    let found = best_span(logits, *context);
+                    span_score(found, (starts[row] as usize, ends[row] as usize))
+                },
+            );
             (score.sum(), rows)
         }
     };
@@ -245,7 +247,8 @@ mod tests {
     #[test]
     fn masking_keeps_to_its_shares_and_to_tokens_that_are_not_special() {
         let masking = Masking { share: 0.15, mask: 4, vocabulary: 1000, specials: vec![0, 1, 2, 3, 4] };
-        let rows: Vec<Vec<u32>> = (0..200).map(|row| (0..50).map(|i| if i == 0 { 0 } else { 10 + row }).collect()).collect();
+        let rows: Vec<Vec<u32>> =
+            (0..200).map(|row| (0..50).map(|i| if i == 0 { 0 } else { 10 + row }).collect()).collect();
         let before = TokenBatch::new(rows.iter().map(|row| (&row[..], &[][..])), 1, 8, 100);
         let mut after = before.clone();
         let (places, classes) = mask(&mut after, &masking, &mut stream(1, "mask", &[0]));

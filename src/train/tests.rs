@@ -53,7 +53,8 @@ fn shard(directory: &Path, name: &str, format: Format, count: usize) -> PathBuf 
         (0..count as u32).map(|row| (0..4 + row % 9).map(|_| 5 + draw(10)).collect()).collect();
     let labels: Vec<u32> = (0..count).map(|_| draw(LABELS)).collect();
     let places: Vec<usize> = rows.iter().enumerate().map(|(row, tokens)| 1 + row % (tokens.len() - 2)).collect();
-    let whole = |rows: &[Vec<u32>]| -> Vec<Vec<u32>> { rows.iter().map(|row| [&[0], &row[..], &[2]].concat()).collect() };
+    let whole =
+        |rows: &[Vec<u32>]| -> Vec<Vec<u32>> { rows.iter().map(|row| [&[0], &row[..], &[2]].concat()).collect() };
     let zeros = |rows: &[Vec<u32>]| -> Vec<Vec<u32>> { rows.iter().map(|row| vec![0; row.len()]).collect() };
     let classes: ArrayRef = Arc::new(Int32Array::from_iter_values(labels.iter().map(|label| *label as i32)));
     if format != Format::Text && format != Format::MultipleChoice {
@@ -70,7 +71,9 @@ fn shard(directory: &Path, name: &str, format: Format, count: usize) -> PathBuf 
             let choices: Vec<Vec<Vec<u32>>> = rows
                 .iter()
                 .zip(&labels)
-                .map(|(row, label)| (0..3).map(|choice| [&row[..], &[if choice == *label { 15 } else { 16 }]].concat()).collect())
+                .map(|(row, label)| {
+                    (0..3).map(|choice| [&row[..], &[if choice == *label { 15 } else { 16 }]].concat()).collect()
+                })
                 .collect();
             let types: Vec<Vec<Vec<u32>>> = choices.iter().map(|choice| zeros(choice)).collect();
             columns.truncate(2);
@@ -91,7 +94,11 @@ fn shard(directory: &Path, name: &str, format: Format, count: usize) -> PathBuf 
                 .iter()
                 .map(|row| row[1..row.len() - 1].iter().map(|id| if *id >= 15 { *id as i32 - 15 } else { 0 }).collect())
                 .collect();
-            columns.extend([Arc::new(UInt32Array::from(vec![0; count])) as ArrayRef, uint_lists(&words), int_lists(&tags)]);
+            columns.extend([
+                Arc::new(UInt32Array::from(vec![0; count])) as ArrayRef,
+                uint_lists(&words),
+                int_lists(&tags),
+            ]);
         }
         Format::Text => {}
         Format::SentenceRetrieval => panic!("not trained"),
@@ -106,8 +113,9 @@ fn shard(directory: &Path, name: &str, format: Format, count: usize) -> PathBuf 
 /// A word-level `tokenizer.json` with XLM-R's special tokens.
 fn tokenizer(directory: &Path) -> PathBuf {
     let specials = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"];
-    let words: Vec<String> =
-        (0..VOCABULARY as usize).map(|id| specials.get(id).map_or_else(|| format!("w{id}"), |word| (*word).into())).collect();
+    let words: Vec<String> = (0..VOCABULARY as usize)
+        .map(|id| specials.get(id).map_or_else(|| format!("w{id}"), |word| (*word).into()))
+        .collect();
     let vocabulary: serde_json::Map<String, serde_json::Value> =
         words.iter().enumerate().map(|(id, word)| (word.clone(), id.into())).collect();
     let added: Vec<serde_json::Value> = specials
@@ -169,17 +177,21 @@ fn request(directory: &Path, tasks: Vec<TrainTask>, steps: u64) -> TrainRequest 
 }
 
 /// Trains in a pool of one thread, as the executor does, into folders of its own.
-fn run(request: &TrainRequest, folder: &Path, progress: &dyn Progress, stop: &AtomicBool) -> Result<super::TrainOutcome, Error> {
+fn run(
+    request: &TrainRequest,
+    folder: &Path,
+    progress: &dyn Progress,
+    stop: &AtomicBool,
+) -> Result<super::TrainOutcome, Error> {
     let (output, scratch) = (folder.join("output"), folder.join("scratch"));
-    for directory in [&output, &scratch] {
-        std::fs::create_dir_all(directory).unwrap();
-    }
+    std::fs::create_dir_all(&output).unwrap();
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     pool.install(|| train(request, &output, &scratch, progress, stop))
 }
 
 fn bytes(folder: &Path) -> Vec<Vec<u8>> {
-    let mut names: Vec<PathBuf> = std::fs::read_dir(folder.join("output")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut names: Vec<PathBuf> =
+        std::fs::read_dir(folder.join("output")).unwrap().map(|entry| entry.unwrap().path()).collect();
     names.sort();
     assert!(names.len() >= 4, "{names:?}");
     names.iter().map(|name| std::fs::read(name).unwrap()).collect()
@@ -347,51 +359,4 @@ fn hyperparameters_read_from_toml_with_defaults_and_refuse_what_they_do_not_know
     assert!(read("learning_rat = 3e-4").is_err());
     assert!(Hyperparameters { masking_share: 1.0, ..Hyperparameters::default() }.check().is_err());
     assert!(Hyperparameters { learning_rate: f64::NAN, ..Hyperparameters::default() }.check().is_err());
-}
-
-#[test]
-#[ignore = "a measurement"]
-fn speed() {
-    let directory = tempfile::tempdir().unwrap();
-    let format = match std::env::var("F").as_deref() { Ok("nli") => Format::PairClassification, Ok("tag") => Format::WordTagging, Ok("span") => Format::SpanExtraction, _ => Format::Text };
-    let mut rng = stream(1, "speed", &[]);
-    let n = 6400usize;
-    let len = if format == Format::SpanExtraction { 100 } else { 28 };
-    let rows: Vec<Vec<u32>> = (0..n).map(|_| { let l = len - 8 + below(&mut rng, 16); let mut r = vec![0u32]; r.extend((0..l).map(|_| 5 + below(&mut rng, 3990) as u32)); r.push(2); r }).collect();
-    let ids: ArrayRef = Arc::new(StringArray::from_iter_values((0..n).map(|row| row.to_string())));
-    let windows: ArrayRef = Arc::new(UInt32Array::from(vec![0; n]));
-    let zeros: Vec<Vec<u32>> = rows.iter().map(|row| vec![0; row.len()]).collect();
-    let mut columns = vec![ids, windows, uint_lists(&rows), uint_lists(&zeros)];
-    match format {
-        Format::PairClassification => columns.push(Arc::new(Int32Array::from_iter_values((0..n as i32).map(|i| i % 3)))),
-        Format::WordTagging => {
-            let words: Vec<Vec<u32>> = rows.iter().map(|row| (1..row.len() as u32 - 1).collect()).collect();
-            let tags: Vec<Vec<i32>> = words.iter().map(|row| row.iter().map(|i| *i as i32 % 3).collect()).collect();
-            columns.extend([Arc::new(UInt32Array::from(vec![0; n])) as ArrayRef, uint_lists(&words), int_lists(&tags)]);
-        }
-        Format::SpanExtraction => {
-            let one: ArrayRef = Arc::new(UInt32Array::from(vec![1; n]));
-            let off: Vec<Vec<u32>> = rows.iter().map(|row| vec![0; 2*row.len()]).collect();
-            columns.extend([one.clone(), one.clone(), one.clone(), Arc::new(UInt32Array::from_iter_values(rows.iter().map(|r| r.len() as u32 - 1))), uint_lists(&off)]);
-        }
-        _ => {}
-    }
-    let table = tokenized(format);
-    let batch = RecordBatch::try_new(table.schema.clone(), columns).unwrap();
-    let path = directory.path().join("speed.parquet");
-    write_table(&path, &table.schema, &[], &[batch]).unwrap();
-    let text: String = std::fs::read_to_string(tokenizer(directory.path())).unwrap();
-    let mut json: serde_json::Value = serde_json::from_str(&text).unwrap();
-    let vocab = json["model"]["vocab"].as_object_mut().unwrap();
-    for i in 20..4000 { vocab.insert(format!("w{i}"), i.into()); }
-    let steps = std::env::var("STEPS").ok().and_then(|v| v.parse().ok()).unwrap_or(40u64);
-    let mut request = request(directory.path(), vec![TrainTask { id: "speed".into(), format, labels: vec!["a".into(), "b".into(), "c".into()], train: vec![path], validation: vec![] }], steps);
-    std::fs::write(directory.path().join("tokenizer.json"), json.to_string()).unwrap();
-    request.from_scratch = Some(FromScratch { hidden_size: 96, num_hidden_layers: 2, num_attention_heads: 4, intermediate_size: 256, max_length: 160, hidden_dropout: std::env::var("DROP").ok().and_then(|v| v.parse().ok()).unwrap_or(0.0), attention_dropout: 0.0, model_type: "xlm-roberta".into() });
-    request.hyperparameters.batch_size = if format == Format::Text { 64 } else { 32 };
-    request.hyperparameters.learning_rate = 1e-3;
-    let t = std::time::Instant::now();
-    run(&request, directory.path(), &Quiet, &AtomicBool::new(false)).unwrap();
-    let s = t.elapsed().as_secs_f64() / steps as f64;
-    eprintln!("{format}: {:.2} ms a step, {:.0} tokens/s", s * 1e3, (request.hyperparameters.batch_size as f64) * (len as f64 + 1.5) / s);
 }

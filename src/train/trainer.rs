@@ -118,7 +118,10 @@ fn starting_model(request: &TrainRequest) -> Result<(Model, Vec<String>)> {
     let mut heads = Vec::new();
     for task in &request.tasks {
         let Some(kind) = head_of(task.format) else {
-            return Err(TrainError::Request { problem: format!("task {} ({}) can't be trained", task.id, task.format) }.into());
+            return Err(TrainError::Request {
+                problem: format!("task {} ({}) can't be trained", task.id, task.format),
+            }
+            .into());
         };
         let labelled = matches!(kind, HeadKind::SequenceClassification | HeadKind::TokenClassification);
         if labelled && task.labels.is_empty() {
@@ -246,7 +249,9 @@ impl<'a> Run<'a> {
 
     /// Takes up the checkpoint, where there is one, and makes the parameters trainable.
     fn resume(&mut self) -> Result<()> {
-        if let Some((state, best)) = checkpoint::read(self.scratch, &self.identity, &mut self.model, &mut self.optimizer)? {
+        if let Some((state, best)) =
+            checkpoint::read(self.scratch, &self.identity, &mut self.model, &mut self.optimizer)?
+        {
             (self.state, self.best_model) = (state, best);
             for step in 0..self.state.step {
                 self.taken[self.sampler.task(step)] += self.request.hyperparameters.accumulation as u64;
@@ -344,7 +349,7 @@ impl<'a> Run<'a> {
     fn dropout(&self, task: u64, number: u64) -> Dropout {
         let rng = stream(self.request.seed, "dropout", &[task, number]);
         if self.request.device.on_cpu() {
-            Dropout::Host(rng)
+            Dropout::Host(Box::new(rng))
         } else {
             // The GPU's generator is one for the device, which one training owns at a time.
             self.request.device.device.seed(crate::model::random::first_u64(rng));
@@ -414,7 +419,8 @@ impl<'a> Run<'a> {
         let tasks = (0..steps).map(task_of).chain(evaluations.iter().map(|row| row.task.as_str()));
         let numbers = (1..=steps as u32).chain(evaluations.iter().map(|row| row.step as u32));
         let losses = self.state.losses.iter().copied().map(Some).chain(nothing(evaluations.len()));
-        let rates = (0..steps as u64).map(|step| Some(self.rate(step))).chain(std::iter::repeat_n(None, evaluations.len()));
+        let rates =
+            (0..steps as u64).map(|step| Some(self.rate(step))).chain(std::iter::repeat_n(None, evaluations.len()));
         let norms = self.state.norms.iter().copied().map(Some).chain(nothing(evaluations.len()));
         let metrics = std::iter::repeat_n(None, steps).chain(evaluations.iter().map(|row| Some(row.metric.as_str())));
         let measured = std::iter::repeat_n(None, steps).chain(evaluations.iter().map(|row| Some(row.value)));

@@ -53,7 +53,8 @@ impl Vocabulary {
         let tokenizer = Tokenizer::from_file(path).map_err(|error| wrong(error.to_string()))?;
         let id = |names: [&str; 2]| names.iter().find_map(|name| tokenizer.token_to_id(name));
         let need = |names: [&str; 2]| {
-            id(names).ok_or_else(|| wrong(format!("no token {} or {}; masked-LM training needs it", names[0], names[1])))
+            id(names)
+                .ok_or_else(|| wrong(format!("no token {} or {}; masked-LM training needs it", names[0], names[1])))
         };
         let added = tokenizer.get_added_tokens_decoder();
         let mut specials: Vec<u32> = added.iter().filter(|(_, token)| token.special).map(|(id, _)| *id).collect();

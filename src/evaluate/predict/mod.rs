@@ -6,6 +6,8 @@
 
 mod answer;
 mod embedding;
+#[cfg(test)]
+mod minilm;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
