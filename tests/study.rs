@@ -22,7 +22,7 @@ fn a_study_runs_once_and_what_it_made_can_be_used() {
 
     let started = Instant::now();
     let second = trestle.ok(RUN);
-    assert!(second.err.contains(" 0 stages run"), "{}", second.err);
+    assert!(second.err.contains("\n0 stages run"), "{}", second.err);
     assert!(started.elapsed() < Duration::from_secs(5));
     assert_eq!(first.out, second.out);
 
