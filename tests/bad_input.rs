@@ -1,5 +1,7 @@
 //! Bad input: one clear error that names the file and the row or field, a documented exit code, nothing half-written.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 mod support;
 
 use std::path::{Path, PathBuf};
@@ -103,8 +105,11 @@ fn invalid_utf8() {
 fn a_label_outside_the_set() {
     let world = World::new();
     world.edit("multinli_1.0/multinli_1.0_train.jsonl", |text| {
-        text.replacen("\"gold_label\": \"neutral\"", "\"gold_label\": \"perhaps\"", 1)
-            .replacen("\"gold_label\":\"neutral\"", "\"gold_label\":\"perhaps\"", 1)
+        text.replacen("\"gold_label\": \"neutral\"", "\"gold_label\": \"perhaps\"", 1).replacen(
+            "\"gold_label\":\"neutral\"",
+            "\"gold_label\":\"perhaps\"",
+            1,
+        )
     });
     world.refused("mnli", 4, &["multinli_1.0_train.jsonl", "perhaps", "neutral"]);
 }

@@ -1,12 +1,29 @@
 //! What the command line says of itself: a change of it is seen in review.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 mod support;
 
 use support::Trestle;
 
 const COMMANDS: &[&str] = &[
-    "run", "plan", "status", "explain", "fetch", "normalize", "tokenize", "train", "predict", "score", "query", "report",
-    "task", "devices", "verify", "gc", "completions",
+    "run",
+    "plan",
+    "status",
+    "explain",
+    "fetch",
+    "normalize",
+    "tokenize",
+    "train",
+    "predict",
+    "score",
+    "query",
+    "report",
+    "task",
+    "devices",
+    "verify",
+    "gc",
+    "completions",
 ];
 
 #[test]

@@ -1,5 +1,7 @@
 //! A whole study through the binary: made once, resumed after anything, and only what changed made again.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -56,7 +58,8 @@ fn a_study_runs_once_and_what_it_made_can_be_used() {
 
     // A changed byte is found.
     let manifest = trestle.manifests().into_iter().find(|m| m["stage"] == "tokenizer").unwrap();
-    let file = trestle.home().join("artifacts/tokenizer").join(manifest["key"].as_str().unwrap()).join("tokenizer.json");
+    let file =
+        trestle.home().join("artifacts/tokenizer").join(manifest["key"].as_str().unwrap()).join("tokenizer.json");
     let mut bytes = std::fs::read(&file).unwrap();
     bytes[10] ^= 1;
     std::fs::write(&file, bytes).unwrap();
@@ -123,13 +126,17 @@ fn only_what_depends_on_a_change_is_made_again_and_explain_says_why() {
     };
     let model_stages = ["pretrain", "intermediate/", "target/", "predict/"];
     let scores = |set: BTreeSet<String>| -> BTreeSet<String> {
-        set.into_iter().chain(all.iter().filter(|l| l.starts_with("score/") && !l.ends_with("/chance")).cloned()).collect()
+        set.into_iter()
+            .chain(all.iter().filter(|l| l.starts_with("score/") && !l.ends_with("/chance")).cloned())
+            .collect()
     };
     // Another learning rate in the target phase of one target: that target's trainings and what follows.
     let rate = changed("tiny-rate");
     let expected: BTreeSet<String> = all
         .iter()
-        .filter(|l| ["target/xnli/", "predict/xnli/", "score/xnli/"].iter().any(|p| l.starts_with(p)) && !l.ends_with("/chance"))
+        .filter(|l| {
+            ["target/xnli/", "predict/xnli/", "score/xnli/"].iter().any(|p| l.starts_with(p)) && !l.ends_with("/chance")
+        })
         .cloned()
         .collect();
     assert_eq!(rate, expected);

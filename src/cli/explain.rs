@@ -7,8 +7,10 @@ use crate::store::{Artifact, Explanation};
 use crate::study::{State, StudyError, inspect};
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  trestle explain normalize/mnli\n  trestle explain target/xnli/mnli/seed-1 --study mini\n  \
-    trestle explain 3f9a0c")]
+#[command(
+    after_help = "Examples:\n  trestle explain normalize/mnli\n  trestle explain target/xnli/mnli/seed-1 --study mini\n  \
+    trestle explain 3f9a0c"
+)]
 pub struct ExplainArgs {
     /// A stage's label as `plan` shows it, or the beginning of an artifact's key.
     #[arg(value_name = "LABEL|KEY")]

@@ -7,7 +7,9 @@ use crate::store::Explanation;
 use crate::study::{Inspected, State, inspect};
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  trestle plan mini --mini-size 2\n  trestle plan mini --json | jq '.[] | select(.state == \"due\")'")]
+#[command(
+    after_help = "Example:\n  trestle plan mini --mini-size 2\n  trestle plan mini --json | jq '.[] | select(.state == \"due\")'"
+)]
 pub struct PlanArgs {
     #[command(flatten)]
     study: StudyArgs,

@@ -8,8 +8,10 @@ use crate::report::{self, OutputFormat, QueryTable, Rows};
 use crate::store::Artifact;
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  trestle query \"SELECT target, intermediate, value FROM summaries WHERE \\\"group\\\" = 'non-english'\"\n  \
-    trestle query \"SHOW TABLES\"\n  trestle query \"SELECT * FROM canonical_xnli LIMIT 5\" --format json")]
+#[command(
+    after_help = "Examples:\n  trestle query \"SELECT target, intermediate, value FROM summaries WHERE \\\"group\\\" = 'non-english'\"\n  \
+    trestle query \"SHOW TABLES\"\n  trestle query \"SELECT * FROM canonical_xnli LIMIT 5\" --format json"
+)]
 pub struct QueryArgs {
     /// One statement in Polars' SQL. Tables: scores, summaries, predictions, runs, training_log, reference (published
     /// scores), and canonical_<task>.

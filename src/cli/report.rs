@@ -43,9 +43,7 @@ pub fn run(context: &Context, args: &ReportArgs) -> Result<ExitCode> {
     }
     let text = match args.format {
         ReportFormat::Html => report::render(&results)?,
-        ReportFormat::Terminal => {
-            report::study_table(&results)?.to_terminal(args.output.is_none() && super::colours())
-        }
+        ReportFormat::Terminal => report::study_table(&results)?.to_terminal(args.output.is_none() && super::colours()),
         ReportFormat::Markdown => report::study_table(&results)?.to_markdown(),
         ReportFormat::Json => report::study_table(&results)?.to_json(),
     };

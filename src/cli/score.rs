@@ -5,7 +5,7 @@ use clap::Args;
 use super::stages::{CellArgs, StageArgs, stage};
 use super::{Context, print, print_json};
 use crate::error::{ExitCode, Result};
-use crate::evaluate::{submission_tasks, score_submission};
+use crate::evaluate::{score_submission, submission_tasks};
 use crate::study::Work;
 
 #[derive(Debug, Args)]
@@ -48,7 +48,13 @@ pub fn run(context: &Context, args: &ScoreArgs) -> Result<ExitCode> {
             return Ok(ExitCode::Success);
         }
         for score in &scores {
-            print(&format!("{:<10} {:<12} {:8.4}  over {} languages", score.task, score.metric, score.average, score.languages.len()));
+            print(&format!(
+                "{:<10} {:<12} {:8.4}  over {} languages",
+                score.task,
+                score.metric,
+                score.average,
+                score.languages.len()
+            ));
         }
         return Ok(ExitCode::Success);
     }

@@ -27,7 +27,9 @@ pub struct TokenizeArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  trestle train mini --phase pretrain\n  trestle train mini --intermediate mnli --target xnli")]
+#[command(
+    after_help = "Examples:\n  trestle train mini --phase pretrain\n  trestle train mini --intermediate mnli --target xnli"
+)]
 pub struct TrainArgs {
     #[command(flatten)]
     stage: StageArgs,
@@ -80,9 +82,8 @@ impl CellArgs {
             ["baseline", target] => (Some(*target), Some(crate::study::CHANCE)),
             _ => (None, None),
         };
-        let fits = |wanted: &Option<String>, found: Option<&str>| {
-            wanted.as_deref().is_none_or(|wanted| found == Some(wanted))
-        };
+        let fits =
+            |wanted: &Option<String>, found: Option<&str>| wanted.as_deref().is_none_or(|wanted| found == Some(wanted));
         fits(&self.target, target) && fits(&self.intermediate, row)
     }
 }

@@ -11,8 +11,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use super::EvaluateError;
 use super::metric::{self, Normalization, Statistics, precision_recall_f1, total};

@@ -234,9 +234,9 @@ impl Planner<'_> {
         let mut needs = Vec::new();
         if self.origin == RawOrigin::Mini {
             let layout = task.source.directory.as_ref().map(|source| source.layout.clone());
-            let layout = layout.filter(|layout| mini::LAYOUTS.contains(&layout.as_str())).ok_or_else(|| {
-                StudyError::NoMini { study: self.study.id.clone(), task: task.id.clone() }
-            })?;
+            let layout = layout
+                .filter(|layout| mini::LAYOUTS.contains(&layout.as_str()))
+                .ok_or_else(|| StudyError::NoMini { study: self.study.id.clone(), task: task.id.clone() })?;
             let options = self.mini_options()?;
             let label = format!("generate/{layout}");
             needs.push(("source".to_owned(), self.add(label, Work::Generate { layout, options }, vec![])));
@@ -329,7 +329,8 @@ impl Planner<'_> {
         }
         for &seed in &study.seeds {
             for row in &study.order {
-                let mut trainings: Vec<(Phase, usize)> = pretrained.map(|node| (Phase::Pretrain, node)).into_iter().collect();
+                let mut trainings: Vec<(Phase, usize)> =
+                    pretrained.map(|node| (Phase::Pretrain, node)).into_iter().collect();
                 let tasks = &study.intermediate[row];
                 if !tasks.is_empty() {
                     let table = study.layered(&study.intermediate_phase, row);

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::stage::Setup;
 use super::Graph;
+use super::stage::Setup;
 use crate::error::Result;
 use crate::store::{Artifact, Explanation};
 

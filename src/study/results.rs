@@ -32,11 +32,8 @@ fn one(
     score: &Artifact,
 ) -> Result<Cell> {
     let task = setup.registry.task(&cell.target, &format!("study {}", setup.study.id))?;
-    let trainings: Vec<(&str, &Artifact)> = cell
-        .trainings
-        .iter()
-        .filter_map(|(phase, node)| Some((phase.name(), artifacts[*node].as_ref()?)))
-        .collect();
+    let trainings: Vec<(&str, &Artifact)> =
+        cell.trainings.iter().filter_map(|(phase, node)| Some((phase.name(), artifacts[*node].as_ref()?))).collect();
     // Everything upstream of the score: data keys, and the tokenizer's digest.
     let label = &graph.nodes[cell.score].label;
     let mut data_keys = BTreeMap::new();

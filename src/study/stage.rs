@@ -338,12 +338,15 @@ impl Setup<'_> {
     /// The part of a task's source that decides how its files are read. Their names are in the inputs.
     fn source_parameters(&self, task: &Task) -> Value {
         match &self.raw {
-            Raw::Hub(_) => task.source.hub.as_ref().map_or(Value::Null, |s| {
-                json!({"repo": s.repo, "reader": s.reader, "files": s.files, "columns": s.columns})
-            }),
-            _ => task.source.directory.as_ref().map_or(Value::Null, |s| {
-                json!({"reader": s.reader, "files": s.files, "columns": s.columns})
-            }),
+            Raw::Hub(_) => task.source.hub.as_ref().map_or(
+                Value::Null,
+                |s| json!({"repo": s.repo, "reader": s.reader, "files": s.files, "columns": s.columns}),
+            ),
+            _ => task
+                .source
+                .directory
+                .as_ref()
+                .map_or(Value::Null, |s| json!({"reader": s.reader, "files": s.files, "columns": s.columns})),
         }
     }
 

@@ -84,7 +84,11 @@ impl<'a> Spans<'a> {
         let offsets = numbers(window, "offsets", row)?;
         let (from, to) = (offsets[2 * first] as usize, offsets[2 * last + 1] as usize);
         let text = self.context.get(from..to.max(from)).ok_or_else(|| {
-            EvaluateError::example(&self.file.tokens, id, "its offsets don't fit its context; tokenize again".to_owned())
+            EvaluateError::example(
+                &self.file.tokens,
+                id,
+                "its offsets don't fit its context; tokenize again".to_owned(),
+            )
         })?;
         let side = |side: usize| -> Vec<f32> { logits.iter().skip(side).step_by(2).copied().collect() };
         if let Some(prediction) = self.done.last_mut() {
@@ -142,9 +146,8 @@ impl<'a> Contexts<'a> {
             let batch = batch?;
             let columns = Columns::new(&self.file.canonical, &batch);
             let (ids, contexts) = (columns.text("example_id")?, columns.text("context")?);
-            self.current = (0..batch.num_rows())
-                .map(|row| (ids.value(row).to_owned(), contexts.value(row).to_owned()))
-                .collect();
+            self.current =
+                (0..batch.num_rows()).map(|row| (ids.value(row).to_owned(), contexts.value(row).to_owned())).collect();
             self.next = 0;
         }
     }

@@ -171,7 +171,6 @@ struct LanguageFile {
     code: String,
     iso3: String,
     name: String,
-    script: String,
     #[serde(default)]
     cased: bool,
     #[serde(default = "yes")]
@@ -197,7 +196,6 @@ pub struct Language {
     pub iso3: String,
     /// English name, as in the folder names of Universal Dependencies.
     pub name: String,
-    pub script: String,
     /// Whether a sentence begins with a capital.
     pub cased: bool,
     /// Whether words are separated by spaces.
@@ -254,7 +252,6 @@ impl Language {
             code: file.code,
             iso3: file.iso3,
             name: file.name,
-            script: file.script,
             cased: file.cased,
             spaces: file.spaces,
             name_class: file.name_class,

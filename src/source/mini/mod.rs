@@ -110,3 +110,20 @@ pub fn generate(layout: &str, options: &MiniOptions, dir: &Path) -> Result<Vec<P
     }
     Ok(target.files)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use crate::task::Registry;
+
+    #[test]
+    fn at_least_twelve_languages_in_six_scripts_all_of_them_known() {
+        let registry = Registry::load(&[]).unwrap();
+        let codes = super::languages();
+        assert!(codes.len() >= 12 && codes[0] == "en");
+        let scripts: BTreeSet<&str> =
+            codes.iter().map(|code| registry.languages().get(code).unwrap().script.as_str()).collect();
+        assert!(scripts.len() >= 6, "{scripts:?}");
+    }
+}

@@ -137,10 +137,8 @@ pub struct World {
 pub const TEXT: &str = include_str!("../../../data/mini/world.toml");
 
 /// The one world, read from the embedded data.
-pub static WORLD: LazyLock<World> = LazyLock::new(|| {
-    World::parse(TEXT)
-        .expect("the embedded world is complete: a test reads it")
-});
+pub static WORLD: LazyLock<World> =
+    LazyLock::new(|| World::parse(TEXT).expect("the embedded world is complete: a test reads it"));
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
