@@ -28,7 +28,7 @@ test: ## Runs every test
 check: ## Formatting, lints and documentation, with warnings denied
 	$(CARGO) fmt --check
 	$(CARGO) clippy --release --all-targets -- --deny warnings
-	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --release --no-deps --document-private-items
+	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --release --no-deps
 
 bench: build ## Measures stage by stage: time, peak memory, growth with ten times the data
 	benches/stages.sh

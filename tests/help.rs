@@ -58,7 +58,7 @@ fn the_readme_lists_every_exit_code_and_command() {
         assert!(readme.contains(&format!("| {} | {meaning} |", code as u8)), "{code:?}");
     }
     for command in COMMANDS.iter().filter(|command| **command != "completions") {
-        assert!(readme.contains(&format!("{command}")), "{command}");
+        assert!(readme.contains(*command), "{command}");
     }
 }
 

@@ -1,7 +1,7 @@
 //! The command line: arguments in, exit code out. One file a command; no logic lives here.
 //!
 //! Arguments are parsed in two steps: what was typed ([`Cli`]), then one fallible conversion that opens files and
-//! resolves defaults ([`study_args::StudyArgs::resolve`]), so that no stage ever sees a string from the command line.
+//! resolves defaults (`StudyArgs::resolve`), so that no stage ever sees a string from the command line.
 
 mod completions;
 mod devices;

@@ -14,7 +14,7 @@ use crate::store::Artifact;
 )]
 pub struct QueryArgs {
     /// One statement in Polars' SQL. Tables: scores, summaries, predictions, runs, training_log, reference (published
-    /// scores), and canonical_<task>.
+    /// scores), and canonical_TASK.
     sql: String,
     /// How to print the rows.
     #[arg(long, value_enum, default_value_t = QueryFormat::Table)]

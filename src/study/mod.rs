@@ -5,7 +5,7 @@
 //! - [`Setup`] knows what each stage's key is made of and how it is performed.
 //! - [`execute`] runs the graph on some workers. It recomputes nothing that the store holds.
 //!
-//! Keys depend on the content of inputs, so a stage's key is known once its inputs exist; [`inspect`] walks as far as it
+//! Keys depend on the content of inputs, so a stage's key is known once its inputs exist; [`inspect()`] walks as far as it
 //! can without running anything.
 
 mod error;
