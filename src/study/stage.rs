@@ -105,7 +105,7 @@ impl Setup<'_> {
                 parameters
             }
             Work::Tokenizer => match &self.model.tokenizer {
-                TokenizerSource::Train { vocabulary } => json!({"vocabulary": vocabulary}),
+                TokenizerSource::Train { vocabulary, lines } => json!({"vocabulary": vocabulary, "lines": lines}),
                 TokenizerSource::File(path) => self.outside_file(path.clone(), &mut known, &mut file)?,
                 TokenizerSource::Encoder => {
                     let path = self.encoder_dir()?.join("tokenizer.json");
@@ -203,9 +203,9 @@ impl Setup<'_> {
             Work::Tokenizer => {
                 let path = out.join("tokenizer.json");
                 match (&self.model.tokenizer, &prepared.file) {
-                    (TokenizerSource::Train { vocabulary }, _) => {
+                    (TokenizerSource::Train { vocabulary, lines }, _) => {
                         let tables: Vec<PathBuf> = tables(&inputs["text"]).map(|(_, _, path)| path).collect();
-                        Ok(json!(train_unigram(&tables, *vocabulary, &path, stop)?))
+                        Ok(json!(train_unigram(&tables, *vocabulary, *lines, &path, stop)?))
                     }
                     (_, file) => {
                         let file = file.as_ref().expect("prepare found the tokenizer's file");

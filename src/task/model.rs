@@ -56,6 +56,8 @@ pub enum TokenizerSource {
     Train {
         /// Number of entries, special tokens included.
         vocabulary: u32,
+        /// Most lines of each language to train on, evenly spaced over its text.
+        lines: u64,
     },
     /// A `tokenizer.json` file.
     File(PathBuf),

@@ -89,7 +89,7 @@ pub(super) fn unigram() -> &'static Tokenizer {
         let dir = tempfile::tempdir().unwrap();
         let table = canonical(&dir.path().join("text.parquet"), Format::Text, vec![strings(&LINES)]);
         let output = dir.path().join("tokenizer.json");
-        train_unigram(&[table], 300, &output, &AtomicBool::new(false)).unwrap();
+        train_unigram(&[table], 300, 1_000_000, &output, &AtomicBool::new(false)).unwrap();
         Tokenizer::load(&output).unwrap()
     })
 }

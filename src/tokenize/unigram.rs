@@ -77,7 +77,9 @@ fn words(text: &str, pre_tokenizer: &Sequence) -> tokenizers::Result<Vec<String>
 ///
 /// Layout as XLM-R's: `<s>`=0, `<pad>`=1, `</s>`=2, `<unk>`=3, pieces by falling score, `<mask>` last; NFKC; words split at
 /// white space and begun with `▁`; sequences `<s> A </s>` and `<s> A </s></s> B </s>`. The bytes depend on the tables' rows
-/// and on `vocabulary` (entries, special tokens included) alone.
+/// and on `vocabulary` (entries, special tokens included) alone. Of a longer table, `lines_each` lines or a few less are
+/// read, evenly spaced: memory grows with the number of different words, and where words are not separated by spaces that is
+/// with the number of lines.
 ///
 /// # Errors
 /// A table that can't be read, no text, a vocabulary too small for the text's characters, a failed write, or `stop`
@@ -85,6 +87,7 @@ fn words(text: &str, pre_tokenizer: &Sequence) -> tokenizers::Result<Vec<String>
 pub fn train_unigram(
     tables: &[PathBuf],
     vocabulary: u32,
+    lines_each: u64,
     output: &Path,
     stop: &AtomicBool,
 ) -> Result<TokenizerStatistics, Error> {
@@ -92,10 +95,16 @@ pub fn train_unigram(
     let mut counts: HashMap<String, u32> = HashMap::new();
     let (mut lines, mut total) = (0, 0);
     for path in tables {
-        for batch in read_batches(path)? {
+        let batches = read_batches(path)?;
+        let step = (batches.rows() as u64).div_ceil(lines_each.max(1)).max(1);
+        let mut row = 0;
+        for batch in batches {
             check(stop)?;
             let batch = batch?;
-            let texts: Vec<&str> = Columns::new(path, &batch).text("text")?.iter().flatten().collect();
+            let column = Columns::new(path, &batch).text("text")?;
+            let chosen = (row..).zip(column).filter(|(row, _)| row % step == 0);
+            let texts: Vec<&str> = chosen.filter_map(|(_, text)| text).collect();
+            row += batch.num_rows() as u64;
             lines += texts.len() as u64;
             let split: Vec<tokenizers::Result<Vec<String>>> =
                 texts.into_par_iter().map(|text| words(text, &pre_tokenizer)).collect();
@@ -215,7 +224,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let table = canonical(&dir.path().join("text.parquet"), Format::Text, vec![strings(lines)]);
         let output = dir.path().join("tokenizer/tokenizer.json");
-        let statistics = train_unigram(&[table], vocabulary, &output, &AtomicBool::new(false))?;
+        let statistics = train_unigram(&[table], vocabulary, 1_000_000, &output, &AtomicBool::new(false))?;
         Ok((statistics, std::fs::read(output).unwrap()))
     }
 
