@@ -104,7 +104,7 @@ impl Sentence {
         let (text, positions) = self.text_with_positions();
         let mut ranges = self.tokens.iter().zip(&positions).filter(|(t, _)| t.part == part).map(|(_, range)| range);
         let first = ranges.next()?;
-        let span = first.start..ranges.last().unwrap_or(first).end;
+        let span = first.start..ranges.next_back().unwrap_or(first).end;
         let answer = text.chars().skip(span.start).take(span.len()).collect();
         Some((span, answer))
     }
