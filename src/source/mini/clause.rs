@@ -30,6 +30,14 @@ impl NounPhrase {
         Self { head: Head::Noun(noun), adjective: None, quantity: None }
     }
 
+    /// The noun, unless it is a name.
+    pub fn noun_id(&self) -> Option<NounId> {
+        match self.head {
+            Head::Noun(noun) => Some(noun),
+            Head::Name(_) => None,
+        }
+    }
+
     /// A person by name.
     pub fn name(name: NameId) -> Self {
         Self { head: Head::Name(name), adjective: None, quantity: None }

@@ -4,7 +4,7 @@ use rand::RngExt;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use super::clause::{Clause, Head, NounPhrase, Part, Predicate, Utterance};
+use super::clause::{Clause, NounPhrase, Part, Predicate, Utterance};
 use super::sample::{self, FACTS};
 use super::world::{AdverbSlot, NounId, WORLD};
 
@@ -57,16 +57,12 @@ pub fn choice(rng: &mut ChaCha8Rng) -> Choice {
 
 /// Subject of a fact, and the place, food or kind.
 fn ends(fact: &Clause) -> (NounId, NounId) {
-    let noun = |np: NounPhrase| match np.head {
-        Head::Noun(noun) => Some(noun),
-        Head::Name(_) => None,
-    };
     let object = match fact.predicate {
-        Predicate::Act(_, object) => object.and_then(noun).or(fact.place),
+        Predicate::Act(_, object) => object.and_then(|np| np.noun_id()).or(fact.place),
         Predicate::Kind(noun) | Predicate::Located(noun) => Some(noun),
         Predicate::Quality(_) => None,
     };
-    noun(fact.subject).zip(object).expect("a fact relates two nouns")
+    fact.subject.noun_id().zip(object).expect("a fact relates two nouns")
 }
 
 /// The fact with another place, food or kind.

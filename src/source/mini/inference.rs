@@ -53,6 +53,16 @@ const UNRELATED: [Rule; 6] = [drop_modifier, drop_modifier, generalise, count_lo
 pub fn pair(places: &[NounId], rng: &mut ChaCha8Rng) -> Pair {
     let hypothesis = sample::clause(places, rng);
     let label = sample::pick(&Label::ALL, rng);
+    related(hypothesis, label, places, rng)
+}
+
+/// A premise from which the clause follows.
+pub fn entailed_by(hypothesis: &Clause, places: &[NounId], rng: &mut ChaCha8Rng) -> Pair {
+    related(*hypothesis, Label::Entailment, places, rng)
+}
+
+/// A premise that stands in the relation to the hypothesis.
+fn related(hypothesis: Clause, label: Label, places: &[NounId], rng: &mut ChaCha8Rng) -> Pair {
     let rules: &[Rule] = match label {
         Label::Entailment => &ENTAILING,
         Label::Neutral => &UNRELATED,

@@ -321,3 +321,68 @@ pub static LANGUAGES: LazyLock<Vec<Language>> = LazyLock::new(|| {
 pub fn english() -> &'static Language {
     &LANGUAGES[0]
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeSet, HashSet};
+
+    use super::*;
+
+    /// The script of a letter, as far as the mini edition's languages need it.
+    fn script(letter: char) -> &'static str {
+        match letter {
+            'a'..='z' | 'A'..='Z' | 'À'..='ɏ' => "Latin",
+            'Ѐ'..='ӿ' => "Cyrillic",
+            '\u{600}'..='\u{6ff}' => "Arabic",
+            '\u{900}'..='\u{97f}' => "Devanagari",
+            '\u{b80}'..='\u{bff}' => "Tamil",
+            '\u{3040}'..='\u{30ff}' => "Kana",
+            '\u{4e00}'..='\u{9fff}' => "Han",
+            other => panic!("`{other}` is of a script that no language should use"),
+        }
+    }
+
+    #[test]
+    fn there_are_languages_and_scripts_enough() {
+        let words = LANGUAGES.iter().flat_map(|l| l.nouns.iter().map(Forms::citation));
+        let scripts: BTreeSet<_> = words.flat_map(str::chars).filter(|c| c.is_alphabetic()).map(script).collect();
+        assert!(LANGUAGES.len() >= 12 && scripts.len() >= 6, "{} languages, {scripts:?}", LANGUAGES.len());
+        let codes: HashSet<_> = LANGUAGES.iter().map(|l| &l.code).collect();
+        assert_eq!(codes.len(), LANGUAGES.len());
+        assert_eq!(english().code, "en");
+    }
+
+    #[test]
+    fn every_concept_has_a_word_of_its_own_in_every_language() {
+        for language in LANGUAGES.iter() {
+            for lexicon in [&language.nouns, &language.verbs, &language.adjectives, &language.adverbs] {
+                // A light verb with its noun (Turkish `dans ediyor`) is told apart by the noun.
+                let form = |forms: &Forms| forms.default.iter().map(|w| w.text.clone()).collect::<Vec<_>>();
+                let distinct: HashSet<_> = lexicon.iter().map(form).collect();
+                assert_eq!(distinct.len(), lexicon.len(), "{} uses a word for two concepts", language.code);
+                assert!(lexicon.iter().all(|forms| !forms.citation().is_empty()), "{}", language.code);
+            }
+        }
+    }
+
+    #[test]
+    fn a_missing_or_unknown_word_is_named() {
+        let text = include_str!("../../../data/mini/languages/de.toml");
+        let without = Language::parse(&text.replace("dog = \"m: Hund | count=Hunde\"\n", "")).unwrap_err();
+        assert_eq!(without, "no noun `dog`");
+        let unknown = Language::parse(&text.replace("[verbs]\n", "[verbs]\nfly = \"fliegt\"\n")).unwrap_err();
+        assert_eq!(unknown, "the world has no verb `fly`");
+        let tag = Language::parse(&text.replace("nicht/PART", "nicht/NEG")).unwrap_err();
+        assert!(tag.contains("`nicht/NEG` has no universal tag"), "{tag}");
+    }
+
+    #[test]
+    fn forms_fall_back_from_case_and_class_to_the_default() {
+        let forms = Forms::parse("m: das | m=der | f=die | acc.m=den | loc=dem | loc.f=der").unwrap();
+        let get = |case, class| forms.get(case, class)[0].text.as_str();
+        assert_eq!([get("nom", "m"), get("acc", "m"), get("acc", "f"), get("acc", "n")], ["der", "den", "die", "das"]);
+        assert_eq!([get("loc", "m"), get("loc", "f")], ["dem", "der"]);
+        assert_eq!(forms.class, "m");
+        assert!(Forms::parse("a | b").unwrap_err().contains("has no `key=`"));
+    }
+}

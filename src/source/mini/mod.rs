@@ -45,7 +45,7 @@ pub struct MiniOptions {
 
 impl Default for MiniOptions {
     fn default() -> Self {
-        Self { size: 1.0, seed: 1, parallel_share: 0.3, code_switched_share: 0.2 }
+        Self { size: 1.0, seed: 1, parallel_share: 0.35, code_switched_share: 0.5 }
     }
 }
 
@@ -111,19 +111,79 @@ pub fn generate(layout: &str, options: &MiniOptions, dir: &Path) -> Result<Vec<P
     Ok(target.files)
 }
 
+/// A generated layout in a folder of its own, for the tests of the writers.
+#[cfg(test)]
+pub(crate) fn generated(layout: &str, size: f64, seed: u64) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let files = generate(layout, &MiniOptions { size, seed, ..MiniOptions::default() }, dir.path()).unwrap();
+    assert!(files.iter().all(|file| dir.path().join(file).is_file()));
+    dir
+}
+
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::collections::BTreeMap;
+    use std::fs;
 
-    use crate::task::Registry;
+    use super::*;
+
+    /// Relative path and bytes of every file of a layout.
+    fn bytes(layout: &str, options: &MiniOptions) -> BTreeMap<PathBuf, Vec<u8>> {
+        let dir = tempfile::tempdir().unwrap();
+        let files = generate(layout, options, dir.path()).unwrap();
+        files.into_iter().map(|file| (file.clone(), fs::read(dir.path().join(file)).unwrap())).collect()
+    }
 
     #[test]
-    fn at_least_twelve_languages_in_six_scripts_all_of_them_known() {
-        let registry = Registry::load(&[]).unwrap();
-        let codes = super::languages();
-        assert!(codes.len() >= 12 && codes[0] == "en");
-        let scripts: BTreeSet<&str> =
-            codes.iter().map(|code| registry.languages().get(code).unwrap().script.as_str()).collect();
-        assert!(scripts.len() >= 6, "{scripts:?}");
+    fn bytes_depend_on_layout_and_options_alone() {
+        let options = MiniOptions { size: 0.02, ..MiniOptions::default() };
+        let forwards: Vec<_> = LAYOUTS.iter().map(|layout| bytes(layout, &options)).collect();
+        let mut backwards: Vec<_> = LAYOUTS.iter().rev().map(|layout| bytes(layout, &options)).collect();
+        backwards.reverse();
+        assert!(forwards == backwards);
+        for (layout, files) in LAYOUTS.iter().zip(&forwards) {
+            let other = bytes(layout, &MiniOptions { seed: 2, ..options.clone() });
+            assert!(files.iter().all(|(path, content)| other[path] != *content), "{layout} ignores the seed");
+        }
+    }
+
+    #[test]
+    fn the_shares_change_the_text_alone() {
+        let options = MiniOptions { size: 0.02, ..MiniOptions::default() };
+        for changed in [
+            MiniOptions { parallel_share: 0.1, ..options.clone() },
+            MiniOptions { code_switched_share: 0.1, ..options.clone() },
+        ] {
+            for layout in LAYOUTS {
+                let same = bytes(layout, &options) == bytes(layout, &changed);
+                assert_eq!(same, *layout != "text", "{layout}");
+            }
+        }
+    }
+
+    #[test]
+    fn sizes_scale_the_examples() {
+        let lines = |size| {
+            let files = bytes("multinli_1.0", &MiniOptions { size, ..MiniOptions::default() });
+            files[Path::new("multinli_1.0_train.jsonl")].iter().filter(|byte| **byte == b'\n').count()
+        };
+        assert_eq!((lines(0.01), lines(0.05)), (60, 300));
+    }
+
+    #[test]
+    fn bad_requests_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let refused =
+            |layout: &str, options: MiniOptions| generate(layout, &options, dir.path()).unwrap_err().to_string();
+        let options = MiniOptions::default();
+        assert!(
+            refused("snli_1.0", options.clone()).contains("unknown mini layout `snli_1.0`; use one of multinli_1.0")
+        );
+        for size in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            assert!(refused("text", MiniOptions { size, ..options.clone() }).contains("`size`"));
+        }
+        assert!(refused("text", MiniOptions { parallel_share: 1.5, ..options.clone() }).contains("`parallel_share`"));
+        assert!(refused("text", MiniOptions { parallel_share: 0.8, ..options }).contains("at most 1 together"));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "nothing half-written");
     }
 }

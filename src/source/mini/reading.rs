@@ -50,7 +50,7 @@ pub fn passage(places: &[NounId], rng: &mut ChaCha8Rng) -> Passage {
 
 /// Whether every question about the clause has one answer beside the other sentences: nobody does the same thing twice,
 /// and no two do it to the same.
-fn distinct(clause: &Clause, sentences: &[Clause]) -> bool {
+pub fn distinct(clause: &Clause, sentences: &[Clause]) -> bool {
     let act = |c: &Clause| match c.predicate {
         Predicate::Act(verb, object) => Some((verb, object.map(|o: NounPhrase| o.head))),
         _ => None,
@@ -59,6 +59,7 @@ fn distinct(clause: &Clause, sentences: &[Clause]) -> bool {
         (Some((a, a_object)), Some((b, b_object))) => {
             a != b || (other.subject.head != clause.subject.head && a_object.is_some() && a_object != b_object)
         }
+        (None, None) => other.subject.head != clause.subject.head,
         _ => true,
     })
 }

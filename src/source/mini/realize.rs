@@ -344,3 +344,110 @@ impl Slots {
         tokens
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+
+    use super::*;
+    use crate::source::mini::language::LANGUAGES;
+    use crate::source::mini::sample;
+    use crate::source::mini::world::{AdjectiveId, NameId};
+
+    fn noun(key: &str) -> NounId {
+        NounId(WORLD.nouns.iter().position(|n| n.key == key).unwrap())
+    }
+
+    /// Anna (a feminine name) buys something in the garden, now.
+    fn purchase(object: NounPhrase) -> Clause {
+        let anna = NameId(WORLD.names.iter().position(|n| n.text == "Anna").unwrap());
+        let now = AdverbId(WORLD.adverbs.iter().position(|a| a.key == "now").unwrap());
+        Clause {
+            place: Some(noun("garden")),
+            time: Some(now),
+            ..Clause::new(NounPhrase::name(anna), Predicate::Act(WORLD.verb_named("buy"), Some(object)))
+        }
+    }
+
+    fn text(code: &str, utterance: &Utterance) -> String {
+        let language = LANGUAGES.iter().find(|l| l.code == code).unwrap();
+        Realizer::new(language).sentence(utterance).text()
+    }
+
+    #[test]
+    fn word_order_case_and_agreement_follow_the_language() {
+        let red = AdjectiveId(WORLD.adjectives.iter().position(|a| a.key == "red").unwrap());
+        let hat = NounPhrase { adjective: Some(red), ..NounPhrase::noun(noun("hat")) };
+        let statement = Utterance::Statement(vec![purchase(hat)]);
+        let expected = [
+            ("en", "Anna buys the red hat in the garden now."),
+            ("de", "Anna kauft jetzt den roten Hut im Garten."),
+            ("es", "Anna compra el sombrero rojo en el jardín ahora."),
+            ("fr", "Anna achète le chapeau rouge dans le jardin maintenant."),
+            ("fi", "Anna ostaa nyt punaisen hatun puutarhassa."),
+            ("ru", "Anna сейчас покупает красную шляпу в саду."),
+            ("tr", "Anna şimdi bahçede kırmızı şapkayı alıyor."),
+            ("sw", "Anna ananunua kofia nyekundu katika bustani sasa."),
+            ("ar", "تشتري Anna القبعة الحمراء في الحديقة الآن."),
+            ("hi", "Anna अभी बगीचे में लाल टोपी खरीदती है।"),
+            ("ta", "Anna இப்போது தோட்டத்தில் சிவப்பு தொப்பியை வாங்குகிறார்."),
+            ("zh", "Anna现在在花园里买红色帽子。"),
+            ("ja", "Annaは今庭で赤い帽子を買う。"),
+        ];
+        for (code, sentence) in expected {
+            assert_eq!(text(code, &statement), sentence);
+        }
+    }
+
+    #[test]
+    fn negation_numbers_and_questions_follow_the_language() {
+        let quantity = Some(Quantity { number: 7, at_least: true });
+        let apples = NounPhrase { quantity, ..NounPhrase::noun(noun("apple")) };
+        let mut clause = Clause { place: None, time: None, negated: true, ..purchase(apples) };
+        let denial = Utterance::Statement(vec![clause]);
+        assert_eq!(text("en", &denial), "Anna does not buy at least 7 apples.");
+        assert_eq!(text("fr", &denial), "Anna n'achète pas au moins 7 pommes.");
+        assert_eq!(text("fi", &denial), "Anna ei osta vähintään 7 omenaa.");
+        assert_eq!(text("ja", &denial), "Annaは少なくとも7個のりんごを買わない。");
+        clause.negated = false;
+        assert_eq!(text("en", &Utterance::Question(clause, Part::Number)), "How many apples does Anna buy?");
+        assert_eq!(text("de", &Utterance::Question(clause, Part::Object)), "Was kauft Anna?");
+        assert_eq!(text("es", &Utterance::Question(clause, Part::Number)), "¿Cuántas manzanas compra Anna?");
+        // The masculine form of a question about the subject doesn't say that she is a woman.
+        assert_eq!(text("ar", &Utterance::Question(clause, Part::Subject)), "من يشتري على الأقل 7 تفاحات؟");
+        assert_eq!(text("zh", &Utterance::Question(clause, Part::Place)), "Anna在哪里买至少7个苹果？");
+    }
+
+    #[test]
+    fn code_switching_keeps_the_grammar_and_swaps_the_words() {
+        let language = |code: &str| LANGUAGES.iter().find(|l| l.code == code).unwrap();
+        let statement = Utterance::Statement(vec![purchase(NounPhrase::noun(noun("hat")))]);
+        let rng = ChaCha8Rng::seed_from_u64(1);
+        let mut all = Realizer::code_switched(language("en"), language("de"), 1.0, rng.clone());
+        assert_eq!(all.sentence(&statement).text(), "Anna kauft the Hut in the Garten jetzt.");
+        let mut none = Realizer::code_switched(language("en"), language("de"), 0.0, rng);
+        assert_eq!(none.sentence(&statement).text(), text("en", &statement));
+    }
+
+    #[test]
+    fn every_sentence_is_a_tree_in_every_language() {
+        let places = &WORLD.category_named("place").members;
+        for seed in 0..200 {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            let clauses = vec![sample::clause(places, &mut rng), sample::clause(places, &mut rng)];
+            for language in LANGUAGES.iter() {
+                let sentence = Realizer::new(language).sentence(&Utterance::Statement(clauses.clone()));
+                let roots = sentence.tokens.iter().filter(|t| t.head.is_none()).count();
+                assert_eq!(roots, 1, "{}", sentence.text());
+                for mut word in 0..sentence.tokens.len() {
+                    let mut steps = 0;
+                    while let Some(head) = sentence.tokens[word].head {
+                        word = head;
+                        steps += 1;
+                        assert!(steps <= sentence.tokens.len(), "a cycle in {}", sentence.text());
+                    }
+                }
+            }
+        }
+    }
+}

@@ -2,8 +2,8 @@
 
 use std::sync::LazyLock;
 
-use rand::RngExt;
 use rand::seq::IndexedRandom;
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::clause::{Clause, Head, NounPhrase, Part, Predicate, Quantity, Utterance};
@@ -119,6 +119,31 @@ pub fn state(rng: &mut ChaCha8Rng) -> Clause {
     let adjective = pick(&WORLD.qualities(noun), rng);
     Clause::new(NounPhrase::noun(noun), Predicate::Quality(adjective))
 }
+
+/// What a person is known for: the same few things in every text of every language, whatever the seed, as encyclopedias
+/// tell the same of the same people in many languages. Names being shared, this ties the languages together.
+pub static HABITS: LazyLock<Vec<Clause>> = LazyLock::new(|| {
+    let all_places = &WORLD.category_named("place").members;
+    let of = |name: NameId| {
+        let mut rng = ChaCha8Rng::seed_from_u64(name.0 as u64);
+        let haunts = [pick(all_places, &mut rng), pick(all_places, &mut rng)];
+        let subject = NounPhrase::name(name);
+        let mut habits: Vec<_> = (0..HABITS_PER_PERSON)
+            .map(|index| {
+                let mut habit = Clause { subject, ..event(index % 3 != 0, &mut rng) };
+                habit.place = (index % 2 == 0).then(|| pick(&haunts, &mut rng));
+                habit
+            })
+            .collect();
+        habits.push(Clause::new(subject, Predicate::Kind(pick(&WORLD.occupations(), &mut rng))));
+        habits.push(Clause::new(subject, Predicate::Quality(pick(&WORLD.name_qualities(), &mut rng))));
+        habits
+    };
+    (0..WORLD.names.len()).flat_map(|index| of(NameId(index))).collect()
+});
+
+/// Events in [`HABITS`] for each person.
+const HABITS_PER_PERSON: usize = 9;
 
 /// A question that the clause answers, and the part it asks for; none where the clause can't be asked about.
 pub fn question(clause: &Clause, rng: &mut ChaCha8Rng) -> Option<(Utterance, Part)> {

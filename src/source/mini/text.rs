@@ -5,41 +5,60 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::clause::{Clause, Utterance};
-use super::inference::{self, Label};
+use super::inference;
 use super::language::{LANGUAGES, Language, english};
 use super::reading;
 use super::realize::Realizer;
-use super::sample::{self, FACTS};
+use super::sample::{self, FACTS, HABITS};
 use super::world::WORLD;
 
 /// Share of the content words of a code-switched line that come from the other language.
 const SWITCHED_WORDS: f64 = 0.5;
+/// Share of the clauses that tell what a person is known for.
+const KNOWN: f64 = 0.6;
+/// Sentences of a passage before its question.
+const PASSAGE: usize = 3;
 
-/// A few sentences that belong together.
+/// A clause as texts have it: mostly what a person is known for, with other modifiers now and then, else anything.
+fn clause(rng: &mut ChaCha8Rng) -> Clause {
+    let any = sample::clause(&WORLD.category_named("place").members, rng);
+    if rng.random_bool(KNOWN) { sample::pick(&HABITS, rng) } else { any }
+}
+
+/// One sentence: a clause, a fact, or a question that a clause or a fact answers.
+fn sentence(rng: &mut ChaCha8Rng) -> Utterance {
+    let clause = if rng.random_bool(0.3) { sample::pick(&FACTS, rng) } else { clause(rng) };
+    match sample::question(&clause, rng) {
+        Some((question, _)) if rng.random_bool(0.2) => question,
+        _ => Utterance::Statement(vec![clause]),
+    }
+}
+
+/// One sentence or a few that belong together: a question with its answer, a sentence and what follows from it, a short
+/// passage with a question about it.
 fn unit(rng: &mut ChaCha8Rng) -> Vec<Utterance> {
-    let places = &WORLD.category_named("place").members;
     let say = |clause: Clause| Utterance::Statement(vec![clause]);
     match rng.random_range(0..100) {
-        0..35 => vec![say(sample::clause(places, rng))],
-        35..55 => {
+        0..45 => vec![sentence(rng)],
+        45..60 => {
             let fact = sample::pick(&FACTS, rng);
-            let question = sample::question(&fact, rng).filter(|_| rng.random_bool(0.5));
-            question.map(|(question, _)| question).into_iter().chain([say(fact)]).collect()
+            sample::question(&fact, rng).map(|(question, _)| question).into_iter().chain([say(fact)]).collect()
         }
-        55..75 => loop {
-            let pair = inference::pair(places, rng);
-            if pair.label == Label::Entailment {
-                break vec![Utterance::Statement(pair.premise), say(pair.hypothesis)];
-            }
-        },
+        60..80 => {
+            let pair = inference::entailed_by(&clause(rng), &WORLD.category_named("place").members, rng);
+            vec![Utterance::Statement(pair.premise), say(pair.hypothesis)]
+        }
         _ => {
-            let passage = reading::passage(places, rng);
-            let mut unit: Vec<_> = passage.sentences.iter().copied().map(say).collect();
-            if let Some(asked) = passage.questions.into_iter().next() {
-                unit.push(asked.question);
-                unit.push(say(passage.sentences[asked.sentence]));
+            let mut told = Vec::new();
+            while told.len() < PASSAGE {
+                let clause = sample::pick(&HABITS, rng);
+                if reading::distinct(&clause, &told) {
+                    told.push(clause);
+                }
             }
-            unit
+            let asked = sample::pick(&told, rng);
+            let question = sample::question(&asked, rng).map(|(question, _)| question);
+            told.into_iter().map(say).chain(question).chain([say(asked)]).collect()
         }
     }
 }
@@ -67,8 +86,7 @@ fn partner(language: &Language, rng: &mut ChaCha8Rng) -> &'static Language {
 pub fn line(language: &Language, parallel_share: f64, code_switched_share: f64, mut rng: ChaCha8Rng) -> String {
     let roll: f64 = rng.random();
     if roll < parallel_share {
-        let mut unit = unit(&mut rng);
-        unit.truncate(2);
+        let unit = [sentence(&mut rng)];
         let other = partner(language, &mut rng);
         let mut halves =
             [joined(&mut Realizer::new(language), &unit, language), joined(&mut Realizer::new(other), &unit, other)];

@@ -350,3 +350,49 @@ impl World {
         a != b && first.group == second.group && first.synonym != Some(b)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_world_is_as_big_as_it_should_be() {
+        let concepts = WORLD.nouns.len() + WORLD.verbs.len() + WORLD.adjectives.len() + WORLD.adverbs.len();
+        assert!((150..=200).contains(&concepts), "{concepts} concepts");
+        assert!(WORLD.categories.iter().all(|c| !c.members.is_empty()));
+        assert!(WORLD.genres.iter().all(|g| g.places.len() > 1));
+        assert!(!WORLD.numbers.is_empty() && !WORLD.names.is_empty());
+    }
+
+    #[test]
+    fn opposites_and_synonyms_are_mutual() {
+        for (index, verb) in WORLD.verbs.iter().enumerate() {
+            assert!(verb.opposite.is_none_or(|o| WORLD.verb(o).opposite == Some(VerbId(index))), "{}", verb.key);
+            assert!(verb.synonym.is_none_or(|s| WORLD.verb(s).synonym == Some(VerbId(index))), "{}", verb.key);
+        }
+        for (index, adjective) in WORLD.adjectives.iter().enumerate() {
+            let back = |s: AdjectiveId| WORLD.adjectives[s.0].synonym == Some(AdjectiveId(index));
+            assert!(adjective.synonym.is_none_or(back), "{}", adjective.key);
+        }
+        for (index, adverb) in WORLD.adverbs.iter().enumerate() {
+            let back = |o: AdverbId| WORLD.adverbs[o.0].opposite == Some(AdverbId(index));
+            assert!(adverb.opposite.is_none_or(back), "{}", adverb.key);
+        }
+    }
+
+    #[test]
+    fn categories_nest() {
+        let noun = |key: &str| NounId(WORLD.nouns.iter().position(|n| n.key == key).unwrap());
+        assert_eq!(WORLD.hypernyms(noun("apple")), [noun("fruit"), noun("food")]);
+        assert!(WORLD.hyponyms(noun("food")).contains(&noun("apple")));
+        assert!(!WORLD.hyponyms(noun("food")).contains(&noun("fruit")));
+    }
+
+    #[test]
+    fn an_unknown_concept_is_named() {
+        let text = include_str!("../../../data/mini/world.toml");
+        assert_eq!(World::parse(&text.replace("dog = \"meat\"", "wolf = \"meat\"")).unwrap_err(), "no noun `wolf`");
+        let opposite = World::parse(&text.replace("opposite = \"sell\"", "opposite = \"steal\"")).unwrap_err();
+        assert_eq!(opposite, "no concept `steal`");
+    }
+}

@@ -94,3 +94,119 @@ pub fn plain_text(target: &mut Target) -> Result<(), FileError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::source::mini::generated;
+    use crate::source::mini::language::UPOS;
+
+    /// Checks one sentence of a CoNLL-U file: columns, identifiers, tags, heads, and that the words make up the text.
+    fn check(block: &str) {
+        let text = block.lines().find_map(|l| l.strip_prefix("# text = ")).unwrap();
+        assert!(block.starts_with("# sent_id = "), "{block}");
+        let rows: Vec<Vec<&str>> =
+            block.lines().filter(|l| !l.starts_with('#')).map(|l| l.split('\t').collect()).collect();
+        let words = rows.iter().filter(|row| !row[0].contains('-')).count();
+        let (mut word, mut covered, mut roots, mut written) = (0, 0, 0, String::new());
+        for row in rows {
+            assert_eq!(row.len(), 10, "{block}");
+            assert!(row.iter().all(|column| !column.is_empty()), "{block}");
+            let mut surface = true;
+            if let Some((first, last)) = row[0].split_once('-') {
+                assert_eq!(first.parse::<usize>().unwrap(), word + 1);
+                covered = last.parse().unwrap();
+                assert!(row[2..9].iter().all(|column| *column == "_"), "{block}");
+            } else {
+                word += 1;
+                assert_eq!(row[0], word.to_string(), "{block}");
+                assert!(UPOS.contains(&row[3]), "{block}");
+                let head: usize = row[6].parse().unwrap();
+                assert!(head <= words && head != word, "{block}");
+                assert_eq!(head == 0, row[7] == "root", "{block}");
+                roots += usize::from(head == 0);
+                surface = word > covered;
+            }
+            if surface {
+                written.push_str(row[1]);
+                if row[9] != "SpaceAfter=No" {
+                    written.push(' ');
+                }
+            }
+        }
+        assert_eq!(roots, 1, "{block}");
+        assert_eq!(written.trim_end(), text);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(8))]
+
+        #[test]
+        fn treebanks_are_well_formed(seed: u64) {
+            let dir = generated("ud-treebanks-v2.5", 0.1, seed);
+            for language in LANGUAGES.iter() {
+                let folder = dir.path().join(format!("UD_{}-Mini", language.name));
+                for split in ["dev", "test"] {
+                    let file = folder.join(format!("{}_mini-ud-{split}.conllu", language.code));
+                    let text = fs::read_to_string(file).unwrap();
+                    prop_assert_eq!(text.matches("\n\n").count(), 20);
+                    text.trim_end().split("\n\n").for_each(check);
+                }
+                prop_assert_eq!(folder.join(format!("{}_mini-ud-train.conllu", language.code)).exists(), language.code == "en");
+            }
+        }
+    }
+
+    #[test]
+    fn some_words_are_contracted() {
+        let dir = generated("ud-treebanks-v2.5", 1.0, 1);
+        for (name, code, form) in [("German", "de", "im"), ("Spanish", "es", "al"), ("French", "fr", "au")] {
+            let path = dir.path().join(format!("UD_{name}-Mini/{code}_mini-ud-test.conllu"));
+            let text = fs::read_to_string(path).unwrap();
+            let contracted = text
+                .lines()
+                .filter(|l| l.split('\t').next().unwrap().contains('-') && l.split('\t').nth(1) == Some(form));
+            assert!(contracted.count() > 0, "no `{form}` in {name}");
+        }
+    }
+
+    #[test]
+    fn tatoeba_is_aligned_and_repeats_nothing() {
+        let dir = generated("tatoeba-v1", 1.0, 1);
+        for language in LANGUAGES.iter().filter(|l| l.code != "en") {
+            let read = |side: &str| {
+                let path = dir.path().join(format!("tatoeba.{}-eng.{side}", language.iso3));
+                fs::read_to_string(path).unwrap().lines().map(str::to_owned).collect::<Vec<_>>()
+            };
+            let (other, english) = (read(&language.iso3), read("eng"));
+            assert_eq!((other.len(), english.len()), (TATOEBA, TATOEBA));
+            for side in [&other, &english] {
+                assert_eq!(side.iter().collect::<HashSet<_>>().len(), TATOEBA, "{}", language.code);
+            }
+            // Names and numerals are the same on both sides.
+            let anchors = |line: &str| {
+                let words: HashSet<_> = line.split(|c: char| !c.is_ascii_alphanumeric()).collect();
+                let names = WORLD.names.iter().map(|n| n.text.clone());
+                names
+                    .chain(WORLD.numbers.iter().map(u32::to_string))
+                    .filter(|a| words.contains(a.as_str()))
+                    .collect::<Vec<_>>()
+            };
+            assert!(other.iter().zip(&english).all(|(a, b)| anchors(a) == anchors(b)), "{}", language.code);
+        }
+    }
+
+    #[test]
+    fn text_states_the_facts_and_follows_its_shares() {
+        let dir = generated("text", 1.0, 1);
+        let english = fs::read_to_string(dir.path().join("en.txt")).unwrap();
+        assert_eq!(english.lines().count(), TEXT);
+        assert!(english.contains("The teacher works in the school.") && english.contains("Where does"));
+        let foreign = english.lines().filter(|line| !line.is_ascii()).count() as f64 / TEXT as f64;
+        assert!((0.4..0.85).contains(&foreign), "{foreign} of the English lines hold another language's letters");
+    }
+}
