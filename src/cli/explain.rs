@@ -28,10 +28,9 @@ pub struct ExplainArgs {
 pub fn run(context: &Context, args: &ExplainArgs) -> Result<ExitCode> {
     let is_key = args.name.len() >= 6 && args.name.chars().all(|c| c.is_ascii_hexdigit());
     if is_key {
-        let found: Vec<Artifact> = context.store()?.list()?;
-        let matching = found.into_iter().filter(|a| a.manifest.key.as_str().starts_with(&args.name));
-        if let Some(artifact) = matching.into_iter().next() {
-            show(&artifact, args.json);
+        let artifacts = context.store()?.list()?;
+        if let Some(artifact) = artifacts.iter().find(|a| a.manifest.key.as_str().starts_with(&args.name)) {
+            show(artifact, args.json);
             return Ok(ExitCode::Success);
         }
     }
@@ -60,12 +59,10 @@ pub fn run(context: &Context, args: &ExplainArgs) -> Result<ExitCode> {
         }
     }
     if let State::Waiting { .. } = &state.state {
-        // What has to run first is the reason: follow it to the stages that are due.
-        for (other, node) in states.iter().zip(&resolved.graph.nodes) {
-            let before = resolved.graph.closure(|candidate| candidate.label == state.label);
-            let upstream = before.iter().any(|&i| resolved.graph.nodes[i].label == node.label);
-            if upstream && matches!(other.state, State::Due { .. }) {
-                print(&format!("  {}: {}", other.label, plan::describe(&other.state)));
+        // What has to run first is the reason: the stages before it that are due.
+        for index in resolved.graph.closure(|node| node.label == state.label) {
+            if let before @ State::Due { .. } = &states[index].state {
+                print(&format!("  {}: {}", states[index].label, plan::describe(before)));
             }
         }
     }

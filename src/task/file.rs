@@ -125,7 +125,7 @@ impl fmt::Display for Split {
     }
 }
 
-/// How raw bytes become raw columns. Every reader adds `row` (int64, 0-based within the file, or within the files that
+/// How raw bytes become raw columns. Every reader adds `split` (utf8), `row` (int64, 0-based within the files that
 /// one pattern matches) and `lang` (utf8, from `{lang}` in the path, else null).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
