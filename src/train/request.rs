@@ -10,7 +10,7 @@ use crate::model::OpenDevice;
 use crate::task::{Format, FromScratch};
 
 /// Everything that a study file can set for a training; what is left out has the value that the intermediate-task study used
-/// (facts in ARCHITECTURE.md), where it used one.
+/// (see ARCHITECTURE.md), where it used one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Hyperparameters {
