@@ -49,7 +49,9 @@ pub enum StudyError {
         what: &'static str,
     },
     /// The encoder's weights can't be had.
-    #[error("model {model}: its weights come from the hub; drop --data, or give a model directory with --encoder DIR")]
+    #[error(
+        "model {model}: its encoder is not here; give a model directory with --encoder DIR (from the hub it is only taken without --data)"
+    )]
     NoEncoder {
         /// The model.
         model: String,

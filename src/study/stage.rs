@@ -373,7 +373,7 @@ impl Setup<'_> {
 
     fn encoder_dir(&self) -> Result<PathBuf> {
         match (&self.model.encoder, &self.raw) {
-            (EncoderSource::Directory(dir), _) => Ok(dir.clone()),
+            (EncoderSource::Directory(dir), _) if dir.is_dir() => Ok(dir.clone()),
             (EncoderSource::Hub { repo, revision }, Raw::Hub(hub)) => Ok(hub.model_dir(repo, revision)?),
             _ => Err(super::StudyError::NoEncoder { model: self.model.id.clone() }.into()),
         }

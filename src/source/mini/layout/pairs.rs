@@ -264,7 +264,10 @@ mod tests {
                 assert_eq!(row.len(), columns);
                 by_language.entry(row[0]).or_default().push(row);
             }
-            assert_eq!(by_language.len(), LANGUAGES.len());
+            assert_eq!(
+                by_language.len(),
+                XNLI_LANGUAGES.iter().filter(|code| LANGUAGES.iter().any(|l| l.code == **code)).count()
+            );
             let english = &by_language["en"];
             for rows in by_language.values() {
                 // Everything but the language, the sentences and their tokens is the same.
