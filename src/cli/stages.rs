@@ -79,7 +79,7 @@ impl CellArgs {
         let (target, row) = match parts.as_slice() {
             ["intermediate", row, ..] => (None, Some(*row)),
             ["target" | "predict" | "score", target, row, ..] => (Some(*target), Some(*row)),
-            ["baseline", target] => (Some(*target), Some(crate::study::CHANCE)),
+            ["baseline", target] => (Some(*target), Some(crate::task::CHANCE)),
             _ => (None, None),
         };
         let fits =

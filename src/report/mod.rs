@@ -35,13 +35,7 @@ pub use table::{Average, Change, Column, Entry, Estimate, Row, StudyTable, study
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::task::Study;
-
-/// The row of the chance or majority baseline.
-pub const CHANCE: &str = "chance";
-
-/// The row without intermediate training, against which changes are counted.
-pub const NONE: &str = "none";
+use crate::task::{CHANCE, NONE, Study};
 
 /// One cell of a study's grid whose predictions and scores exist.
 #[derive(Debug, Clone, PartialEq)]

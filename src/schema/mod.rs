@@ -147,11 +147,6 @@ pub fn table(id: &str) -> &'static Table {
     TABLES.iter().find(|table| table.id == id).expect("schemas/ holds every table that code names")
 }
 
-/// Every table, in a fixed order.
-pub fn tables() -> &'static [Table] {
-    &TABLES
-}
-
 /// The canonical table of a format.
 pub fn canonical(format: Format) -> &'static Table {
     table(format.name())

@@ -1,7 +1,7 @@
 //! Files on the Hugging Face hub: fetched once into the store by the sha256 of their bytes, pinned by the lock file.
 //!
 //! The environment is honoured as Hugging Face's own tools do: `HF_TOKEN` (or the token file below `HF_HOME`) and
-//! `HF_ENDPOINT` through the client library, `HF_HUB_OFFLINE` here.
+//! `HF_ENDPOINT` through the client library, `HF_HUB_OFFLINE` by the command line.
 
 use std::fs::File;
 use std::io::Read;
@@ -59,9 +59,7 @@ struct Listing {
 
 impl Hub {
     /// Reads the lock file. Nothing is asked of the network before [`fetch`].
-    pub fn open(mut options: HubOptions) -> Result<Self, SourceError> {
-        let set = std::env::var("HF_HUB_OFFLINE").unwrap_or_default();
-        options.offline |= ["1", "true", "yes", "on"].contains(&set.to_lowercase().as_str());
+    pub fn open(options: HubOptions) -> Result<Self, SourceError> {
         let lock = Mutex::new(Lock::load(&options.lock)?);
         Ok(Self { options, endpoint: None, lock, client: Mutex::new(None) })
     }

@@ -5,14 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::StudyError;
 use crate::error::Result;
 use crate::source::mini::{self, MiniOptions};
-use crate::task::{EncoderSource, Format, Model, Registry, Role, Split, Study, Task, TokenizerSource};
+use crate::task::{CHANCE, EncoderSource, Format, Model, Registry, Role, Split, Study, Task, TokenizerSource};
 use crate::train::Hyperparameters;
-
-/// The row of the grid that predicts without a model.
-pub const CHANCE: &str = "chance";
-
-/// The row of the grid without an intermediate task.
-pub const NONE: &str = "none";
 
 /// What a node of the graph does. Parameters that can change its output are all here, in the task and model files,
 /// or in the inputs.

@@ -17,7 +17,7 @@ mod stage;
 
 pub use error::StudyError;
 pub use executor::{Outcome, Watcher, execute};
-pub use graph::{CHANCE, Graph, GridCell, NONE, Node, Phase, RawOrigin, Work, plan};
+pub use graph::{Graph, GridCell, Node, Phase, RawOrigin, Work, plan};
 pub use inspect::{Inspected, State, inspect};
 pub use results::collect;
 pub use stage::{Raw, Setup};

@@ -132,7 +132,7 @@ impl Setup<'_> {
                 };
                 json!({
                     "phase": phase.name(), "tasks": tasks, "hyperparameters": hyperparameters, "seed": seed,
-                    "encoder": encoder, "device": self.device_kind(),
+                    "encoder": encoder, "device": self.device.kind(),
                 })
             }
             Work::Predict { task } => {
@@ -143,7 +143,7 @@ impl Setup<'_> {
                 let layers = (task.format == Format::SentenceRetrieval).then_some(&self.model.retrieval.layers);
                 json!({
                     "task": task.id, "format": task.format, "labels": task.labels, "split": task.evaluate,
-                    "layers": layers, "device": self.device_kind(),
+                    "layers": layers, "device": self.device.kind(),
                 })
             }
             Work::Baseline { task, seed } => {
@@ -233,7 +233,6 @@ impl Setup<'_> {
             Work::Train { phase, tasks, hyperparameters, seed } => {
                 let _slot = self.gpu_slot();
                 let request = self.train_request(*phase, tasks, hyperparameters, *seed, inputs)?;
-                std::fs::create_dir_all(transaction.scratch()).at("create directory", transaction.scratch())?;
                 Ok(json!(train(&request, out, transaction.scratch(), progress, stop)?))
             }
             Work::Predict { task } => {
@@ -379,13 +378,8 @@ impl Setup<'_> {
         }
     }
 
-    /// The part of the device that changes the bytes it computes.
-    fn device_kind(&self) -> &'static str {
-        if self.device.on_cpu() { "flex" } else { "vulkan" }
-    }
-
     fn gpu_slot(&self) -> Option<std::sync::MutexGuard<'_, ()>> {
-        (!self.device.on_cpu()).then(|| self.gpu.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+        self.device.is_gpu().then(|| self.gpu.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
     }
 
     fn train_request(

@@ -18,4 +18,4 @@ pub use file::{
 pub use language::{Language, Languages};
 pub use model::{EncoderSource, FromScratch, Lengths, Model, RetrievalSettings, TokenizerSource};
 pub use registry::Registry;
-pub use study::{Edition, Pretrain, Study};
+pub use study::{CHANCE, Edition, NONE, Pretrain, Study};

@@ -120,16 +120,6 @@ impl Registry {
         self.tasks.values()
     }
 
-    /// All models by id.
-    pub fn models(&self) -> impl Iterator<Item = &Model> {
-        self.models.values()
-    }
-
-    /// All studies by id.
-    pub fn studies(&self) -> impl Iterator<Item = &Study> {
-        self.studies.values()
-    }
-
     /// All languages.
     pub fn languages(&self) -> &Languages {
         &self.languages
@@ -152,9 +142,11 @@ mod tests {
     #[test]
     fn the_embedded_files_are_valid_and_name_only_what_exists() {
         let registry = Registry::load(&[]).unwrap();
-        for study in registry.studies() {
+        assert!(!registry.studies.is_empty());
+        for study in registry.studies.values() {
             registry.model(&study.model, &study.id).unwrap();
-            for task in study.named_tasks() {
+            let pretrain = study.pretrain.iter().map(|pretrain| &pretrain.task);
+            for task in pretrain.chain(study.intermediate.values().flatten()).chain(&study.targets) {
                 registry.task(task, &study.id).unwrap();
             }
         }

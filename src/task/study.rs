@@ -6,6 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use super::TaskError;
 
+/// The row of the grid that predicts without a model: the majority, or chance. Every study has it.
+pub const CHANCE: &str = "chance";
+
+/// The row of the grid without an intermediate task, against which changes are counted.
+pub const NONE: &str = "none";
+
 /// Which raw data a study reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -79,10 +85,17 @@ impl Study {
         if study.seeds.is_empty() || study.targets.is_empty() || study.intermediate.is_empty() {
             return wrong("seeds, targets and intermediate must not be empty".to_owned());
         }
+        let mut seen = std::collections::BTreeSet::new();
+        if let Some(twice) = study.targets.iter().find(|target| !seen.insert(target.as_str())) {
+            return wrong(format!("target `{twice}` stands twice"));
+        }
         let mut ordered: Vec<&str> = study.order.iter().map(String::as_str).collect();
         ordered.sort_unstable();
         if !ordered.iter().eq(study.intermediate.keys()) {
             return wrong("`order` must list each row of [intermediate] once".to_owned());
+        }
+        if study.intermediate.contains_key(CHANCE) {
+            return wrong(format!("`{CHANCE}` is the row of the baseline: give the intermediate task another name"));
         }
         let rows = study.intermediate_phase.keys().filter(|k| *k != "all" && !study.intermediate.contains_key(*k));
         let targets = study.target_phase.keys().filter(|k| *k != "all" && !study.targets.contains(k));
@@ -92,19 +105,6 @@ impl Study {
         Ok(study)
     }
 
-    /// Every task that the study reads, without repetition, in first-use order; targets' training tasks not included.
-    pub fn named_tasks(&self) -> Vec<&str> {
-        let mut names: Vec<&str> = Vec::new();
-        let pretrain = self.pretrain.iter().map(|p| p.task.as_str());
-        let intermediate = self.order.iter().flat_map(|row| self.intermediate[row].iter().map(String::as_str));
-        for name in pretrain.chain(intermediate).chain(self.targets.iter().map(String::as_str)) {
-            if !names.contains(&name) {
-                names.push(name);
-            }
-        }
-        names
-    }
-
     /// `defaults`, overlaid with the phase's `all` table, overlaid with the table of `name`.
     pub fn layered(&self, phase: &BTreeMap<String, toml::Table>, name: &str) -> toml::Table {
         let mut table = self.defaults.clone();
@@ -112,5 +112,35 @@ impl Study {
             table.extend(overlay.clone());
         }
         table
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINI: &str = include_str!("../../pipeline/studies/mini.toml");
+
+    #[test]
+    fn hyperparameters_are_laid_over_the_defaults() {
+        let study = Study::parse(MINI, "mini.toml").unwrap();
+        let table = study.layered(&study.target_phase, "xnli");
+        assert!(
+            table.contains_key("weight_decay") && table["dropout"].as_float() != study.defaults["dropout"].as_float()
+        );
+    }
+
+    #[test]
+    fn faults_are_named() {
+        for (from, to, says) in [
+            ("\"multi\"]", "\"chance\"]", "list each row"),
+            ("targets = [\"xnli\"", "targets = [\"xnli\", \"xnli\"", "stands twice"),
+            ("[target_phase.all]", "[target_phase.mlqa]", "`mlqa`"),
+        ] {
+            let message = Study::parse(&MINI.replace(from, to), "mini.toml").unwrap_err().to_string();
+            assert!(message.contains(says) && message.contains("mini.toml"), "{message}");
+        }
+        let reserved = MINI.replace("\"multi\"]", "\"chance\"]").replace("\nmulti = ", "\nchance = ");
+        assert!(Study::parse(&reserved, "mini.toml").unwrap_err().to_string().contains("baseline"));
     }
 }
