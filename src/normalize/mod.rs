@@ -5,12 +5,14 @@
 //! languages are worked on in parallel; each table is filled by one thread, in the order of the files and their rows, so
 //! that its bytes do not depend on the number of threads.
 
+mod compose;
 mod contract;
 mod error;
 mod readers;
 mod sql;
 mod tables;
 
+pub use compose::{ComposeRequest, compose};
 pub use error::NormalizeError;
 pub use tables::NormalizedTable;
 
@@ -114,11 +116,16 @@ pub fn normalize(
     progress.finish();
     tables.sort_by(|a, b| (a.split, &a.language).cmp(&(b.split, &b.language)));
     check(request, &groups, &tables)?;
+    let labels = labels_of(&tables);
+    Ok(NormalizeOutcome { tables, labels })
+}
+
+fn labels_of(tables: &[NormalizedTable]) -> BTreeMap<String, u64> {
     let mut labels = BTreeMap::new();
     for (label, count) in tables.iter().flat_map(|table| &table.labels) {
         *labels.entry(label.clone()).or_insert(0) += count;
     }
-    Ok(NormalizeOutcome { tables, labels })
+    labels
 }
 
 fn groups(files: &[RawFile]) -> Vec<Group<'_>> {
@@ -150,7 +157,12 @@ fn check(request: &NormalizeRequest, groups: &[Group], tables: &[NormalizedTable
     if !request.check_counts {
         return Ok(());
     }
-    for table in tables.iter().filter(|table| !request.limits.contains_key(&table.split)) {
+    check_counts(task, tables.iter().filter(|table| !request.limits.contains_key(&table.split)))
+}
+
+/// Whether each table has as many rows as the task file expects.
+fn check_counts<'a>(task: &Task, tables: impl Iterator<Item = &'a NormalizedTable>) -> Result<(), NormalizeError> {
+    for table in tables {
         if let Some(&expected) = task.expect.get(&table.split)
             && expected != table.rows
         {
