@@ -9,7 +9,7 @@ use arrow::array::{AsArray, RecordBatch, StringArray};
 use rayon::prelude::*;
 
 use super::tables::count_labels;
-use super::{NormalizeError, NormalizeOutcome, NormalizedTable, labels_of};
+use super::{NormalizeError, NormalizeOutcome, NormalizedTable, label_set, labels_of};
 use crate::error::Error;
 use crate::progress::{self, Progress};
 use crate::schema;
@@ -74,8 +74,7 @@ pub fn compose(
     if request.check_counts {
         super::check_counts(request.task, tables.iter())?;
     }
-    let labels = labels_of(&tables);
-    Ok(NormalizeOutcome { tables, labels })
+    Ok(NormalizeOutcome { labels: labels_of(&tables), label_set: label_set(request.task, &tables), tables })
 }
 
 /// The rows with `part/` before each id: ids are unique within a part only.

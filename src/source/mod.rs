@@ -56,6 +56,8 @@ pub struct RawFile {
     pub language: Option<String>,
     /// The files.
     pub parts: Vec<RawPart>,
+    /// The SQL for their rows, where it is not that of the task.
+    pub sql: Option<String>,
 }
 
 /// The raw form of a task: split by split, language by language, file by file in the order in which rows are read.
@@ -108,15 +110,18 @@ struct Pattern<'a> {
     columns: Option<&'a Vec<String>>,
 }
 
+/// The patterns of files that stand side by side.
 fn patterns<'a>(spec: &'a FileSpec, source: &Source<'a>) -> Vec<Pattern<'a>> {
     match spec {
         FileSpec::Path(path) => vec![Pattern { path, reader: source.reader, columns: source.columns }],
-        FileSpec::With { path, reader, columns } => vec![Pattern {
+        FileSpec::With { path, reader, columns, .. } => vec![Pattern {
             path,
             reader: reader.unwrap_or(source.reader),
             columns: columns.as_ref().or(source.columns),
         }],
-        FileSpec::Beside(parts) => parts.iter().flat_map(|part| patterns(part, source)).collect(),
+        FileSpec::Beside(parts) | FileSpec::Sequence { sequence: parts } => {
+            parts.iter().flat_map(|part| patterns(part, source)).collect()
+        }
     }
 }
 
@@ -205,6 +210,27 @@ fn row_files(
     split: Split,
     language: Option<&Language>,
 ) -> Result<Result<Vec<RawFile>, String>, SourceError> {
+    let FileSpec::Sequence { sequence } = spec else {
+        return files_beside(task, origin, source, spec, split, language);
+    };
+    let mut files = Vec::new();
+    for step in sequence {
+        match files_beside(task, origin, source, step, split, language)? {
+            Ok(found) => files.extend(found),
+            missing => return Ok(missing),
+        }
+    }
+    Ok(Ok(files))
+}
+
+fn files_beside(
+    task: &Task,
+    origin: &Origin,
+    source: &Source,
+    spec: &FileSpec,
+    split: Split,
+    language: Option<&Language>,
+) -> Result<Result<Vec<RawFile>, String>, SourceError> {
     let mut columns: Vec<(String, Vec<RawPart>)> = Vec::new();
     for Pattern { path, reader, columns: names } in patterns(spec, source) {
         let pattern = pattern::expand(path, language);
@@ -240,11 +266,16 @@ fn row_files(
     let rows = columns.first().map_or(0, |(_, parts)| parts.len());
     let language = language.map(|l| l.code.clone());
     let mut columns: Vec<_> = columns.into_iter().map(|(_, parts)| parts.into_iter()).collect();
+    let sql = match spec {
+        FileSpec::With { sql, .. } => sql.clone(),
+        _ => None,
+    };
     let files = (0..rows)
         .map(|_| RawFile {
             split,
             language: language.clone(),
             parts: columns.iter_mut().filter_map(Iterator::next).collect(),
+            sql: sql.clone(),
         })
         .collect();
     Ok(Ok(files))

@@ -348,7 +348,7 @@ fn beside(files: &[(&str, &str)]) -> Result<Vec<RecordBatch>, String> {
         let columns = Some(vec![name.trim_end_matches('2').to_owned()]);
         RawPart { path, name: (*name).to_owned(), reader: Reader::Lines, columns, digest: String::new(), bytes: 0 }
     });
-    let file = RawFile { split: Split::Test, language: None, parts: parts.collect() };
+    let file = RawFile { split: Split::Test, language: None, parts: parts.collect(), sql: None };
     let rows = open(&file, None).and_then(|batches| batches.collect::<Result<Vec<_>, _>>());
     rows.map_err(|e| e.to_string().replace(&format!("{}/", dir.path().display()), ""))
 }
