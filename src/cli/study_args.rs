@@ -145,11 +145,13 @@ impl TaskChoice {
 
     /// The tasks that the command line names; all where it names none.
     pub fn tasks<'a>(&self, context: &'a Context) -> Result<Vec<&'a Task>> {
-        let named: Vec<&Task> =
-            self.task.iter().map(|id| context.registry.task(id, "the command line")).collect::<Result<_, _>>()?;
-        let all = context.registry.tasks().filter(|_| named.is_empty());
+        let tasks: Vec<&Task> = if self.task.is_empty() {
+            context.registry.tasks().collect()
+        } else {
+            self.task.iter().map(|id| context.registry.task(id, "the command line")).collect::<Result<_, _>>()?
+        };
         let in_suite = |task: &&Task| self.suite.as_ref().is_none_or(|suite| task.suites.contains(suite));
-        Ok(named.into_iter().chain(all).filter(in_suite).collect())
+        Ok(tasks.into_iter().filter(in_suite).collect())
     }
 
     /// Whether a task of a study's graph is wanted.

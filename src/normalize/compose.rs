@@ -9,7 +9,7 @@ use arrow::array::{AsArray, RecordBatch, StringArray};
 use rayon::prelude::*;
 
 use super::tables::count_labels;
-use super::{NormalizeError, NormalizeOutcome, NormalizedTable, label_set, labels_of};
+use super::{NormalizeOutcome, NormalizedTable, label_set, labels_of};
 use crate::error::Error;
 use crate::progress::{self, Progress};
 use crate::schema;

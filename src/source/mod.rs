@@ -6,11 +6,13 @@ pub mod hub;
 mod lock;
 pub mod mini;
 mod pattern;
+mod stored;
 
 pub use error::SourceError;
 pub use lock::{LockEntry, RepoKind};
+pub use stored::Stored;
 
-use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -33,8 +35,10 @@ pub enum Origin<'a> {
 /// One raw file and how to read it.
 #[derive(Debug, Clone)]
 pub struct RawPart {
-    /// Where its bytes are.
+    /// Where its bytes are: what messages say on this machine.
     pub path: PathBuf,
+    /// How they lie there.
+    pub stored: Stored,
     /// Its name below the data directory or on the hub: what messages and keys say, on whatever machine.
     pub name: String,
     /// How to read it.
@@ -45,6 +49,20 @@ pub struct RawPart {
     pub digest: String,
     /// Its size.
     pub bytes: u64,
+}
+
+impl RawPart {
+    /// A file as it is, not hashed, without a name below a data directory.
+    #[cfg(test)]
+    pub fn plain(path: PathBuf, reader: Reader) -> Self {
+        let (name, digest) = (String::new(), String::new());
+        Self { path, stored: Stored::Plain, name, reader, columns: None, digest, bytes: 0 }
+    }
+
+    /// Its bytes, unpacked while they are read. Not buffered: to be read in large pieces.
+    pub fn open(&self) -> Result<Box<dyn Read + Send>, FileError> {
+        self.stored.open(&self.path).at("open", &self.path)
+    }
 }
 
 /// Files that stand side by side, row by row (mostly one).
@@ -239,6 +257,7 @@ fn files_beside(
             .into_iter()
             .map(|(name, path)| RawPart {
                 path,
+                stored: Stored::Plain,
                 name,
                 reader,
                 columns: names.cloned(),
@@ -284,8 +303,7 @@ fn files_beside(
 fn hash(mut file: RawFile) -> Result<RawFile, FileError> {
     for part in &mut file.parts {
         let mut hasher = blake3::Hasher::new();
-        let open = File::open(&part.path).at("open", &part.path)?;
-        hasher.update_reader(open).at("read", &part.path)?;
+        hasher.update_reader(part.open()?).at("read", &part.path)?;
         part.bytes = hasher.count();
         part.digest = hasher.finalize().to_hex().to_string();
     }
