@@ -1,7 +1,7 @@
 //! The graph of tasks by themselves: raw files to canonical tables to model inputs, without a study around them.
 
-use super::graph::{Graph, Planner, RawOrigin};
 use super::StudyError;
+use super::graph::{Graph, Planner, RawOrigin};
 use crate::error::Result;
 use crate::source::mini;
 use crate::task::{Format, Model, Registry, Split, Study, Task};
