@@ -12,7 +12,7 @@ use crate::error::{IoContext, Result};
 use crate::evaluate::predict::{PredictFile, PredictRequest, predict};
 use crate::evaluate::{ScoreRequest, baseline, score};
 use crate::model::OpenDevice;
-use crate::normalize::{NormalizeRequest, normalize};
+use crate::normalize::{ComposeRequest, NormalizeRequest, compose, normalize};
 use crate::progress::Progress;
 use crate::shard::{Writer, table_path, write_table};
 use crate::source::{Origin, RawTask, hub::Hub, mini, resolve};
@@ -25,6 +25,7 @@ use crate::train::{Hyperparameters, TrainRequest, TrainTask, train};
 const VERSIONS: &[(&str, u32)] = &[
     ("generate", 1),
     ("normalize", 1),
+    ("compose", 1),
     ("tokenizer", 1),
     ("tokenize", 1),
     ("train", 1),
@@ -97,12 +98,17 @@ impl Setup<'_> {
                     }
                 }
                 let parameters = json!({
-                    "task": task.id, "format": task.format, "labels": task.labels, "sql": found.sql,
+                    "task": task.id, "format": task.format, "labels": task.labels, "open_labels": task.open_labels,
+                    "sql": found.sql,
                     "choices": task.normalize.choices, "answer_offsets": task.normalize.answer_offsets,
                     "languages": languages, "limits": self.study.limits, "source": self.source_parameters(task),
                 });
                 raw = Some(found);
                 parameters
+            }
+            Work::Compose { task } => {
+                let task = self.task(task)?;
+                json!({"task": task.id, "format": task.format, "labels": task.labels, "parts": task.parts})
             }
             Work::Tokenizer => match &self.model.tokenizer {
                 TokenizerSource::Train { vocabulary, lines } => json!({"vocabulary": vocabulary, "lines": lines}),
@@ -116,14 +122,19 @@ impl Setup<'_> {
                 let task = self.task(task)?;
                 let lengths = &self.model.lengths;
                 json!({
-                    "format": task.format, "labels": task.labels, "max_length": lengths.of(task.format),
+                    "format": task.format, "labels": canonical_labels(task, &inputs["canonical"]),
+                    "open_labels": task.open_labels, "max_length": lengths.of(task.format),
                     "stride": lengths.stride, "question": lengths.question,
                 })
             }
             Work::Train { phase, tasks, hyperparameters, seed } => {
                 let tasks: Vec<Value> = tasks
                     .iter()
-                    .map(|task| self.task(task).map(|t| json!({"id": t.id, "format": t.format, "labels": t.labels})))
+                    .map(|name| {
+                        let task = self.task(name)?;
+                        let labels = tokenized_labels(task, &inputs[&format!("tokens:{name}")]);
+                        Ok(json!({"id": task.id, "format": task.format, "labels": labels}))
+                    })
                     .collect::<Result<_>>()?;
                 let encoder = match (&self.model.encoder, inputs.contains_key("parent")) {
                     (EncoderSource::FromScratch(sizes), false) => json!(sizes),
@@ -142,14 +153,15 @@ impl Setup<'_> {
                 }
                 let layers = (task.format == Format::SentenceRetrieval).then_some(&self.model.retrieval.layers);
                 json!({
-                    "task": task.id, "format": task.format, "labels": task.labels, "split": task.evaluate,
-                    "layers": layers, "device": self.device.kind(),
+                    "task": task.id, "format": task.format, "labels": tokenized_labels(task, &inputs["tokens"]),
+                    "split": task.evaluate, "layers": layers, "device": self.device.kind(),
                 })
             }
             Work::Baseline { task, seed } => {
                 let task = self.task(task)?;
                 json!({
-                    "task": task.id, "format": task.format, "labels": task.labels, "split": task.evaluate, "seed": seed,
+                    "task": task.id, "format": task.format, "labels": canonical_labels(task, &inputs["gold"]),
+                    "split": task.evaluate, "seed": seed,
                 })
             }
             Work::Score { task } => {
@@ -200,6 +212,16 @@ impl Setup<'_> {
                 };
                 Ok(json!(normalize(&request, out, &metadata, progress, stop)?))
             }
+            Work::Compose { task } => {
+                let task = self.task(task)?;
+                let parts: Vec<_> = task
+                    .parts
+                    .iter()
+                    .map(|part| (part.clone(), tables(&inputs[&format!("part:{part}")]).collect()))
+                    .collect();
+                let request = ComposeRequest { task, parts: &parts, check_counts: self.check_counts };
+                Ok(json!(compose(&request, out, &metadata, progress, stop)?))
+            }
             Work::Tokenizer => {
                 let path = out.join("tokenizer.json");
                 match (&self.model.tokenizer, &prepared.file) {
@@ -219,9 +241,11 @@ impl Setup<'_> {
                 let tokenizer = Tokenizer::load(&inputs["tokenizer"].dir.join("tokenizer.json"))?;
                 let tables: Vec<(Split, String, PathBuf)> = tables(&inputs["canonical"]).collect();
                 let lengths = &self.model.lengths;
+                let labels = canonical_labels(task, &inputs["canonical"]);
                 let request = TokenizeRequest {
                     format: task.format,
-                    labels: &task.labels,
+                    labels: &labels,
+                    open_labels: task.open_labels,
                     tokenizer: &tokenizer,
                     max_length: lengths.of(task.format),
                     stride: lengths.stride,
@@ -253,7 +277,7 @@ impl Setup<'_> {
                     model_dir,
                     task: task.id.clone(),
                     format: task.format,
-                    labels: task.labels.clone(),
+                    labels: tokenized_labels(task, &inputs["tokens"]),
                     files,
                     split: task.evaluate,
                     layers: self.model.retrieval.layers.clone(),
@@ -272,7 +296,8 @@ impl Setup<'_> {
                     .collect();
                 let gold = evaluation_tables(&inputs["gold"], task);
                 let split = task.evaluate.name();
-                let batches = baseline(task.format.name(), &task.labels, &train, &gold, split, &task.id, *seed)?;
+                let labels = canonical_labels(task, &inputs["gold"]);
+                let batches = baseline(task.format.name(), &labels, &train, &gold, split, &task.id, *seed)?;
                 let table = crate::schema::table("predictions");
                 for (language, batch) in &batches {
                     table.check(batch)?;
@@ -401,16 +426,16 @@ impl Setup<'_> {
             .map(|name| {
                 let task = self.task(name)?;
                 let of = |wanted: Split| -> Vec<PathBuf> {
-                    let english = |language: &str| task.format == Format::Text || language == "en";
+                    let languages = task.training_languages();
                     tables(&inputs[&format!("tokens:{name}")])
-                        .filter(|(split, language, _)| *split == wanted && english(language))
+                        .filter(|(split, language, _)| *split == wanted && languages.contains(language))
                         .map(|(_, _, path)| path)
                         .collect()
                 };
                 Ok(TrainTask {
                     id: task.id.clone(),
                     format: task.format,
-                    labels: task.labels.clone(),
+                    labels: tokenized_labels(task, &inputs[&format!("tokens:{name}")]),
                     train: of(Split::Train),
                     validation: of(Split::Validation),
                 })
@@ -429,6 +454,24 @@ impl Setup<'_> {
             seed,
             device: self.device.clone(),
         })
+    }
+}
+
+/// The labels of a task in head order, as its canonical tables have them.
+fn canonical_labels(task: &Task, canonical: &Artifact) -> Vec<String> {
+    labels(task, &canonical.manifest.statistics["label_set"])
+}
+
+/// The labels of a task in head order, as its tokenised tables number them.
+fn tokenized_labels(task: &Task, tokens: &Artifact) -> Vec<String> {
+    labels(task, &tokens.manifest.parameters["labels"])
+}
+
+/// The task's own labels; of an open set, those that were found.
+fn labels(task: &Task, found: &Value) -> Vec<String> {
+    match found.as_array().filter(|_| task.open_labels) {
+        Some(found) => found.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        None => task.labels.clone(),
     }
 }
 

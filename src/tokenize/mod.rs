@@ -45,6 +45,8 @@ pub struct TokenizeRequest<'a> {
     pub format: Format,
     /// The task's labels or tags, in the order of their indices.
     pub labels: &'a [String],
+    /// Whether a label that `labels` lacks is unknown (-1) instead of an error.
+    pub open_labels: bool,
     /// The tokenizer.
     pub tokenizer: &'a Tokenizer,
     /// The most tokens of an instance, special tokens included.
