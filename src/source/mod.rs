@@ -6,11 +6,13 @@ pub mod hub;
 mod lock;
 pub mod mini;
 mod pattern;
+mod stored;
 
 pub use error::SourceError;
 pub use lock::{LockEntry, RepoKind};
+pub use stored::Stored;
 
-use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -33,8 +35,10 @@ pub enum Origin<'a> {
 /// One raw file and how to read it.
 #[derive(Debug, Clone)]
 pub struct RawPart {
-    /// Where its bytes are.
+    /// Where its bytes are: what messages say on this machine.
     pub path: PathBuf,
+    /// How they lie there.
+    pub stored: Stored,
     /// Its name below the data directory or on the hub: what messages and keys say, on whatever machine.
     pub name: String,
     /// How to read it.
@@ -47,6 +51,20 @@ pub struct RawPart {
     pub bytes: u64,
 }
 
+impl RawPart {
+    /// A file as it is, not hashed, without a name below a data directory.
+    #[cfg(test)]
+    pub fn plain(path: PathBuf, reader: Reader) -> Self {
+        let (name, digest) = (String::new(), String::new());
+        Self { path, stored: Stored::Plain, name, reader, columns: None, digest, bytes: 0 }
+    }
+
+    /// Its bytes, unpacked while they are read. Not buffered: to be read in large pieces.
+    pub fn open(&self) -> Result<Box<dyn Read + Send>, FileError> {
+        self.stored.open(&self.path).at("open", &self.path)
+    }
+}
+
 /// Files that stand side by side, row by row (mostly one).
 #[derive(Debug, Clone)]
 pub struct RawFile {
@@ -56,6 +74,8 @@ pub struct RawFile {
     pub language: Option<String>,
     /// The files.
     pub parts: Vec<RawPart>,
+    /// The SQL for their rows, where it is not that of the task.
+    pub sql: Option<String>,
 }
 
 /// The raw form of a task: split by split, language by language, file by file in the order in which rows are read.
@@ -108,15 +128,18 @@ struct Pattern<'a> {
     columns: Option<&'a Vec<String>>,
 }
 
+/// The patterns of files that stand side by side.
 fn patterns<'a>(spec: &'a FileSpec, source: &Source<'a>) -> Vec<Pattern<'a>> {
     match spec {
         FileSpec::Path(path) => vec![Pattern { path, reader: source.reader, columns: source.columns }],
-        FileSpec::With { path, reader, columns } => vec![Pattern {
+        FileSpec::With { path, reader, columns, .. } => vec![Pattern {
             path,
             reader: reader.unwrap_or(source.reader),
             columns: columns.as_ref().or(source.columns),
         }],
-        FileSpec::Beside(parts) => parts.iter().flat_map(|part| patterns(part, source)).collect(),
+        FileSpec::Beside(parts) | FileSpec::Sequence { sequence: parts } => {
+            parts.iter().flat_map(|part| patterns(part, source)).collect()
+        }
     }
 }
 
@@ -205,6 +228,27 @@ fn row_files(
     split: Split,
     language: Option<&Language>,
 ) -> Result<Result<Vec<RawFile>, String>, SourceError> {
+    let FileSpec::Sequence { sequence } = spec else {
+        return files_beside(task, origin, source, spec, split, language);
+    };
+    let mut files = Vec::new();
+    for step in sequence {
+        match files_beside(task, origin, source, step, split, language)? {
+            Ok(found) => files.extend(found),
+            missing => return Ok(missing),
+        }
+    }
+    Ok(Ok(files))
+}
+
+fn files_beside(
+    task: &Task,
+    origin: &Origin,
+    source: &Source,
+    spec: &FileSpec,
+    split: Split,
+    language: Option<&Language>,
+) -> Result<Result<Vec<RawFile>, String>, SourceError> {
     let mut columns: Vec<(String, Vec<RawPart>)> = Vec::new();
     for Pattern { path, reader, columns: names } in patterns(spec, source) {
         let pattern = pattern::expand(path, language);
@@ -213,6 +257,7 @@ fn row_files(
             .into_iter()
             .map(|(name, path)| RawPart {
                 path,
+                stored: Stored::Plain,
                 name,
                 reader,
                 columns: names.cloned(),
@@ -240,11 +285,16 @@ fn row_files(
     let rows = columns.first().map_or(0, |(_, parts)| parts.len());
     let language = language.map(|l| l.code.clone());
     let mut columns: Vec<_> = columns.into_iter().map(|(_, parts)| parts.into_iter()).collect();
+    let sql = match spec {
+        FileSpec::With { sql, .. } => sql.clone(),
+        _ => None,
+    };
     let files = (0..rows)
         .map(|_| RawFile {
             split,
             language: language.clone(),
             parts: columns.iter_mut().filter_map(Iterator::next).collect(),
+            sql: sql.clone(),
         })
         .collect();
     Ok(Ok(files))
@@ -253,8 +303,7 @@ fn row_files(
 fn hash(mut file: RawFile) -> Result<RawFile, FileError> {
     for part in &mut file.parts {
         let mut hasher = blake3::Hasher::new();
-        let open = File::open(&part.path).at("open", &part.path)?;
-        hasher.update_reader(open).at("read", &part.path)?;
+        hasher.update_reader(part.open()?).at("read", &part.path)?;
         part.bytes = hasher.count();
         part.digest = hasher.finalize().to_hex().to_string();
     }

@@ -14,6 +14,9 @@ pub enum StudyError {
         /// The task.
         task: String,
     },
+    /// Tasks were asked for without a study, and none of them can be read.
+    #[error("none of these tasks has data here in the languages asked for; `trestle task list` shows what there is")]
+    NoTasks,
     /// A task is used for what it is not made for.
     #[error("study {study} uses task `{task}` against its role; see `trestle task show {task}`")]
     Role {

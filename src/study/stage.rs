@@ -12,7 +12,7 @@ use crate::error::{IoContext, Result};
 use crate::evaluate::predict::{PredictFile, PredictRequest, predict};
 use crate::evaluate::{ScoreRequest, baseline, score};
 use crate::model::OpenDevice;
-use crate::normalize::{NormalizeRequest, normalize};
+use crate::normalize::{ComposeRequest, NormalizeRequest, compose, normalize};
 use crate::progress::Progress;
 use crate::shard::{Writer, table_path, write_table};
 use crate::source::{Origin, RawTask, hub::Hub, mini, resolve};
@@ -25,6 +25,7 @@ use crate::train::{Hyperparameters, TrainRequest, TrainTask, train};
 const VERSIONS: &[(&str, u32)] = &[
     ("generate", 1),
     ("normalize", 1),
+    ("compose", 1),
     ("tokenizer", 1),
     ("tokenize", 1),
     ("train", 1),
@@ -103,6 +104,10 @@ impl Setup<'_> {
                 });
                 raw = Some(found);
                 parameters
+            }
+            Work::Compose { task } => {
+                let task = self.task(task)?;
+                json!({"task": task.id, "format": task.format, "labels": task.labels, "parts": task.parts})
             }
             Work::Tokenizer => match &self.model.tokenizer {
                 TokenizerSource::Train { vocabulary, lines } => json!({"vocabulary": vocabulary, "lines": lines}),
@@ -199,6 +204,16 @@ impl Setup<'_> {
                     check_counts: self.check_counts,
                 };
                 Ok(json!(normalize(&request, out, &metadata, progress, stop)?))
+            }
+            Work::Compose { task } => {
+                let task = self.task(task)?;
+                let parts: Vec<_> = task
+                    .parts
+                    .iter()
+                    .map(|part| (part.clone(), tables(&inputs[&format!("part:{part}")]).collect()))
+                    .collect();
+                let request = ComposeRequest { task, parts: &parts, check_counts: self.check_counts };
+                Ok(json!(compose(&request, out, &metadata, progress, stop)?))
             }
             Work::Tokenizer => {
                 let path = out.join("tokenizer.json");
@@ -401,9 +416,9 @@ impl Setup<'_> {
             .map(|name| {
                 let task = self.task(name)?;
                 let of = |wanted: Split| -> Vec<PathBuf> {
-                    let english = |language: &str| task.format == Format::Text || language == "en";
+                    let languages = task.training_languages();
                     tables(&inputs[&format!("tokens:{name}")])
-                        .filter(|(split, language, _)| *split == wanted && english(language))
+                        .filter(|(split, language, _)| *split == wanted && languages.contains(language))
                         .map(|(_, _, path)| path)
                         .collect()
                 };

@@ -13,7 +13,8 @@ mod study;
 
 pub use error::TaskError;
 pub use file::{
-    DirectorySource, FileSpec, Format, HubSource, Metric, Normalize, OffsetUnit, Reader, Role, Sources, Split, Task,
+    DirectorySource, Expected, FileSpec, Format, HubSource, Metric, Normalize, OffsetUnit, Reader, Role, Sources,
+    Split, Task,
 };
 pub use language::{Language, Languages};
 pub use model::{EncoderSource, FromScratch, Lengths, Model, RetrievalSettings, TokenizerSource};
