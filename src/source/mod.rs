@@ -245,11 +245,11 @@ fn row_files(
     archives: &mut Archives,
 ) -> Result<Result<Vec<RawFile>, String>, SourceError> {
     let FileSpec::Sequence { sequence } = spec else {
-        return files_beside(task, origin, source, spec, split, language);
+        return files_beside(task, origin, source, (split, spec), language, archives);
     };
     let mut files = Vec::new();
     for step in sequence {
-        match files_beside(task, origin, source, step, split, language)? {
+        match files_beside(task, origin, source, (split, step), language, archives)? {
             Ok(found) => files.extend(found),
             missing => return Ok(missing),
         }
@@ -261,9 +261,9 @@ fn files_beside(
     task: &Task,
     origin: &Origin,
     source: &Source,
-    spec: &FileSpec,
-    split: Split,
+    (split, spec): (Split, &FileSpec),
     language: Option<&Language>,
+    archives: &mut Archives,
 ) -> Result<Result<Vec<RawFile>, String>, SourceError> {
     let mut columns: Vec<(String, Vec<RawPart>)> = Vec::new();
     for Pattern { path, reader, columns: names } in patterns(spec, source) {
