@@ -5,12 +5,14 @@
 //! languages are worked on in parallel; each table is filled by one thread, in the order of the files and their rows, so
 //! that its bytes do not depend on the number of threads.
 
+mod compose;
 mod contract;
 mod error;
 mod readers;
 mod sql;
 mod tables;
 
+pub use compose::{ComposeRequest, compose};
 pub use error::NormalizeError;
 pub use tables::NormalizedTable;
 
@@ -116,16 +118,22 @@ pub fn normalize(
     progress.finish();
     tables.sort_by(|a, b| (a.split, &a.language).cmp(&(b.split, &b.language)));
     check(request, &groups, &tables)?;
+    Ok(NormalizeOutcome { labels: labels_of(&tables), label_set: label_set(task, &tables), tables })
+}
+
+fn labels_of(tables: &[NormalizedTable]) -> BTreeMap<String, u64> {
     let mut labels = BTreeMap::new();
     for (label, count) in tables.iter().flat_map(|table| &table.labels) {
         *labels.entry(label.clone()).or_insert(0) += count;
     }
-    let label_set = if task.open_labels { training_labels(&tables) } else { task.labels.clone() };
-    Ok(NormalizeOutcome { tables, labels, label_set })
+    labels
 }
 
-/// Every label of the training tables, by name.
-fn training_labels(tables: &[NormalizedTable]) -> Vec<String> {
+/// The labels in head order: the task's own, or what its training tables hold, by name.
+fn label_set(task: &Task, tables: &[NormalizedTable]) -> Vec<String> {
+    if !task.open_labels {
+        return task.labels.clone();
+    }
     let training = tables.iter().filter(|table| table.split == Split::Train);
     let labels: std::collections::BTreeSet<&String> = training.flat_map(|table| table.labels.keys()).collect();
     labels.into_iter().cloned().collect()
@@ -160,7 +168,12 @@ fn check(request: &NormalizeRequest, groups: &[Group], tables: &[NormalizedTable
     if !request.check_counts {
         return Ok(());
     }
-    for table in tables.iter().filter(|table| !request.limits.contains_key(&table.split)) {
+    check_counts(task, tables.iter().filter(|table| !request.limits.contains_key(&table.split)))
+}
+
+/// Whether each table has as many rows as the task file expects.
+fn check_counts<'a>(task: &Task, tables: impl Iterator<Item = &'a NormalizedTable>) -> Result<(), NormalizeError> {
+    for table in tables {
         if let Some(expected) = task.expect.get(&table.split).and_then(|expected| expected.of(&table.language))
             && expected != table.rows
         {

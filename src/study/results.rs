@@ -41,7 +41,7 @@ fn one(
     for index in graph.closure(|node| node.label == *label) {
         let (node, Some(artifact)) = (&graph.nodes[index], &artifacts[index]) else { continue };
         match node.work.stage() {
-            "generate" | "normalize" | "tokenize" => {
+            "generate" | "normalize" | "compose" | "tokenize" => {
                 data_keys.insert(node.label.clone(), artifact.manifest.key.to_string());
             }
             "tokenizer" => {

@@ -7,7 +7,7 @@ use arrow::array::{ArrayRef, AsArray, ListArray, ListBuilder, StringArray, Strin
 use arrow::datatypes::{DataType, Field};
 
 use super::tokenizer::Template;
-use super::{RowProblem, TableOutcome, TokenizeError};
+use super::{RowProblem, TableOutcome, TokenizeError, TokenizeRequest};
 
 /// A builder of `list<uint32>` columns, as the schemas have them.
 pub(super) type IdsBuilder = ListBuilder<UInt32Builder>;
@@ -46,18 +46,22 @@ impl Place<'_> {
         }
     }
 
-    /// The index of `label`, or -1 where it is not known.
+    /// The index of `label`; -1 where there is none, or where it is none of an open set's.
     pub(super) fn label(
         &self,
         row: usize,
         field: &'static str,
         label: Option<&str>,
-        labels: &[String],
+        request: &TokenizeRequest,
     ) -> Result<i32, TokenizeError> {
         let Some(label) = label else { return Ok(-1) };
+        let labels = request.labels;
         let index = labels.iter().position(|known| known == label).and_then(|index| i32::try_from(index).ok());
         let problem = || RowProblem::Label { field, label: label.to_owned(), labels: labels.to_vec() };
-        index.ok_or_else(|| self.error(row, problem()))
+        match index {
+            None if request.open_labels => Ok(-1),
+            index => index.ok_or_else(|| self.error(row, problem())),
+        }
     }
 }
 

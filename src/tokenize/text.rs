@@ -44,7 +44,7 @@ pub(super) fn instances(
         let gold = columns.text("label")?;
         let mut labels = Int32Builder::with_capacity(gold.len());
         for (row, label) in gold.iter().enumerate() {
-            labels.append_value(place.label(row, "label", label, request.labels)?);
+            labels.append_value(place.label(row, "label", label, request)?);
         }
         arrays.push(Arc::new(labels.finish()));
     } else if request.format == Format::SentenceRetrieval {

@@ -45,7 +45,7 @@ pub(super) fn instances(
         let gold: Vec<i32> = if tags.is_null(row) {
             vec![-1; pieces.len()]
         } else {
-            items(tags, row).map(|tag| place.label(row, "tags", Some(tag), request.labels)).collect::<Result<_, _>>()?
+            items(tags, row).map(|tag| place.label(row, "tags", Some(tag), request)).collect::<Result<_, _>>()?
         };
         if gold.len() != pieces.len() {
             let (first, second) = ("words", "tags");
@@ -121,6 +121,9 @@ mod tests {
         let request = request(Format::WordTagging, &labels, unigram());
         let text = message(run(&request, vec![lists(&[row(&["a"])]), lists(&[row(&["VERB"])])]));
         assert!(text.contains("`tags`") && text.contains("`VERB`"), "{text}");
+        let open = TokenizeRequest { open_labels: true, ..request };
+        let (batch, _) = run(&open, vec![lists(&[row(&["a", "b"])]), lists(&[row(&["VERB", "NOUN"])])]).unwrap();
+        assert_eq!(signed(&batch, "labels", 0), [-1, 0]);
         let text = message(run(&request, vec![lists(&[row(&["a", "b"])]), lists(&[row(&["NOUN"])])]));
         assert!(text.contains("`words` and `tags` differ in length: 2 and 1"), "{text}");
     }

@@ -43,7 +43,7 @@ pub(in crate::normalize) fn open(file: &RawFile, wanted: Wanted) -> Result<Batch
     if let [foreign, english, gold] = file.parts.as_slice()
         && foreign.reader == Reader::Bucc
     {
-        return bucc::open(&foreign.path, &english.path, &gold.path);
+        return bucc::open(foreign, english, gold);
     }
     let language = file.language.as_deref();
     let mut parts = Vec::with_capacity(file.parts.len());

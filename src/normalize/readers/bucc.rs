@@ -7,15 +7,15 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayBuilder, ArrayRef, StringBuilder};
 
-use super::{Batches, Lines, NormalizeError, batch, batches};
+use super::{Batches, Lines, NormalizeError, RawPart, batch, batches};
 use crate::shard::BATCH_ROWS;
 
 /// Reads `foreign` and `english` (`id TAB text` a line), paired by `gold` (`id TAB id` a line).
-pub(super) fn open(foreign: &Path, english: &Path, gold: &Path) -> Result<Batches, NormalizeError> {
+pub(super) fn open(foreign: &RawPart, english: &RawPart, gold: &RawPart) -> Result<Batches, NormalizeError> {
     let mut pairs = Pairs::read(gold)?;
     let mut queries = Lines::open(foreign)?;
     let mut index = Lines::open(english)?;
-    let (gold, mut side) = (gold.to_owned(), "query");
+    let (gold, mut side) = (gold.path.clone(), "query");
     Ok(batches(move || {
         let mut columns: [StringBuilder; 4] = std::array::from_fn(|_| StringBuilder::new());
         while columns[0].len() < BATCH_ROWS {
@@ -56,7 +56,7 @@ struct Pairs {
 }
 
 impl Pairs {
-    fn read(gold: &Path) -> Result<Self, NormalizeError> {
+    fn read(gold: &RawPart) -> Result<Self, NormalizeError> {
         let mut lines = Lines::open(gold)?;
         let mut pairs = Self { of_foreign: BTreeMap::new(), english: BTreeSet::new() };
         while let Some(line) = lines.next()? {

@@ -4,17 +4,16 @@
 //! `(<T category head children> … )` and leaves `(<L category tag tag word category>)`. The brackets are checked as a whole,
 //! so that a broken line can't lose a word.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, StringBuilder};
 
-use super::{Batches, Lines, NormalizeError, Sentences, batch, batches};
+use super::{Batches, Lines, NormalizeError, RawPart, Sentences, batch, batches};
 use crate::shard::BATCH_ROWS;
 
-/// Reads `path`.
-pub(super) fn open(path: &Path) -> Result<Batches, NormalizeError> {
-    let mut lines = Lines::open(path)?;
+/// Reads `part`.
+pub(super) fn open(part: &RawPart) -> Result<Batches, NormalizeError> {
+    let mut lines = Lines::open(part)?;
     let mut ids = StringBuilder::new();
     let mut sentences = Sentences::new();
     let mut id: Option<String> = None;

@@ -7,17 +7,16 @@
 //! - spaces and zero-width non-joiners within a word are taken out;
 //! - a sentence in which all words but at most one are `_` (a treebank published without its text) is left out.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, StringBuilder};
 
-use super::{Batches, Lines, NormalizeError, Sentences, batch, batches};
+use super::{Batches, Lines, NormalizeError, RawPart, Sentences, batch, batches};
 use crate::shard::BATCH_ROWS;
 
-/// Reads `path`, a treebank of `language`.
-pub(super) fn open(path: &Path, language: Option<&str>) -> Result<Batches, NormalizeError> {
-    let mut lines = Lines::open(path)?;
+/// Reads `part`, a treebank of `language`.
+pub(super) fn open(part: &RawPart, language: Option<&str>) -> Result<Batches, NormalizeError> {
+    let mut lines = Lines::open(part)?;
     let mut names = StringBuilder::new();
     let mut sentences = Sentences::new();
     let mut sentence = Sentence::default();

@@ -1,20 +1,18 @@
 //! Comma-separated values with RFC 4180 quoting.
 
-use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use csv::{ByteRecord, ReaderBuilder};
 
-use super::{Batches, NormalizeError, TextColumns, batches, header};
-use crate::error::IoContext;
+use super::{Batches, NormalizeError, RawPart, TextColumns, batches, header};
 
-/// Reads `path` into columns named by `names`, or by the first record where there are none.
-pub(super) fn open(path: &Path, names: Option<&[String]>) -> Result<Batches, NormalizeError> {
-    let file = File::open(path).at("open", path)?;
+/// Reads `part` into columns named by `names`, or by the first record where there are none.
+pub(super) fn open(part: &RawPart, names: Option<&[String]>) -> Result<Batches, NormalizeError> {
     // `flexible`: the width is checked here, with the same words as for TSV.
-    let mut reader = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(file);
+    let mut reader = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(part.open()?);
     let mut record = ByteRecord::new();
-    let path = path.to_owned();
+    let path = part.path.clone();
     let names = match names {
         Some(names) => names.to_vec(),
         None => {
@@ -41,7 +39,7 @@ pub(super) fn open(path: &Path, names: Option<&[String]>) -> Result<Batches, Nor
     }))
 }
 
-fn next(reader: &mut csv::Reader<File>, record: &mut ByteRecord, path: &Path) -> Result<bool, NormalizeError> {
+fn next(reader: &mut csv::Reader<impl Read>, record: &mut ByteRecord, path: &Path) -> Result<bool, NormalizeError> {
     reader.read_byte_record(record).map_err(|e| match e.into_kind() {
         csv::ErrorKind::Io(source) => crate::error::FileError::new("read", path, source).into(),
         other => NormalizeError::content(path, format!("{other:?}")),

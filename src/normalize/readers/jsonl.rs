@@ -2,7 +2,6 @@
 //! first rows may be there in later ones), once for the rows.
 
 use std::cell::Cell;
-use std::path::Path;
 use std::sync::Arc;
 
 use arrow::datatypes::Schema;
@@ -12,21 +11,21 @@ use arrow::json::reader::infer_json_schema_from_iterator;
 use serde_json::Value;
 
 use super::flatten::flatten;
-use super::{Batches, Lines, NormalizeError, batch, batches};
+use super::{Batches, Lines, NormalizeError, RawPart, batch, batches};
 use crate::shard::BATCH_ROWS;
 
-/// Reads `path`; blank lines are left out.
-pub(super) fn open(path: &Path) -> Result<Batches, NormalizeError> {
-    let schema = Arc::new(columns(path)?);
+/// Reads `part`; blank lines are left out.
+pub(super) fn open(part: &RawPart) -> Result<Batches, NormalizeError> {
+    let schema = Arc::new(columns(part)?);
     if schema.fields().is_empty() {
         return Ok(Box::new(std::iter::empty()));
     }
-    let mut lines = Lines::open(path)?;
+    let mut lines = Lines::open(part)?;
     let mut decoder = ReaderBuilder::new(schema)
         .with_batch_size(BATCH_ROWS)
         .with_coerce_primitive(true)
         .build_decoder()
-        .map_err(|e| NormalizeError::content(path, e.to_string()))?;
+        .map_err(|e| NormalizeError::content(&part.path, e.to_string()))?;
     Ok(batches(move || {
         let first = lines.number + 1;
         while decoder.len() < BATCH_ROWS {
@@ -42,8 +41,8 @@ pub(super) fn open(path: &Path) -> Result<Batches, NormalizeError> {
 }
 
 /// The columns of all lines, each with a type that holds its value in every line.
-fn columns(path: &Path) -> Result<Schema, NormalizeError> {
-    let mut lines = Lines::open(path)?;
+fn columns(part: &RawPart) -> Result<Schema, NormalizeError> {
+    let mut lines = Lines::open(part)?;
     let last = Cell::new(0);
     let mut stopped = None;
     let mut next = || -> Result<Option<Value>, NormalizeError> {
@@ -77,6 +76,6 @@ fn columns(path: &Path) -> Result<Schema, NormalizeError> {
             ArrowError::JsonError(message) => message,
             other => other.to_string(),
         };
-        NormalizeError::line(path, last.get(), format!("does not fit the lines before it: {message}"))
+        NormalizeError::line(&part.path, last.get(), format!("does not fit the lines before it: {message}"))
     })
 }

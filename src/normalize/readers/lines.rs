@@ -1,12 +1,10 @@
 //! One text a line.
 
-use std::path::Path;
+use super::{Batches, Lines, NormalizeError, RawPart, TextColumns, batches};
 
-use super::{Batches, Lines, NormalizeError, TextColumns, batches};
-
-/// Reads `path` into the one column `column`. Empty lines are rows too: files side by side count on them.
-pub(super) fn open(path: &Path, column: &str) -> Result<Batches, NormalizeError> {
-    let mut lines = Lines::open(path)?;
+/// Reads `part` into the one column `column`. Empty lines are rows too: files side by side count on them.
+pub(super) fn open(part: &RawPart, column: &str) -> Result<Batches, NormalizeError> {
+    let mut lines = Lines::open(part)?;
     let mut rows = TextColumns::new(vec![column.to_owned()]);
     Ok(batches(move || {
         while !rows.is_full() {

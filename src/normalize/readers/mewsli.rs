@@ -1,12 +1,11 @@
 //! Mewsli-X's mentions: one JSON document a line, one row a mention, with the sentence that it stands in.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{ArrayBuilder, ArrayRef, Int64Builder, StringBuilder};
 use serde::Deserialize;
 
-use super::{Batches, Lines, NormalizeError, batch, batches};
+use super::{Batches, Lines, NormalizeError, RawPart, batch, batches};
 use crate::shard::BATCH_ROWS;
 
 #[derive(Deserialize)]
@@ -48,9 +47,9 @@ struct MentionSpan {
 /// The columns of text, in order.
 const TEXTS: [&str; 7] = ["id", "language", "document_id", "document_title", "sentence", "mention", "entity_id"];
 
-/// Reads `path`.
-pub(super) fn open(path: &Path) -> Result<Batches, NormalizeError> {
-    let mut lines = Lines::open(path)?;
+/// Reads `part`.
+pub(super) fn open(part: &RawPart) -> Result<Batches, NormalizeError> {
+    let mut lines = Lines::open(part)?;
     Ok(batches(move || {
         let mut texts: [StringBuilder; 7] = std::array::from_fn(|_| StringBuilder::new());
         let mut offsets: [Int64Builder; 2] = std::array::from_fn(|_| Int64Builder::new());

@@ -22,8 +22,7 @@ mod xquad_r;
 pub(super) use beside::open;
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -45,19 +44,19 @@ pub(super) type Wanted<'a> = Option<&'a BTreeSet<String>>;
 fn open_part(part: &RawPart, language: Option<&str>, wanted: Wanted) -> Result<Batches, NormalizeError> {
     let names = part.columns.as_deref();
     match part.reader {
-        Reader::Parquet => parquet::open(&part.path, wanted),
-        Reader::Jsonl => jsonl::open(&part.path),
-        Reader::Csv => csv::open(&part.path, names),
-        Reader::Tsv => tsv::open(&part.path, names, false),
-        Reader::RaggedTsv => tsv::open(&part.path, names, true),
-        Reader::SquadJson => squad::open(&part.path),
-        Reader::TokenTagTsv => token_tag::open(&part.path),
-        Reader::Conllu => conllu::open(&part.path, language),
-        Reader::Lines => lines::open(&part.path, names.and_then(|n| n.first()).map_or("text", String::as_str)),
-        Reader::CcgAuto => ccg::open(&part.path),
-        Reader::Wikiann => wikiann::open(&part.path),
-        Reader::XquadR => xquad_r::open(&part.path),
-        Reader::MewsliX => mewsli::open(&part.path),
+        Reader::Parquet => parquet::open(part, wanted),
+        Reader::Jsonl => jsonl::open(part),
+        Reader::Csv => csv::open(part, names),
+        Reader::Tsv => tsv::open(part, names, false),
+        Reader::RaggedTsv => tsv::open(part, names, true),
+        Reader::SquadJson => squad::open(part),
+        Reader::TokenTagTsv => token_tag::open(part),
+        Reader::Conllu => conllu::open(part, language),
+        Reader::Lines => lines::open(part, names.and_then(|n| n.first()).map_or("text", String::as_str)),
+        Reader::CcgAuto => ccg::open(part),
+        Reader::Wikiann => wikiann::open(part),
+        Reader::XquadR => xquad_r::open(part),
+        Reader::MewsliX => mewsli::open(part),
         Reader::Bucc => {
             let message =
                 "is one of BUCC's files, which are read three at a time: foreign sentences, English ones, gold pairs";
@@ -140,15 +139,15 @@ fn header<'a>(path: &Path, line: u64, names: impl Iterator<Item = &'a str>) -> R
 /// The lines of a UTF-8 text file, without their ends (`\n` or `\r\n`) and without a byte order mark.
 struct Lines {
     path: PathBuf,
-    input: BufReader<File>,
+    input: BufReader<Box<dyn Read + Send>>,
     number: u64,
     buffer: Vec<u8>,
 }
 
 impl Lines {
-    fn open(path: &Path) -> Result<Self, NormalizeError> {
-        let input = BufReader::with_capacity(1 << 16, File::open(path).at("open", path)?);
-        Ok(Self { path: path.to_owned(), input, number: 0, buffer: Vec::new() })
+    fn open(part: &RawPart) -> Result<Self, NormalizeError> {
+        let input = BufReader::with_capacity(1 << 16, part.open()?);
+        Ok(Self { path: part.path.clone(), input, number: 0, buffer: Vec::new() })
     }
 
     /// The next line, or `None` at the end of the file.

@@ -1,20 +1,25 @@
 //! Parquet of any schema, flattened.
 
 use std::fs::File;
-use std::path::Path;
 
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::flatten::flatten;
-use super::{Batches, NormalizeError, Wanted, batch, batches};
+use super::{Batches, NormalizeError, RawPart, Wanted, batch, batches};
 use crate::error::IoContext;
 use crate::shard::BATCH_ROWS;
+use crate::source::Stored;
 
-/// Reads those columns of `path` that flatten to `wanted` ones.
-pub(super) fn open(path: &Path, wanted: Wanted) -> Result<Batches, NormalizeError> {
-    let file = File::open(path).at("open", path)?;
-    let path = path.to_owned();
+/// Reads those columns of `part` that flatten to `wanted` ones.
+pub(super) fn open(part: &RawPart, wanted: Wanted) -> Result<Batches, NormalizeError> {
+    if part.stored != Stored::Plain {
+        let message =
+            "parquet is read from its end, which a compressed file or archive does not allow; unpack it first";
+        return Err(NormalizeError::content(&part.path, message));
+    }
+    let file = File::open(&part.path).at("open", &part.path)?;
+    let path = part.path.clone();
     let wrong = move |message: String| {
         let message = format!("not a readable parquet file ({message}); it may be truncated: fetch or copy it again");
         NormalizeError::content(&path, message)

@@ -4,8 +4,7 @@
 //! an article and two batches, however long the file is.
 
 use std::fmt;
-use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Read};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -14,7 +13,7 @@ use arrow::array::{ArrayBuilder, ArrayRef, BooleanBuilder, Int64Builder, ListBui
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::{Batches, NormalizeError, batch, batches};
+use super::{Batches, NormalizeError, RawPart, batch, batches};
 use crate::error::{FileError, IoContext};
 use crate::shard::BATCH_ROWS;
 
@@ -66,28 +65,28 @@ pub(super) trait Rows: Default {
     fn take(&mut self) -> Option<RecordBatch>;
 }
 
-/// Reads `path`, one row a question.
-pub(super) fn open(path: &Path) -> Result<Batches, NormalizeError> {
-    stream::<Questions>(path)
+/// Reads `part`, one row a question.
+pub(super) fn open(part: &RawPart) -> Result<Batches, NormalizeError> {
+    stream::<Questions>(part)
 }
 
-/// Reads `path` into the rows of `R`.
-pub(super) fn stream<R: Rows>(path: &Path) -> Result<Batches, NormalizeError> {
-    let file = File::open(path).at("open", path)?;
+/// Reads `part` into the rows of `R`.
+pub(super) fn stream<R: Rows>(part: &RawPart) -> Result<Batches, NormalizeError> {
+    let input = part.open()?;
     let (sender, receiver) = sync_channel(2);
-    let path = path.to_owned();
+    let path = part.path.clone();
     let parser = std::thread::Builder::new().name("squad-json".to_owned());
     let spawned = parser.spawn({
         let path = path.clone();
-        move || parse::<R>(&path, file, &sender)
+        move || parse::<R>(&path, input, &sender)
     });
     spawned.at("start a thread to read", &path)?;
     Ok(batches(move || receiver.recv().ok().transpose()))
 }
 
 /// Parses the file and sends its rows; stops where the receiver is gone.
-fn parse<R: Rows>(path: &Path, file: File, sender: &SyncSender<Result<RecordBatch, NormalizeError>>) {
-    let mut input = serde_json::Deserializer::from_reader(BufReader::with_capacity(1 << 16, file));
+fn parse<R: Rows>(path: &Path, input: impl Read, sender: &SyncSender<Result<RecordBatch, NormalizeError>>) {
+    let mut input = serde_json::Deserializer::from_reader(BufReader::with_capacity(1 << 16, input));
     let mut feed = Feed { rows: R::default(), sender };
     let parsed = Root(&mut feed).deserialize(&mut input).and_then(|()| input.end());
     let last = match parsed {

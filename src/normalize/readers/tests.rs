@@ -6,7 +6,7 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use proptest::prelude::*;
 
 use super::*;
-use crate::source::RawFile;
+use crate::source::{RawFile, Stored};
 use crate::task::Split;
 
 /// The whole of `bytes` as `reader` reads it; an error's words, with the file called `FILE`.
@@ -19,14 +19,8 @@ fn read_with(
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("FILE");
     std::fs::write(&path, bytes).unwrap();
-    let part = RawPart {
-        path: path.clone(),
-        name: "FILE".to_owned(),
-        reader,
-        columns: columns.map(|names| names.iter().map(|name| (*name).to_owned()).collect()),
-        digest: String::new(),
-        bytes: bytes.len() as u64,
-    };
+    let columns = columns.map(|names| names.iter().map(|name| (*name).to_owned()).collect());
+    let part = RawPart { columns, ..RawPart::plain(path.clone(), reader) };
     let batches = open_part(&part, language, None).and_then(|batches| batches.collect::<Result<Vec<_>, _>>());
     let batches = batches.map_err(|e| e.to_string().replace(&path.display().to_string(), "FILE"))?;
     let schema = batches.first().map_or_else(|| Arc::new(Schema::empty()), RecordBatch::schema);
@@ -306,9 +300,10 @@ fn parquet_reads_only_what_is_wanted() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("x.parquet");
     std::fs::write(&path, parquet_bytes(&nested())).unwrap();
+    let part = RawPart::plain(path, Reader::Parquet);
     let columns = |wanted: &[&str]| {
         let wanted = wanted.iter().map(|name| (*name).to_owned()).collect();
-        let batch = parquet::open(&path, Some(&wanted)).unwrap().next().unwrap().unwrap();
+        let batch = parquet::open(&part, Some(&wanted)).unwrap().next().unwrap().unwrap();
         batch.schema().fields().iter().map(|f| f.name().clone()).collect::<Vec<_>>().join(" ")
     };
     assert_eq!(columns(&["label"]), "label");
@@ -326,6 +321,9 @@ fn parquet_faults() {
         assert!(message.starts_with("FILE: not a readable parquet file ("), "{message}");
         assert!(message.ends_with("it may be truncated: fetch or copy it again"), "{message}");
     }
+    let part = RawPart { stored: Stored::Gzip, ..RawPart::plain("x.parquet.gz".into(), Reader::Parquet) };
+    let message = parquet::open(&part, None).err().unwrap().to_string();
+    assert!(message.starts_with("x.parquet.gz: ") && message.ends_with("unpack it first"), "{message}");
 }
 
 #[test]
@@ -346,7 +344,7 @@ fn beside(files: &[(&str, &str)]) -> Result<Vec<RecordBatch>, String> {
         let path = dir.path().join(name);
         std::fs::write(&path, text).unwrap();
         let columns = Some(vec![name.trim_end_matches('2').to_owned()]);
-        RawPart { path, name: (*name).to_owned(), reader: Reader::Lines, columns, digest: String::new(), bytes: 0 }
+        RawPart { columns, ..RawPart::plain(path, Reader::Lines) }
     });
     let file = RawFile { split: Split::Test, language: None, parts: parts.collect(), sql: None };
     let rows = open(&file, None).and_then(|batches| batches.collect::<Result<Vec<_>, _>>());
@@ -393,7 +391,7 @@ fn a_reader_that_is_dropped_early_ends_its_thread() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("x.json");
     std::fs::write(&path, text).unwrap();
-    let mut batches = squad::open(&path).unwrap();
+    let mut batches = squad::open(&RawPart::plain(path, Reader::SquadJson)).unwrap();
     assert_eq!(batches.next().unwrap().unwrap().num_rows(), BATCH_ROWS);
     drop(batches);
 }
@@ -411,7 +409,7 @@ fn a_missing_file_is_named() {
         Reader::Lines,
     ] {
         let path = PathBuf::from("/nowhere/FILE");
-        let part = RawPart { path, name: String::new(), reader, columns: None, digest: String::new(), bytes: 0 };
+        let part = RawPart::plain(path, reader);
         let error = open_part(&part, None, None).err().unwrap();
         assert!(error.to_string().contains("/nowhere/FILE"), "{error}");
         assert_eq!(error.exit(), crate::error::ExitCode::Missing);

@@ -1,13 +1,11 @@
 //! One `word TAB tag` a line, a blank line between sentences: the form in which XTREME keeps its tagging tasks.
 
-use std::path::Path;
-
-use super::{Batches, Lines, NormalizeError, Sentences, batch, batches};
+use super::{Batches, Lines, NormalizeError, RawPart, Sentences, batch, batches};
 use crate::shard::BATCH_ROWS;
 
-/// Reads `path` into `words` and `tags`.
-pub(super) fn open(path: &Path) -> Result<Batches, NormalizeError> {
-    let mut lines = Lines::open(path)?;
+/// Reads `part` into `words` and `tags`.
+pub(super) fn open(part: &RawPart) -> Result<Batches, NormalizeError> {
+    let mut lines = Lines::open(part)?;
     let mut sentences = Sentences::new();
     let mut tokens: Vec<(String, String)> = Vec::new();
     Ok(batches(move || {

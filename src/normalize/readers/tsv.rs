@@ -1,18 +1,18 @@
 //! Tab-separated values without quoting: a quotation mark is a character like any other.
 
-use std::path::Path;
+use super::{Batches, Lines, NormalizeError, RawPart, TextColumns, batches, header};
 
-use super::{Batches, Lines, NormalizeError, TextColumns, batches, header};
-
-/// Reads `path` into columns named by `names`, or by the first line where there are none. A line with fewer columns has nulls
+/// Reads `part` into columns named by `names`, or by the first line where there are none. A line with fewer columns has nulls
 /// in the last ones if the file is `ragged`, else it is an error, as is one with more.
-pub(super) fn open(path: &Path, names: Option<&[String]>, ragged: bool) -> Result<Batches, NormalizeError> {
-    let mut lines = Lines::open(path)?;
+pub(super) fn open(part: &RawPart, names: Option<&[String]>, ragged: bool) -> Result<Batches, NormalizeError> {
+    let mut lines = Lines::open(part)?;
     let names = match names {
         Some(names) => names.to_vec(),
         None => match lines.next()? {
-            Some(line) => header(path, 1, line.split('\t'))?,
-            None => return Err(NormalizeError::content(path, "the file is empty, but should begin with a header")),
+            Some(line) => header(&part.path, 1, line.split('\t'))?,
+            None => {
+                return Err(NormalizeError::content(&part.path, "the file is empty, but should begin with a header"));
+            }
         },
     };
     let mut rows = TextColumns::new(names);

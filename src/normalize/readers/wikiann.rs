@@ -2,14 +2,12 @@
 //! what stands before the first `:` is the language and is cut off, a line of two columns without a `:` is left out, and any
 //! line that has not two columns ends the sentence.
 
-use std::path::Path;
-
-use super::{Batches, Lines, NormalizeError, Sentences, batch, batches};
+use super::{Batches, Lines, NormalizeError, RawPart, Sentences, batch, batches};
 use crate::shard::BATCH_ROWS;
 
-/// Reads `path` into `words` and `tags`.
-pub(super) fn open(path: &Path) -> Result<Batches, NormalizeError> {
-    let mut lines = Lines::open(path)?;
+/// Reads `part` into `words` and `tags`.
+pub(super) fn open(part: &RawPart) -> Result<Batches, NormalizeError> {
+    let mut lines = Lines::open(part)?;
     let mut sentences = Sentences::new();
     let mut tokens: Vec<(String, String)> = Vec::new();
     let mut prefixed = false;

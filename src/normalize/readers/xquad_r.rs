@@ -2,17 +2,16 @@
 //! the index, named by the numbers of its paragraph and itself, and every question a query, whose gold is the sentence in which
 //! its answer begins: `id`, `side`, `text`, `gold`.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{ArrayBuilder, ArrayRef, RecordBatch, StringBuilder};
 
 use super::squad::{Paragraph, Question, Rows, stream};
-use super::{Batches, NormalizeError, batch};
+use super::{Batches, NormalizeError, RawPart, batch};
 
-/// Reads `path`.
-pub(super) fn open(path: &Path) -> Result<Batches, NormalizeError> {
-    stream::<Sentences>(path)
+/// Reads `part`.
+pub(super) fn open(part: &RawPart) -> Result<Batches, NormalizeError> {
+    stream::<Sentences>(part)
 }
 
 #[derive(Default)]

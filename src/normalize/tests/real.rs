@@ -146,7 +146,7 @@ fn treebanks_come_out_as_xtreme_prepared_them() {
     let root = shared();
     let sentences = |path: String, reader: Reader, language: &str| -> Vec<(String, String)> {
         let path = root.join("udpos").join(path);
-        let part = RawPart { path, name: String::new(), reader, columns: None, digest: String::new(), bytes: 0 };
+        let part = RawPart::plain(path, reader);
         let file = RawFile { split: Split::Test, language: Some(language.to_owned()), parts: vec![part], sql: None };
         let pairs =
             |batch: RecordBatch| texts(&batch, "words").into_iter().zip(texts(&batch, "tags")).collect::<Vec<_>>();
