@@ -42,6 +42,28 @@ pub enum SourceError {
         /// What to do, with its punctuation.
         remedy: &'static str,
     },
+    /// Files are there, but not in a form that can be read.
+    #[error("task {task}, split {split}: {} {why}; unpack it first", path.display())]
+    Packed {
+        /// The task.
+        task: String,
+        /// The split.
+        split: String,
+        /// The file or archive.
+        path: PathBuf,
+        /// What about it can't be read.
+        why: &'static str,
+    },
+    /// Two archives have the same file.
+    #[error("{name} is in two places, {} and {}; remove one of them, or unpack the right one", first.display(), second.display())]
+    Ambiguous {
+        /// The path below the data directory.
+        name: String,
+        /// One place.
+        first: PathBuf,
+        /// The other.
+        second: PathBuf,
+    },
     /// Patterns of files that stand side by side match different numbers of files.
     #[error(
         "task {task}, split {split}: {first} matches {first_files} files, but {second} beside it matches {second_files}"
@@ -159,6 +181,7 @@ impl SourceError {
         match self {
             SourceError::File(e) => e.exit(),
             SourceError::NoSource { .. } | SourceError::NoSplit { .. } | SourceError::Uneven { .. } => ExitCode::Config,
+            SourceError::Packed { .. } | SourceError::Ambiguous { .. } => ExitCode::Data,
             SourceError::Missing { .. } | SourceError::NotFetched { .. } | SourceError::NotLocked { .. } => {
                 ExitCode::Missing
             }

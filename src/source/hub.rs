@@ -15,8 +15,9 @@ use hf_hub::repository::{RepoType, RepoTypeDataset, RepoTypeModel};
 use hf_hub::{HFClientSync, HFError, HFRepositorySync, split_id};
 use sha2::{Digest, Sha256};
 
+use super::directory::Found;
 use super::lock::{Lock, LockEntry, RepoKind};
-use super::{Source, SourceError, expansions, pattern, patterns};
+use super::{Source, SourceError, Stored, expansions, pattern, patterns};
 use crate::error::IoContext;
 use crate::progress::Progress;
 use crate::task::{HubSource, Language, Split, Task};
@@ -64,8 +65,8 @@ impl Hub {
         Ok(Self { options, endpoint: None, lock, client: Mutex::new(None) })
     }
 
-    /// The fetched files of `task` that match `pattern`: name and path.
-    pub(super) fn find(&self, task: &Task, pattern: &str) -> Result<Vec<(String, PathBuf)>, SourceError> {
+    /// The fetched files of `task` that match `pattern`.
+    pub(super) fn find(&self, task: &Task, pattern: &str) -> Result<Vec<Found>, SourceError> {
         let Some(source) = &task.source.hub else { return Ok(Vec::new()) };
         let lock = self.lock();
         let entries = lock.of(RepoKind::Dataset, &source.repo, &source.revision);
@@ -74,7 +75,8 @@ impl Hub {
             .map(|entry| {
                 let path = self.blob(&entry.sha256);
                 let name = name(entry);
-                if path.is_file() { Ok((name, path)) } else { Err(self.not_here(name)) }
+                let stored = if name.ends_with(".gz") { Stored::Gzip } else { Stored::Plain };
+                if path.is_file() { Ok(Found { name, path, stored }) } else { Err(self.not_here(name)) }
             })
             .collect()
     }

@@ -1,6 +1,8 @@
 //! Raw files: from the hub or from a directory, found by the patterns in a task file and named by the digest of their
 //! bytes. This module reads bytes but never parses them.
 
+mod archive;
+mod directory;
 mod error;
 pub mod hub;
 mod lock;
@@ -17,13 +19,15 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
+use self::archive::Archives;
+use self::directory::Found;
 use crate::error::{FileError, IoContext};
 use crate::task::{FileSpec, Language, Reader, Split, Task};
 
 /// Where raw files come from.
 #[derive(Clone, Copy)]
 pub enum Origin<'a> {
-    /// Files at `<root>/<layout>/<path>`.
+    /// Files at `<root>/<layout>/<path>`, or there compressed, or in an archive instead of a folder.
     Directory {
         /// The data directory.
         root: &'a Path,
@@ -35,11 +39,12 @@ pub enum Origin<'a> {
 /// One raw file and how to read it.
 #[derive(Debug, Clone)]
 pub struct RawPart {
-    /// Where its bytes are: what messages say on this machine.
+    /// Where its bytes are: what messages say on this machine. For a file in an archive `archive!member`.
     pub path: PathBuf,
     /// How they lie there.
     pub stored: Stored,
-    /// Its name below the data directory or on the hub: what messages and keys say, on whatever machine.
+    /// Its name below the data directory (the same in an archive and out of it) or on the hub: what messages and keys
+    /// say, on whatever machine.
     pub name: String,
     /// How to read it.
     pub reader: Reader,
@@ -155,24 +160,27 @@ impl Origin<'_> {
         }
     }
 
-    /// Every file that matches `pattern`: name and path, by name.
-    fn find(&self, task: &Task, pattern: &str) -> Result<Vec<(String, PathBuf)>, SourceError> {
+    /// Every file that matches `pattern`, by name.
+    fn find(&self, task: &Task, pattern: &str, archives: &mut Archives) -> Result<Vec<Found>, SourceError> {
         match self {
-            Origin::Directory { root } => {
-                let layout = task.source.directory.as_ref().map_or("", |s| s.layout.as_str());
-                let folder = root.join(layout);
-                let found = pattern::files_below(&folder, pattern)?;
-                Ok(found.into_iter().map(|path| (format!("{layout}/{path}"), folder.join(path))).collect())
-            }
+            Origin::Directory { root } => directory::find(root, &below_layout(task, pattern), archives),
             Origin::Hub(hub) => hub.find(task, pattern),
         }
     }
 
-    fn missing(&self, task: &Task, split: Split, pattern: &str) -> SourceError {
+    fn missing(&self, task: &Task, split: Split, pattern: &str, archives: &mut Archives) -> SourceError {
         let (pattern, remedy) = match self {
             Origin::Directory { root } => {
-                let layout = task.source.directory.as_ref().map_or("", |s| s.layout.as_str());
-                let full = root.join(layout).join(pattern).display().to_string();
+                let pattern = below_layout(task, pattern);
+                match directory::packed(root, &pattern, archives) {
+                    Ok(None) => (),
+                    Ok(Some((path, why))) => {
+                        let (task, split) = (task.id.clone(), split.to_string());
+                        return SourceError::Packed { task, split, path, why };
+                    }
+                    Err(e) => return e,
+                }
+                let full = root.join(pattern).display().to_string();
                 (full, "; put the original distribution there (`trestle task show` lists its files)")
             }
             Origin::Hub(_) => {
@@ -182,6 +190,11 @@ impl Origin<'_> {
         };
         SourceError::Missing { task: task.id.clone(), split: split.to_string(), pattern, remedy }
     }
+}
+
+fn below_layout(task: &Task, pattern: &str) -> String {
+    let layout = task.source.directory.as_ref().map_or("", |s| s.layout.as_str());
+    format!("{layout}/{pattern}")
 }
 
 /// Resolves every file of `task` for `languages` and `splits`: expands the languages and wildcards in its patterns and
@@ -196,22 +209,25 @@ pub fn resolve(
     require_all: bool,
 ) -> Result<RawTask, SourceError> {
     let source = Source::of(task, origin.kind())?;
+    let mut archives = Archives::default();
     let mut found = Vec::new();
     for &split in splits {
         let spec = source.split(task, split)?;
         let before = found.len();
         let mut first_missing = None;
         for language in expansions(spec, languages) {
-            match row_files(task, origin, &source, spec, split, language)? {
+            match row_files(task, origin, &source, (split, spec), language, &mut archives)? {
                 Ok(files) => found.extend(files),
-                Err(pattern) if require_all || language.is_none() => return Err(origin.missing(task, split, &pattern)),
+                Err(pattern) if require_all || language.is_none() => {
+                    return Err(origin.missing(task, split, &pattern, &mut archives));
+                }
                 Err(pattern) => first_missing = first_missing.or(Some(pattern)),
             }
         }
         if found.len() == before
             && let Some(pattern) = first_missing
         {
-            return Err(origin.missing(task, split, &pattern));
+            return Err(origin.missing(task, split, &pattern, &mut archives));
         }
     }
     let files = found.into_par_iter().map(hash).collect::<Result<_, _>>()?;
@@ -223,16 +239,16 @@ fn row_files(
     task: &Task,
     origin: &Origin,
     source: &Source,
-    spec: &FileSpec,
-    split: Split,
+    (split, spec): (Split, &FileSpec),
     language: Option<&Language>,
+    archives: &mut Archives,
 ) -> Result<Result<Vec<RawFile>, String>, SourceError> {
     let FileSpec::Sequence { sequence } = spec else {
-        return files_beside(task, origin, source, spec, split, language);
+        return files_beside(task, origin, source, (split, spec), language, archives);
     };
     let mut files = Vec::new();
     for step in sequence {
-        match files_beside(task, origin, source, step, split, language)? {
+        match files_beside(task, origin, source, (split, step), language, archives)? {
             Ok(found) => files.extend(found),
             missing => return Ok(missing),
         }
@@ -244,19 +260,19 @@ fn files_beside(
     task: &Task,
     origin: &Origin,
     source: &Source,
-    spec: &FileSpec,
-    split: Split,
+    (split, spec): (Split, &FileSpec),
     language: Option<&Language>,
+    archives: &mut Archives,
 ) -> Result<Result<Vec<RawFile>, String>, SourceError> {
     let mut columns: Vec<(String, Vec<RawPart>)> = Vec::new();
     for Pattern { path, reader, columns: names } in patterns(spec, source) {
         let pattern = pattern::expand(path, language);
         let parts: Vec<RawPart> = origin
-            .find(task, &pattern)?
+            .find(task, &pattern, archives)?
             .into_iter()
-            .map(|(name, path)| RawPart {
+            .map(|Found { name, path, stored }| RawPart {
                 path,
-                stored: Stored::Plain,
+                stored,
                 name,
                 reader,
                 columns: names.cloned(),

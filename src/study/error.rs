@@ -79,6 +79,16 @@ pub enum StudyError {
         /// The study.
         study: String,
     },
+    /// A manifest of an older version of a stage.
+    #[error(
+        "the manifest of a {stage} artifact lacks what this version writes: {message}; remove it with `trestle gc`"
+    )]
+    Statistics {
+        /// The stage.
+        stage: String,
+        /// What is missing.
+        message: String,
+    },
     /// A worker died of a bug.
     #[error("stage {label} stopped unexpectedly: {message}")]
     Panic {

@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use arrow::array::RecordBatch;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::progress::{Progress, check};
@@ -67,14 +67,21 @@ impl TokenizeRequest<'_> {
         ids.iter().filter(|&&id| id == unknown).count() as u64
     }
 
+    /// The frame of each sequence.
+    fn template(&self) -> &tokenizer::Template {
+        match self.format {
+            Format::PairClassification | Format::MultipleChoice | Format::SpanExtraction => self.tokenizer.pair(),
+            _ => self.tokenizer.single(),
+        }
+    }
+
     /// Whether text fits beside what every instance must hold.
     fn check_length(&self) -> Result<(), TokenizeError> {
-        let (specials, text) = match self.format {
-            Format::PairClassification | Format::MultipleChoice => (self.tokenizer.pair().specials(), 2),
-            Format::SpanExtraction => {
-                (self.tokenizer.pair().specials(), self.max_question.saturating_add(self.stride).saturating_add(1))
-            }
-            _ => (self.tokenizer.single().specials(), 1),
+        let specials = self.template().specials();
+        let text = match self.format {
+            Format::PairClassification | Format::MultipleChoice => 2,
+            Format::SpanExtraction => self.max_question.saturating_add(self.stride).saturating_add(1),
+            _ => 1,
         };
         let least = text.saturating_add(specials);
         if self.max_length >= least {
@@ -92,14 +99,16 @@ impl TokenizeRequest<'_> {
 }
 
 /// What tokenising gave, table by table in the order of the request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenizeOutcome {
+    /// Special tokens that frame each sequence.
+    pub framing: u64,
     /// One a table.
     pub tables: Vec<TableOutcome>,
 }
 
 /// What one table became.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableOutcome {
     /// The table's split.
     pub split: Split,
@@ -114,7 +123,7 @@ pub struct TableOutcome {
     /// Tokens of all instances, special tokens included.
     pub tokens: u64,
     /// Words of all examples; word tagging only.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub words: Option<u64>,
     /// How many of the instances' tokens are the unknown token.
     pub unknown_tokens: u64,
@@ -176,7 +185,7 @@ pub fn tokenize(
         tables.push(outcome);
     }
     progress.finish();
-    Ok(TokenizeOutcome { tables })
+    Ok(TokenizeOutcome { framing: request.template().specials() as u64, tables })
 }
 
 /// The instances of one batch of the canonical table `path`.
