@@ -8,7 +8,6 @@ use tokenizers::{Encoding, Token};
 
 use super::TokenizeError;
 use crate::error::IoContext;
-use crate::task::Format;
 
 /// Begins a word in SentencePiece vocabularies.
 pub(super) const WORD_START: &str = "▁";
@@ -157,14 +156,6 @@ impl Tokenizer {
     /// Ids of the tokens that have a role of their own.
     pub fn special(&self) -> SpecialTokens {
         self.special
-    }
-
-    /// The number of special tokens that frame each encoded sequence of `format`.
-    pub fn framing(&self, format: Format) -> usize {
-        match format {
-            Format::PairClassification | Format::MultipleChoice | Format::SpanExtraction => self.pair.specials(),
-            _ => self.single.specials(),
-        }
     }
 
     /// The frame of one text.
