@@ -126,6 +126,9 @@ pub enum Error {
     /// Raw bytes to canonical tables.
     #[error(transparent)]
     Normalize(#[from] crate::normalize::NormalizeError),
+    /// Profiles and overlaps of canonical tables.
+    #[error(transparent)]
+    Audit(#[from] crate::audit::AuditError),
     /// Canonical tables to model inputs.
     #[error(transparent)]
     Tokenize(#[from] crate::tokenize::TokenizeError),
@@ -160,6 +163,7 @@ impl Error {
             Error::Store(e) => e.exit(),
             Error::Source(e) => e.exit(),
             Error::Normalize(e) => e.exit(),
+            Error::Audit(e) => e.exit(),
             Error::Tokenize(e) => e.exit(),
             Error::Model(e) => e.exit(),
             Error::Train(e) => e.exit(),

@@ -58,7 +58,9 @@ pub fn run(context: &Context, args: &QueryArgs) -> Result<ExitCode> {
 /// The canonical tables of each task: of several artifacts (another limit, another source), the newest.
 fn canonical_tables(artifacts: &[Artifact]) -> Vec<QueryTable> {
     let mut newest: std::collections::BTreeMap<String, (std::time::SystemTime, &Artifact)> = Default::default();
-    for artifact in artifacts.iter().filter(|artifact| artifact.manifest.stage == "normalize") {
+    for artifact in
+        artifacts.iter().filter(|artifact| matches!(artifact.manifest.stage.as_str(), "normalize" | "compose"))
+    {
         let Some(task) = artifact.manifest.parameters["task"].as_str() else { continue };
         let written = std::fs::metadata(artifact.dir.join("manifest.json")).and_then(|m| m.modified());
         let written = written.unwrap_or(std::time::SystemTime::UNIX_EPOCH);

@@ -1,29 +1,37 @@
 use clap::Args;
 
 use super::run::{Workers, perform};
-use super::study_args::StudyArgs;
+use super::study_args::{Resolved, StudyArgs, TaskChoice};
 use super::{Context, print, print_json};
 use crate::error::{ExitCode, Result};
 use crate::study::{Node, Phase, StudyError, Work};
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  trestle normalize mini --task mnli,xnli")]
+#[command(after_help = "Examples:\n  trestle normalize mini --task mnli,xnli\n  \
+    trestle normalize --edition mini\n  trestle normalize --suite xtreme --data ~/datasets")]
 pub struct NormalizeArgs {
     #[command(flatten)]
-    stage: StageArgs,
-    /// Only these tasks.
-    #[arg(long, value_name = "TASK", value_delimiter = ',')]
-    task: Vec<String>,
+    stage: TaskStageArgs,
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  trestle tokenize mini --task xnli")]
+#[command(after_help = "Examples:\n  trestle tokenize mini --task xnli\n  trestle tokenize --edition mini\n  \
+    trestle tokenize --data ~/datasets --task xnli,xquad --tokenizer xlmr/tokenizer.json")]
 pub struct TokenizeArgs {
     #[command(flatten)]
-    stage: StageArgs,
-    /// Only these tasks.
-    #[arg(long, value_name = "TASK", value_delimiter = ',')]
-    task: Vec<String>,
+    stage: TaskStageArgs,
+}
+
+/// What the commands that work on tasks take.
+#[derive(Debug, Args)]
+pub struct TaskStageArgs {
+    #[command(flatten)]
+    choice: TaskChoice,
+    #[command(flatten)]
+    workers: Workers,
+    /// Prints the artifacts' manifests as JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -89,17 +97,24 @@ impl CellArgs {
 }
 
 pub fn normalize(context: &Context, args: &NormalizeArgs) -> Result<ExitCode> {
-    stage(context, &args.stage, &args.task.join(","), |node| match &node.work {
-        Work::Normalize { task, .. } => args.task.is_empty() || args.task.contains(task),
-        _ => false,
+    of_tasks(context, &args.stage, |work| match work {
+        Work::Normalize { task, .. } | Work::Compose { task } => Some(task),
+        _ => None,
     })
 }
 
 pub fn tokenize(context: &Context, args: &TokenizeArgs) -> Result<ExitCode> {
-    stage(context, &args.stage, &args.task.join(","), |node| match &node.work {
-        Work::Tokenize { task } => args.task.is_empty() || args.task.contains(task),
-        _ => false,
+    of_tasks(context, &args.stage, |work| match work {
+        Work::Tokenize { task } => Some(task),
+        _ => None,
     })
+}
+
+/// Runs the nodes for which `task_of` gives a task that is wanted.
+fn of_tasks(context: &Context, args: &TaskStageArgs, task_of: fn(&Work) -> Option<&String>) -> Result<ExitCode> {
+    let resolved = args.choice.resolve(context)?;
+    let wanted = |node: &Node| task_of(&node.work).is_some_and(|task| args.choice.picks(context, task));
+    perform_picked(context, &resolved, &args.workers, args.json, &args.choice.task.join(","), wanted)
 }
 
 pub fn train(context: &Context, args: &TrainArgs) -> Result<ExitCode> {
@@ -122,13 +137,24 @@ pub fn predict(context: &Context, args: &PredictArgs) -> Result<ExitCode> {
 /// Runs the nodes that `wanted` picks, with everything they need, and prints where their artifacts are.
 pub fn stage(context: &Context, args: &StageArgs, what: &str, wanted: impl Fn(&Node) -> bool) -> Result<ExitCode> {
     let resolved = args.study.resolve(context)?;
+    perform_picked(context, &resolved, &args.workers, args.json, what, wanted)
+}
+
+fn perform_picked(
+    context: &Context,
+    resolved: &Resolved,
+    workers: &Workers,
+    json: bool,
+    what: &str,
+    wanted: impl Fn(&Node) -> bool,
+) -> Result<ExitCode> {
     let picked: Vec<usize> = (0..resolved.graph.nodes.len()).filter(|&i| wanted(&resolved.graph.nodes[i])).collect();
     if picked.is_empty() {
         return Err(StudyError::NoSuchNode { study: resolved.study.id.clone(), name: what.to_owned() }.into());
     }
-    let outcome = perform(context, &resolved, &resolved.graph.closure(&wanted), &args.workers)?;
+    let outcome = perform(context, resolved, &resolved.graph.closure(&wanted), workers)?;
     let made: Vec<_> = picked.iter().filter_map(|&i| Some((i, outcome.artifacts[i].as_ref()?))).collect();
-    if args.json {
+    if json {
         print_json(&made.iter().map(|(_, artifact)| &artifact.manifest).collect::<Vec<_>>());
     } else {
         for (index, artifact) in made {

@@ -9,8 +9,8 @@ use crate::error::Result;
 use crate::model::{DeviceChoice, OpenDevice, device};
 use crate::source::hub::{Hub, HubOptions};
 use crate::store::Store;
-use crate::study::{Graph, Raw, RawOrigin, Setup, plan};
-use crate::task::{Edition, EncoderSource, Model, Split, Study, TokenizerSource};
+use crate::study::{Graph, Raw, RawOrigin, Setup, plan, plan_tasks};
+use crate::task::{Edition, EncoderSource, Model, Registry, Split, Study, Task, TokenizerSource};
 
 /// Which study, on which data, with which changes.
 #[derive(Debug, Clone, Args)]
@@ -18,6 +18,28 @@ pub struct StudyArgs {
     /// The study's name.
     #[arg(value_name = "STUDY", default_value = "mini")]
     pub study: String,
+    #[command(flatten)]
+    pub changes: StudyChanges,
+}
+
+/// Tasks of a study, or tasks by themselves.
+#[derive(Debug, Clone, Args)]
+pub struct TaskChoice {
+    /// The study; without one, tasks by themselves, every split and language of them.
+    #[arg(value_name = "STUDY")]
+    pub study: Option<String>,
+    /// Only these tasks.
+    #[arg(long, value_name = "TASK", value_delimiter = ',')]
+    pub task: Vec<String>,
+    /// Only tasks of this suite, in its languages (intermediate, xtreme, xtreme-r, …).
+    #[arg(long, value_name = "SUITE")]
+    pub suite: Option<String>,
+    /// Without a study: the edition [default: mini; full with --data].
+    #[arg(long, value_parser = ["mini", "full"], conflicts_with = "study")]
+    pub edition: Option<String>,
+    /// Without a study: the model whose tokenizer and lengths to use [default: mini, or xlm-roberta-base].
+    #[arg(long, value_name = "MODEL", conflicts_with = "study")]
+    pub model: Option<String>,
     #[command(flatten)]
     pub changes: StudyChanges,
 }
@@ -96,46 +118,96 @@ enum RawChoice {
 impl StudyArgs {
     /// Applies the changes, opens store and device, and plans the graph.
     pub fn resolve(&self, context: &Context) -> Result<Resolved> {
-        let changes = &self.changes;
-        let mut study = context.registry.study(&self.study, "the command line")?.clone();
+        let study = context.registry.study(&self.study, "the command line")?.clone();
+        self.changes.resolve(context, study, plan)
+    }
+}
+
+impl TaskChoice {
+    /// As [`StudyArgs::resolve`], where no study is named for tasks by themselves.
+    pub fn resolve(&self, context: &Context) -> Result<Resolved> {
+        if let Some(study) = &self.study {
+            return StudyArgs { study: study.clone(), changes: self.changes.clone() }.resolve(context);
+        }
+        let edition = match (self.edition.as_deref(), &self.changes.data) {
+            (Some("mini"), _) | (None, None) => Edition::Mini,
+            _ => Edition::Full,
+        };
+        let default_model = if edition == Edition::Mini { "mini" } else { "xlm-roberta-base" };
+        let model = self.model.as_deref().unwrap_or(default_model);
+        let trains = context.registry.model(model, "the command line")?.tokenizer.is_trained();
+        let study = Study::of_tasks(edition, model, trains.then_some("text"));
+        let tasks = self.tasks(context)?;
+        self.changes.resolve(context, study, |registry, study, model, origin| {
+            plan_tasks(registry, study, model, origin, &tasks, self.suite.as_deref())
+        })
+    }
+
+    /// The tasks that the command line names; all where it names none.
+    pub fn tasks<'a>(&self, context: &'a Context) -> Result<Vec<&'a Task>> {
+        let tasks: Vec<&Task> = if self.task.is_empty() {
+            context.registry.tasks().collect()
+        } else {
+            self.task.iter().map(|id| context.registry.task(id, "the command line")).collect::<Result<_, _>>()?
+        };
+        let in_suite = |task: &&Task| self.suite.as_ref().is_none_or(|suite| task.suites.contains(suite));
+        Ok(tasks.into_iter().filter(in_suite).collect())
+    }
+
+    /// Whether a task of a study's graph is wanted.
+    pub fn picks(&self, context: &Context, id: &str) -> bool {
+        let in_suite = |suite: &String| context.registry.task(id, "").is_ok_and(|task| task.suites.contains(suite));
+        (self.task.is_empty() || self.task.iter().any(|task| task == id)) && self.suite.iter().all(in_suite)
+    }
+}
+
+impl StudyChanges {
+    fn resolve(
+        &self,
+        context: &Context,
+        mut study: Study,
+        plan: impl FnOnce(&Registry, &Study, &Model, RawOrigin) -> Result<Graph>,
+    ) -> Result<Resolved> {
         let mut model = context.registry.model(&study.model, &format!("study {}", study.id))?.clone();
-        if let Some(size) = changes.mini_size {
+        if let Some(size) = self.mini_size {
             study.mini.insert("size".to_owned(), toml::Value::Float(size));
         }
-        if !changes.seed.is_empty() {
-            study.seeds = changes.seed.clone();
+        if !self.seed.is_empty() {
+            study.seeds = self.seed.clone();
         }
-        if !changes.languages.is_empty() {
-            for code in &changes.languages {
+        if !self.languages.is_empty() {
+            for code in &self.languages {
                 context.registry.language(code, "--languages")?;
             }
-            study.languages = Some(changes.languages.clone());
+            study.languages = Some(self.languages.clone());
         }
-        study.limits.extend(changes.limit.iter().copied().collect::<BTreeMap<_, _>>());
-        if let Some(dir) = &changes.encoder {
+        study.limits.extend(self.limit.iter().copied().collect::<BTreeMap<_, _>>());
+        if let Some(dir) = &self.encoder {
             model.encoder = EncoderSource::Directory(dir.clone());
             model.tokenizer = TokenizerSource::Encoder;
             study.pretrain = None;
         }
-        if let Some(file) = &changes.tokenizer {
+        if let Some(file) = &self.tokenizer {
             model.tokenizer = TokenizerSource::File(file.clone());
         }
         let store = context.store()?;
-        let raw = match (&changes.data, study.edition) {
-            (Some(dir), _) => RawChoice::Directory(dir.clone()),
-            (None, Edition::Mini) => RawChoice::Mini,
-            (None, Edition::Full) => RawChoice::Hub(HubOptions {
-                lock: changes.lock.clone(),
-                cache: store.raw_dir(),
-                locked: changes.locked,
-                offline: changes.offline,
-            }),
+        let (raw, origin) = match (&self.data, study.edition) {
+            (Some(dir), _) => (RawChoice::Directory(dir.clone()), RawOrigin::Directory),
+            (None, Edition::Mini) => (RawChoice::Mini, RawOrigin::Mini),
+            (None, Edition::Full) => {
+                let options = HubOptions {
+                    lock: self.lock.clone(),
+                    cache: store.raw_dir(),
+                    locked: self.locked,
+                    offline: self.offline,
+                };
+                (RawChoice::Hub(options), RawOrigin::Hub)
+            }
         };
-        let origin = if matches!(raw, RawChoice::Mini) { RawOrigin::Mini } else { RawOrigin::Files };
         let graph = plan(&context.registry, &study, &model, origin)?;
-        let device = device::open(changes.device)?;
+        let device = device::open(self.device)?;
         let limited = !study.limits.is_empty();
-        let check_counts = origin == RawOrigin::Files && !limited && !changes.allow_count_drift;
+        let check_counts = origin != RawOrigin::Mini && !limited && !self.allow_count_drift;
         Ok(Resolved { study, model, store, device, graph, raw, check_counts })
     }
 }

@@ -296,7 +296,7 @@ impl<'a> Contract<'a> {
                 return Err(rows.wrong(index, "its example_id is empty"));
             }
             let language = languages.value(index);
-            if !self.task.languages.iter().any(|known| known == language) && language != "en" {
+            if !self.task.knows_language(language) {
                 let known = self.task.languages.join(" ");
                 return Err(rows.wrong(index, format!("language `{language}` is none of the task's ({known})")));
             }
@@ -326,6 +326,9 @@ impl<'a> Contract<'a> {
     }
 
     fn check_labels(&self, rows: &Rows) -> Result<(), NormalizeError> {
+        if self.task.open_labels {
+            return Ok(());
+        }
         for (index, label) in rows.text("label").iter().enumerate() {
             if let Some(label) = label.filter(|label| !self.labels.contains(label)) {
                 let known = self.task.labels.join(", ");
@@ -354,7 +357,8 @@ impl<'a> Contract<'a> {
             if tags.len() != sentence.len() {
                 return Err(rows.wrong(index, format!("{} words, but {} tags", sentence.len(), tags.len())));
             }
-            let unknown = tags.as_string::<i32>().iter().flatten().find(|tag| !self.labels.contains(tag));
+            let foreign = |tag: &&str| !self.task.open_labels && !self.labels.contains(tag);
+            let unknown = tags.as_string::<i32>().iter().flatten().find(foreign);
             if let Some(tag) = unknown {
                 let known = self.task.labels.join(", ");
                 return Err(rows.wrong(index, format!("tag \"{tag}\" is none of the task's ({known})")));

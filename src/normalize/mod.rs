@@ -5,12 +5,14 @@
 //! languages are worked on in parallel; each table is filled by one thread, in the order of the files and their rows, so
 //! that its bytes do not depend on the number of threads.
 
+mod compose;
 mod contract;
 mod error;
 mod readers;
 mod sql;
 mod tables;
 
+pub use compose::{ComposeRequest, compose};
 pub use error::NormalizeError;
 pub use tables::NormalizedTable;
 
@@ -26,8 +28,8 @@ use serde::Serialize;
 
 use crate::error::Error;
 use crate::progress::{self, Progress};
-use crate::source::{RawFile, RawTask};
-use crate::task::{Split, Task};
+use crate::source::{RawFile, RawPart, RawTask};
+use crate::task::{Reader, Split, Task};
 use contract::{Contract, Place};
 use sql::Query;
 use tables::Tables;
@@ -54,6 +56,8 @@ pub struct NormalizeOutcome {
     pub tables: Vec<NormalizedTable>,
     /// How many examples have each label, over all tables.
     pub labels: BTreeMap<String, u64>,
+    /// The label set in head order: the task's, or, where that is open, the labels of the training tables by name.
+    pub label_set: Vec<String>,
 }
 
 /// Files whose rows one thread reads, in order: those of a split, or of a split and language where paths name one.
@@ -77,7 +81,7 @@ pub fn normalize(
     stop: &AtomicBool,
 ) -> Result<NormalizeOutcome, Error> {
     let task = request.task;
-    let query = Query::parse(&task.id, &request.raw.sql)?;
+    let queries = Queries::parse(task, request.raw)?;
     let contract = Contract::new(task);
     let schema = contract.table().metadata();
     let metadata: Vec<(&str, &str)> =
@@ -86,7 +90,7 @@ pub fn normalize(
     progress.start(0, "rows");
     let run = Run {
         request,
-        query: &query,
+        queries: &queries,
         contract: &contract,
         output,
         metadata: &metadata,
@@ -114,11 +118,37 @@ pub fn normalize(
     progress.finish();
     tables.sort_by(|a, b| (a.split, &a.language).cmp(&(b.split, &b.language)));
     check(request, &groups, &tables)?;
+    Ok(NormalizeOutcome { labels: labels_of(&tables), label_set: label_set(task, &tables), tables })
+}
+
+/// The names of the columns that `reader` makes of the raw file at `path`, as far as its first rows show them.
+///
+/// # Errors
+/// A file that is missing, empty or not of the reader's format, with the line or row named.
+pub fn raw_columns(path: &Path, reader: Reader) -> Result<Vec<String>, Error> {
+    let part = RawPart::plain(path.to_owned(), reader);
+    let file = RawFile { split: Split::Train, language: None, parts: vec![part], sql: None };
+    let first = readers::open(&file, None)?.next().transpose()?;
+    let first = first.ok_or_else(|| NormalizeError::content(path, "it has no rows"))?;
+    Ok(first.schema().fields().iter().map(|field| field.name().clone()).collect())
+}
+
+fn labels_of(tables: &[NormalizedTable]) -> BTreeMap<String, u64> {
     let mut labels = BTreeMap::new();
     for (label, count) in tables.iter().flat_map(|table| &table.labels) {
         *labels.entry(label.clone()).or_insert(0) += count;
     }
-    Ok(NormalizeOutcome { tables, labels })
+    labels
+}
+
+/// The labels in head order: the task's own, or what its training tables hold, by name.
+fn label_set(task: &Task, tables: &[NormalizedTable]) -> Vec<String> {
+    if !task.open_labels {
+        return task.labels.clone();
+    }
+    let training = tables.iter().filter(|table| table.split == Split::Train);
+    let labels: std::collections::BTreeSet<&String> = training.flat_map(|table| table.labels.keys()).collect();
+    labels.into_iter().cloned().collect()
 }
 
 fn groups(files: &[RawFile]) -> Vec<Group<'_>> {
@@ -150,8 +180,13 @@ fn check(request: &NormalizeRequest, groups: &[Group], tables: &[NormalizedTable
     if !request.check_counts {
         return Ok(());
     }
-    for table in tables.iter().filter(|table| !request.limits.contains_key(&table.split)) {
-        if let Some(&expected) = task.expect.get(&table.split)
+    check_counts(task, tables.iter().filter(|table| !request.limits.contains_key(&table.split)))
+}
+
+/// Whether each table has as many rows as the task file expects.
+fn check_counts<'a>(task: &Task, tables: impl Iterator<Item = &'a NormalizedTable>) -> Result<(), NormalizeError> {
+    for table in tables {
+        if let Some(expected) = task.expect.get(&table.split).and_then(|expected| expected.of(&table.language))
             && expected != table.rows
         {
             let (split, language) = (table.split.to_string(), table.language.clone());
@@ -161,9 +196,34 @@ fn check(request: &NormalizeRequest, groups: &[Group], tables: &[NormalizedTable
     Ok(())
 }
 
+/// The SQL of each file: the task's, but for files that bring their own.
+struct Queries<'a> {
+    default: Option<Query>,
+    own: BTreeMap<&'a str, Query>,
+}
+
+impl<'a> Queries<'a> {
+    fn parse(task: &Task, raw: &'a RawTask) -> Result<Self, NormalizeError> {
+        let default = raw.files.iter().any(|file| file.sql.is_none());
+        let default = default.then(|| Query::parse(&task.id, &raw.sql)).transpose()?;
+        let mut own = BTreeMap::new();
+        for sql in raw.files.iter().filter_map(|file| file.sql.as_deref()) {
+            if !own.contains_key(sql) {
+                own.insert(sql, Query::parse(&task.id, sql)?);
+            }
+        }
+        Ok(Self { default, own })
+    }
+
+    fn of(&self, file: &RawFile) -> &Query {
+        let own = file.sql.as_deref().map(|sql| &self.own[sql]);
+        own.or(self.default.as_ref()).expect("the SQL of every file was parsed")
+    }
+}
+
 struct Run<'a> {
     request: &'a NormalizeRequest<'a>,
-    query: &'a Query,
+    queries: &'a Queries<'a>,
     contract: &'a Contract<'a>,
     output: &'a Path,
     metadata: &'a [(&'a str, &'a str)],
@@ -179,17 +239,19 @@ impl Run<'_> {
             Tables::new(self.contract.table(), self.output, self.metadata, group.split, request.languages, limit);
         let mut next_row = 0;
         'files: for file in &group.files {
-            let path = &file.parts.first().expect("a raw file has a part").path;
+            let query = self.queries.of(file);
+            let part = file.parts.first().expect("a raw file has a part");
+            let path = &part.path;
             let place = Place { path, first_row: next_row, language: group.language };
-            for batch in readers::open(file, self.query.columns())? {
+            for batch in readers::open(file, query.columns())? {
                 progress::check(stop)?;
                 if tables.is_full(group.language) {
                     break 'files;
                 }
                 let batch = batch?;
-                let raw = with_place(batch, next_row, group);
+                let raw = with_place(batch, next_row, group, file_name(&part.name));
                 next_row += raw.num_rows() as i64;
-                let selected = self.query.run(path, &raw)?;
+                let selected = query.run(path, &raw)?;
                 let rows = self.contract.assemble(&selected, place)?;
                 tables.write(&rows, |index, message| Contract::wrong(&rows, &selected, place, index, message))?;
                 let rows = raw.num_rows() as u64;
@@ -200,14 +262,20 @@ impl Run<'_> {
     }
 }
 
-/// `batch` with the columns that every reader adds: `row`, `lang` and `split`. A column of the file that has one of these
-/// names gets `raw_` before it.
-fn with_place(batch: RecordBatch, first_row: i64, group: &Group) -> RecordBatch {
+/// The last part of a raw file's name.
+fn file_name(name: &str) -> &str {
+    name.rsplit_once('/').map_or(name, |(_, last)| last)
+}
+
+/// `batch` with the columns that every reader adds: `row`, `lang`, `split` and `file`. A column of the file that has one of
+/// these names gets `raw_` before it.
+fn with_place(batch: RecordBatch, first_row: i64, group: &Group, file: &str) -> RecordBatch {
     let rows = batch.num_rows();
     let row = Int64Array::from_iter_values(first_row..first_row + rows as i64);
     let text = |value: &str| Arc::new(StringArray::from_iter_values(std::iter::repeat_n(value, rows))) as ArrayRef;
     let lang = group.language.map_or_else(|| new_null_array(&DataType::Utf8, rows), text);
-    let added = [("row", Arc::new(row) as ArrayRef), ("lang", lang), ("split", text(group.split.name()))];
+    let added =
+        [("row", Arc::new(row) as ArrayRef), ("lang", lang), ("split", text(group.split.name())), ("file", text(file))];
     let schema = batch.schema();
     let own = schema.fields().iter().zip(batch.columns()).map(|(field, column)| {
         let taken = added.iter().any(|(name, _)| name == field.name());

@@ -141,7 +141,8 @@ fn by_language(rows: &RecordBatch) -> BTreeMap<String, Vec<u32>> {
     indices
 }
 
-fn count_labels(rows: &RecordBatch, counts: &mut BTreeMap<String, u64>) {
+/// Adds each row's label (word tagging: each word's; spans: whether there is an answer) to `counts`.
+pub(super) fn count_labels(rows: &RecordBatch, counts: &mut BTreeMap<String, u64>) {
     let mut count = |label: &str| match counts.get_mut(label) {
         Some(count) => *count += 1,
         None => drop(counts.insert(label.to_owned(), 1)),

@@ -33,6 +33,8 @@ const FILES: &[&str] = &[
     include_str!("../../schemas/scores.json"),
     include_str!("../../schemas/summaries.json"),
     include_str!("../../schemas/training-log.json"),
+    include_str!("../../schemas/profiles.json"),
+    include_str!("../../schemas/overlap.json"),
 ];
 
 static TABLES: LazyLock<Vec<Table>> =
@@ -79,6 +81,7 @@ fn data_type(name: &str) -> Option<DataType> {
         "bool" => DataType::Boolean,
         "int32" => DataType::Int32,
         "uint32" => DataType::UInt32,
+        "uint64" => DataType::UInt64,
         "float32" => DataType::Float32,
         "float64" => DataType::Float64,
         _ => return None,
@@ -171,20 +174,11 @@ mod tests {
 
     #[test]
     fn every_file_parses_and_every_format_has_its_tables() {
-        let formats = [
-            Format::Classification,
-            Format::PairClassification,
-            Format::MultipleChoice,
-            Format::SpanExtraction,
-            Format::WordTagging,
-            Format::SentenceRetrieval,
-            Format::Text,
-        ];
-        for format in formats {
+        for format in Format::ALL {
             assert_eq!(canonical(format).schema.field(0).name(), "example_id");
             assert_eq!(tokenized(format).schema.field(1).name(), "window");
         }
-        for id in ["predictions", "scores", "summaries", "training-log"] {
+        for id in ["predictions", "scores", "summaries", "training-log", "profiles", "overlap"] {
             assert!(table(id).version >= 1);
         }
     }

@@ -58,7 +58,6 @@ pub struct RawPart {
 
 impl RawPart {
     /// A file as it is, not hashed, without a name below a data directory.
-    #[cfg(test)]
     pub fn plain(path: PathBuf, reader: Reader) -> Self {
         let (name, digest) = (String::new(), String::new());
         Self { path, stored: Stored::Plain, name, reader, columns: None, digest, bytes: 0 }
@@ -79,6 +78,8 @@ pub struct RawFile {
     pub language: Option<String>,
     /// The files.
     pub parts: Vec<RawPart>,
+    /// The SQL for their rows, where it is not that of the task.
+    pub sql: Option<String>,
 }
 
 /// The raw form of a task: split by split, language by language, file by file in the order in which rows are read.
@@ -131,15 +132,18 @@ struct Pattern<'a> {
     columns: Option<&'a Vec<String>>,
 }
 
+/// The patterns of files that stand side by side.
 fn patterns<'a>(spec: &'a FileSpec, source: &Source<'a>) -> Vec<Pattern<'a>> {
     match spec {
         FileSpec::Path(path) => vec![Pattern { path, reader: source.reader, columns: source.columns }],
-        FileSpec::With { path, reader, columns } => vec![Pattern {
+        FileSpec::With { path, reader, columns, .. } => vec![Pattern {
             path,
             reader: reader.unwrap_or(source.reader),
             columns: columns.as_ref().or(source.columns),
         }],
-        FileSpec::Beside(parts) => parts.iter().flat_map(|part| patterns(part, source)).collect(),
+        FileSpec::Beside(parts) | FileSpec::Sequence { sequence: parts } => {
+            parts.iter().flat_map(|part| patterns(part, source)).collect()
+        }
     }
 }
 
@@ -239,6 +243,27 @@ fn row_files(
     language: Option<&Language>,
     archives: &mut Archives,
 ) -> Result<Result<Vec<RawFile>, String>, SourceError> {
+    let FileSpec::Sequence { sequence } = spec else {
+        return files_beside(task, origin, source, (split, spec), language, archives);
+    };
+    let mut files = Vec::new();
+    for step in sequence {
+        match files_beside(task, origin, source, (split, step), language, archives)? {
+            Ok(found) => files.extend(found),
+            missing => return Ok(missing),
+        }
+    }
+    Ok(Ok(files))
+}
+
+fn files_beside(
+    task: &Task,
+    origin: &Origin,
+    source: &Source,
+    (split, spec): (Split, &FileSpec),
+    language: Option<&Language>,
+    archives: &mut Archives,
+) -> Result<Result<Vec<RawFile>, String>, SourceError> {
     let mut columns: Vec<(String, Vec<RawPart>)> = Vec::new();
     for Pattern { path, reader, columns: names } in patterns(spec, source) {
         let pattern = pattern::expand(path, language);
@@ -275,11 +300,16 @@ fn row_files(
     let rows = columns.first().map_or(0, |(_, parts)| parts.len());
     let language = language.map(|l| l.code.clone());
     let mut columns: Vec<_> = columns.into_iter().map(|(_, parts)| parts.into_iter()).collect();
+    let sql = match spec {
+        FileSpec::With { sql, .. } => sql.clone(),
+        _ => None,
+    };
     let files = (0..rows)
         .map(|_| RawFile {
             split,
             language: language.clone(),
             parts: columns.iter_mut().filter_map(Iterator::next).collect(),
+            sql: sql.clone(),
         })
         .collect();
     Ok(Ok(files))

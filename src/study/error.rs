@@ -14,9 +14,22 @@ pub enum StudyError {
         /// The task.
         task: String,
     },
+    /// Tasks were asked for without a study, and none of them can be read.
+    #[error("none of these tasks has data here in the languages asked for; `trestle task list` shows what there is")]
+    NoTasks,
     /// A task is used for what it is not made for.
     #[error("study {study} uses task `{task}` against its role; see `trestle task show {task}`")]
     Role {
+        /// The study.
+        study: String,
+        /// The task.
+        task: String,
+    },
+    /// A target that Trestle reads but has no metric for.
+    #[error(
+        "study {study}: task `{task}` has no metric yet, so a study can't score it; its data can be normalised and tokenised"
+    )]
+    NoMetric {
         /// The study.
         study: String,
         /// The task.
@@ -75,6 +88,16 @@ pub enum StudyError {
     NoResults {
         /// The study.
         study: String,
+    },
+    /// A manifest of an older version of a stage.
+    #[error(
+        "the manifest of a {stage} artifact lacks what this version writes: {message}; remove it with `trestle gc`"
+    )]
+    Statistics {
+        /// The stage.
+        stage: String,
+        /// What is missing.
+        message: String,
     },
     /// A worker died of a bug.
     #[error("stage {label} stopped unexpectedly: {message}")]

@@ -18,8 +18,14 @@ pub enum Work {
     Normalize { task: String, languages: BTreeMap<Split, Vec<String>> },
     /// Trains a Unigram tokenizer, or takes one from a file.
     Tokenizer,
+    /// The canonical tables of a task's parts, one after the other.
+    Compose { task: String },
     /// Canonical tables to model inputs.
     Tokenize { task: String },
+    /// Describes a task's tables, and what the tokenizer makes of them.
+    Profile { task: String },
+    /// Looks for evaluation data of all tasks in their training data.
+    Overlap { tasks: Vec<String> },
     /// Trains an encoder on some tasks: `phase` is `pretrain`, `intermediate` or `target`.
     Train { phase: Phase, tasks: Vec<String>, hyperparameters: Box<Hyperparameters>, seed: u64 },
     /// Predicts a target's evaluation split in every language.
@@ -58,8 +64,11 @@ impl Work {
         match self {
             Work::Generate { .. } => "generate",
             Work::Normalize { .. } => "normalize",
+            Work::Compose { .. } => "compose",
             Work::Tokenizer => "tokenizer",
             Work::Tokenize { .. } => "tokenize",
+            Work::Profile { .. } => "profile",
+            Work::Overlap { .. } => "overlap",
             Work::Train { .. } => "train",
             Work::Predict { .. } => "predict",
             Work::Baseline { .. } => "baseline",
@@ -110,15 +119,17 @@ pub struct Graph {
 pub enum RawOrigin {
     /// Generated.
     Mini,
-    /// Files in a directory or from the hub.
-    Files,
+    /// Files in a directory.
+    Directory,
+    /// Files from the hub.
+    Hub,
 }
 
-struct Planner<'a> {
+pub(super) struct Planner<'a> {
     registry: &'a Registry,
-    study: &'a Study,
+    pub(super) study: &'a Study,
     model: &'a Model,
-    origin: RawOrigin,
+    pub(super) origin: RawOrigin,
     nodes: Vec<Node>,
     index: BTreeMap<String, usize>,
     languages: BTreeMap<String, BTreeMap<Split, BTreeSet<String>>>,
@@ -126,18 +137,10 @@ struct Planner<'a> {
 
 /// Plans `study` with `model`.
 pub fn plan(registry: &Registry, study: &Study, model: &Model, origin: RawOrigin) -> Result<Graph> {
-    let mut planner = Planner {
-        registry,
-        study,
-        model,
-        origin,
-        nodes: Vec::new(),
-        index: BTreeMap::new(),
-        languages: BTreeMap::new(),
-    };
+    let mut planner = Planner::new(registry, study, model, origin);
     planner.collect_languages()?;
     let cells = planner.grid()?;
-    Ok(Graph { nodes: planner.nodes, cells })
+    Ok(planner.finish(cells))
 }
 
 impl Graph {
@@ -153,8 +156,44 @@ impl Graph {
     }
 }
 
-impl Planner<'_> {
-    fn task(&self, name: &str) -> Result<&'_ Task> {
+impl<'a> Planner<'a> {
+    pub(super) fn new(registry: &'a Registry, study: &'a Study, model: &'a Model, origin: RawOrigin) -> Self {
+        let (nodes, index, languages) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
+        Self { registry, study, model, origin, nodes, index, languages }
+    }
+
+    /// The graph, with a profile of each task that is tokenised and the overlap of all that are normalised.
+    pub(super) fn finish(mut self, cells: Vec<GridCell>) -> Graph {
+        let of = |label: &str, stage: &str| label.strip_prefix(stage).map(str::to_owned);
+        let labels: Vec<String> = self.nodes.iter().map(|node| node.label.clone()).collect();
+        let place = |label: String| labels.iter().position(|known| *known == label);
+        for task in labels.iter().filter_map(|label| of(label, "tokenize/")) {
+            let inputs = [("canonical", "normalize"), ("tokens", "tokenize")];
+            let needs =
+                inputs.iter().filter_map(|(name, stage)| Some(((*name).to_owned(), place(format!("{stage}/{task}"))?)));
+            self.add(format!("profile/{task}"), Work::Profile { task: task.clone() }, needs.collect());
+        }
+        let tasks: Vec<String> = labels.iter().filter_map(|label| of(label, "normalize/")).collect();
+        let needs =
+            tasks.iter().filter_map(|task| Some((format!("canonical:{task}"), place(format!("normalize/{task}"))?)));
+        self.add("overlap".to_owned(), Work::Overlap { tasks: tasks.clone() }, needs.collect());
+        Graph { nodes: self.nodes, cells }
+    }
+
+    /// The splits that `task` has files of, where raw files come from.
+    pub(super) fn splits(&self, task: &Task) -> Vec<Split> {
+        match self.origin {
+            RawOrigin::Hub => task.source.hub.iter().flat_map(|source| source.files.keys().copied()).collect(),
+            _ => task.source.directory.iter().flat_map(|source| source.files.keys().copied()).collect(),
+        }
+    }
+
+    /// Adds to the languages of which a split of a task is read.
+    pub(super) fn ask(&mut self, task: &str, split: Split, languages: Vec<String>) {
+        self.languages.entry(task.to_owned()).or_default().entry(split).or_default().extend(languages);
+    }
+
+    pub(super) fn task(&self, name: &str) -> Result<&'_ Task> {
         Ok(self.registry.task(name, &format!("study {}", self.study.id))?)
     }
 
@@ -163,7 +202,7 @@ impl Planner<'_> {
         let mini = mini::languages();
         let wanted = |code: &String| {
             self.study.languages.as_ref().is_none_or(|chosen| chosen.contains(code))
-                && (self.origin == RawOrigin::Files || mini.contains(code))
+                && (self.origin != RawOrigin::Mini || mini.contains(code))
         };
         // Tatoeba has no English file: English is the query side of every other language's.
         let found: Vec<String> = task.languages.iter().filter(|code| wanted(code)).cloned().collect();
@@ -175,28 +214,32 @@ impl Planner<'_> {
 
     /// Which languages of which splits the study reads, per task: training and development in English, evaluation in
     /// every language.
-    fn collect_languages(&mut self) -> Result<()> {
+    pub(super) fn collect_languages(&mut self) -> Result<()> {
         let mut needs: Vec<(String, Split, Vec<String>)> = Vec::new();
-        let english = || vec!["en".to_owned()];
-        let mut training = |name: &str| {
-            needs.push((name.to_owned(), Split::Train, english()));
-            needs.push((name.to_owned(), Split::Validation, english()));
+        let mut training = |task: &Task| {
+            for split in [Split::Train, Split::Validation] {
+                needs.push((task.id.clone(), split, task.training_languages()));
+            }
         };
         for name in self.study.intermediate.values().flatten() {
-            if self.task(name)?.role == Role::Text {
+            let task = self.task(name)?;
+            if task.role == Role::Text {
                 return Err(StudyError::Role { study: self.study.id.clone(), task: name.clone() }.into());
             }
-            training(name);
+            training(task);
         }
         for name in &self.study.targets {
             if let Some(train) = self.task(name)?.training_task() {
-                training(train);
+                training(self.task(train)?);
             }
         }
         for name in &self.study.targets {
             let task = self.task(name)?;
             if task.role != Role::Target {
                 return Err(StudyError::Role { study: self.study.id.clone(), task: name.clone() }.into());
+            }
+            if task.metric.is_none() {
+                return Err(StudyError::NoMetric { study: self.study.id.clone(), task: name.clone() }.into());
             }
             needs.push((name.clone(), task.evaluate, self.evaluation_languages(task)?));
         }
@@ -207,8 +250,15 @@ impl Planner<'_> {
             }
             needs.push((task.id.clone(), Split::Train, self.evaluation_languages(task)?));
         }
-        for (task, split, languages) in needs {
-            self.languages.entry(task).or_default().entry(split).or_default().extend(languages);
+        for (name, split, languages) in needs {
+            let parts = self.task(&name)?.parts.clone();
+            let names = if parts.is_empty() { vec![name] } else { parts };
+            for name in names {
+                // A task without development data is trained without early stopping.
+                if split != Split::Validation || self.splits(self.task(&name)?).contains(&split) {
+                    self.ask(&name, split, languages.clone());
+                }
+            }
         }
         Ok(())
     }
@@ -223,9 +273,15 @@ impl Planner<'_> {
         index
     }
 
-    fn normalize(&mut self, name: &str) -> Result<usize> {
+    pub(super) fn normalize(&mut self, name: &str) -> Result<usize> {
         let task = self.task(name)?.clone();
         let mut needs = Vec::new();
+        if !task.parts.is_empty() {
+            for part in &task.parts {
+                needs.push((format!("part:{part}"), self.normalize(part)?));
+            }
+            return Ok(self.add(format!("normalize/{name}"), Work::Compose { task: task.id }, needs));
+        }
         if self.origin == RawOrigin::Mini {
             let layout = task.source.directory.as_ref().map(|source| source.layout.clone());
             let layout = layout
@@ -268,7 +324,7 @@ impl Planner<'_> {
         Ok(self.add("tokenizer".to_owned(), Work::Tokenizer, needs))
     }
 
-    fn tokenize(&mut self, name: &str) -> Result<usize> {
+    pub(super) fn tokenize(&mut self, name: &str) -> Result<usize> {
         let canonical = self.normalize(name)?;
         let tokenizer = self.tokenizer()?;
         let needs = vec![("canonical".to_owned(), canonical), ("tokenizer".to_owned(), tokenizer)];

@@ -14,6 +14,7 @@ mod graph;
 mod inspect;
 mod results;
 mod stage;
+mod tasks;
 
 pub use error::StudyError;
 pub use executor::{Outcome, Watcher, execute};
@@ -21,3 +22,4 @@ pub use graph::{Graph, GridCell, Node, Phase, RawOrigin, Work, plan};
 pub use inspect::{Inspected, State, inspect};
 pub use results::collect;
 pub use stage::{Raw, Setup};
+pub use tasks::plan_tasks;

@@ -28,6 +28,17 @@ pub enum Format {
 }
 
 impl Format {
+    /// Every format.
+    pub const ALL: [Format; 7] = [
+        Format::Classification,
+        Format::PairClassification,
+        Format::MultipleChoice,
+        Format::SpanExtraction,
+        Format::WordTagging,
+        Format::SentenceRetrieval,
+        Format::Text,
+    ];
+
     /// The name used in files, schemas and tables.
     pub fn name(self) -> &'static str {
         match self {
@@ -125,8 +136,9 @@ impl fmt::Display for Split {
     }
 }
 
-/// How raw bytes become raw columns. Every reader adds `split` (utf8), `row` (int64, 0-based within the files that
-/// one pattern matches) and `lang` (utf8, from `{lang}` in the path, else null).
+/// How raw bytes become raw columns. Every reader adds `split` (utf8), `row` (int64, 0-based within the files of a split
+/// and language), `lang` (utf8, from `{lang}` in the path, else null) and `file` (utf8, the last part of the file's name;
+/// the first file's where several stand side by side).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reader {
@@ -138,6 +150,8 @@ pub enum Reader {
     Csv,
     /// Tab-separated, no quoting, with a header, or without one where `columns` names them.
     Tsv,
+    /// As [`Reader::Tsv`], but the columns that a short line lacks are null.
+    RaggedTsv,
     /// SQuAD's nested JSON: `id, title, context, question, answers_text, answers_start, is_impossible`.
     SquadJson,
     /// `word TAB tag` lines, blank line between sentences: `words, tags`.
@@ -146,9 +160,22 @@ pub enum Reader {
     Conllu,
     /// One text a line: `text`, or the name in `columns`.
     Lines,
+    /// CCGbank's AUTO files: `id, words, tags` (lexical categories).
+    CcgAuto,
+    /// WikiANN as PAN-X is shipped, `xx:word TAB tag` lines: `words, tags`.
+    Wikiann,
+    /// Three files side by side, sentences of a language, English sentences (both `id TAB text`) and gold pairs
+    /// (`id TAB id`): `id, side, text, gold`.
+    Bucc,
+    /// XQuAD-R: SQuAD's nested JSON with `sentence_breaks` in each paragraph: `id, side, text, gold`.
+    XquadR,
+    /// Mewsli-X's mentions: one row a mention, `id, language, document_id,
+    /// document_title, sentence, mention, mention_start, mention_end, entity_id`; offsets count the sentence's code points.
+    MewsliX,
 }
 
-/// The raw files of one split: a path, a path with its own reader, or several files read side by side, row by row.
+/// The raw files of one split: a path, a path with its own reader, several files read side by side, or several read one
+/// after the other.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum FileSpec {
@@ -165,9 +192,17 @@ pub enum FileSpec {
         /// Column names of a file without a header.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         columns: Option<Vec<String>>,
+        /// Instead of the source's SQL.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sql: Option<String>,
     },
     /// Files with the same number of rows, whose columns stand side by side.
     Beside(Vec<FileSpec>),
+    /// Files whose rows follow one another, each with its own reader and SQL.
+    Sequence {
+        /// In order.
+        sequence: Vec<FileSpec>,
+    },
 }
 
 impl FileSpec {
@@ -175,7 +210,31 @@ impl FileSpec {
     pub fn paths(&self) -> Vec<&str> {
         match self {
             FileSpec::Path(path) | FileSpec::With { path, .. } => vec![path],
-            FileSpec::Beside(parts) => parts.iter().flat_map(FileSpec::paths).collect(),
+            FileSpec::Beside(parts) | FileSpec::Sequence { sequence: parts } => {
+                parts.iter().flat_map(FileSpec::paths).collect()
+            }
+        }
+    }
+
+    fn has_own_sql(&self) -> bool {
+        match self {
+            FileSpec::Path(_) | FileSpec::Beside(_) => false,
+            FileSpec::With { sql, .. } => sql.is_some(),
+            FileSpec::Sequence { sequence } => sequence.iter().all(FileSpec::has_own_sql),
+        }
+    }
+
+    /// A sequence stands at the top only, and files side by side share one SQL.
+    fn is_well_formed(&self) -> bool {
+        let plain = |spec: &FileSpec| matches!(spec, FileSpec::Path(_) | FileSpec::With { .. });
+        let beside = |parts: &[FileSpec]| parts.iter().all(|part| plain(part) && !part.has_own_sql());
+        let step = |spec: &FileSpec| match spec {
+            FileSpec::Beside(parts) => beside(parts),
+            other => plain(other),
+        };
+        match self {
+            FileSpec::Sequence { sequence } => !sequence.is_empty() && sequence.iter().all(step),
+            other => step(other),
         }
     }
 
@@ -267,6 +326,26 @@ pub struct Normalize {
     pub answer_offsets: OffsetUnit,
 }
 
+/// The published number of examples of one split.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Expected {
+    /// In each language that the split has.
+    Each(u64),
+    /// By language; others are not checked.
+    ByLanguage(BTreeMap<String, u64>),
+}
+
+impl Expected {
+    /// The number in `language`, if one is published.
+    pub fn of(&self, language: &str) -> Option<u64> {
+        match self {
+            Expected::Each(count) => Some(*count),
+            Expected::ByLanguage(counts) => counts.get(language).copied(),
+        }
+    }
+}
+
 /// One task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -277,15 +356,25 @@ pub struct Task {
     pub format: Format,
     /// What it is used for.
     pub role: Role,
-    /// The closed label set, in head order. Empty for formats without labels.
+    /// The groups that it belongs to: `intermediate`, `xtreme`, `xtreme-r`, `text`.
+    #[serde(default)]
+    pub suites: Vec<String>,
+    /// The closed label set, in head order. Empty for formats without labels, and where `open_labels` is set.
     #[serde(default)]
     pub labels: Vec<String>,
-    /// How predictions are scored; absent for text.
+    /// The label set is whatever the training split holds, in the order of the names: for sets that are too large to
+    /// list, or licensed. Evaluation splits may then hold labels that no training example has.
+    #[serde(default)]
+    pub open_labels: bool,
+    /// How predictions are scored; absent for text, and for targets whose metric is not there yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metric: Option<Metric>,
-    /// Languages that it is evaluated in (English only for intermediate tasks), ISO 639-1.
+    /// ISO 639-1 codes: of a target, the languages that it is evaluated in; of any other task, those of its training data.
     #[serde(default = "english")]
     pub languages: Vec<String>,
+    /// Languages that a later suite added to the same data.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub added_languages: BTreeMap<String, Vec<String>>,
     /// The task whose English training split a target is fine-tuned on; absent: its own, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub train: Option<String>,
@@ -300,13 +389,18 @@ pub struct Task {
     /// Where the data were published: a BibTeX-style key or an arXiv id.
     #[serde(default)]
     pub citation: String,
+    /// The tasks whose examples, one after the other, are this task's; it has no raw files of its own then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<String>,
     /// Raw files.
+    #[serde(default)]
     pub source: Sources,
     /// Raw rows to canonical rows.
-    pub normalize: Normalize,
-    /// Published number of examples per split (per language, where there are several).
     #[serde(default)]
-    pub expect: BTreeMap<Split, u64>,
+    pub normalize: Normalize,
+    /// Published number of examples per split.
+    #[serde(default)]
+    pub expect: BTreeMap<Split, Expected>,
 }
 
 fn english() -> Vec<String> {
@@ -315,6 +409,12 @@ fn english() -> Vec<String> {
 
 fn test_split() -> Split {
     Split::Test
+}
+
+/// The first name that stands twice.
+fn twice<'a>(names: impl IntoIterator<Item = &'a String>) -> Option<&'a String> {
+    let mut seen = std::collections::BTreeSet::new();
+    names.into_iter().find(|name| !seen.insert(*name))
 }
 
 impl Task {
@@ -333,27 +433,79 @@ impl Task {
         }
         let needs_labels =
             matches!(self.format, Format::Classification | Format::PairClassification | Format::WordTagging);
-        if needs_labels == self.labels.is_empty() {
+        if needs_labels == (self.labels.is_empty() && !self.open_labels) {
             let verb = if needs_labels { "needs" } else { "takes no" };
             return wrong(format!("format {} {verb} `labels`", self.format));
         }
-        let mut seen = std::collections::BTreeSet::new();
-        if let Some(twice) = self.labels.iter().find(|label| !seen.insert(label.as_str())) {
-            return wrong(format!("label `{twice}` stands twice"));
+        if self.open_labels && !self.labels.is_empty() {
+            return wrong("give `labels` or `open_labels`, not both".to_owned());
         }
-        if self.source.hub.is_none() && self.source.directory.is_none() {
-            return wrong("it has no source: add [source.hub] or [source.directory]".to_owned());
+        if let Some(label) = twice(&self.labels) {
+            return wrong(format!("label `{label}` stands twice"));
         }
-        if (self.role == Role::Target) && self.metric.is_none() {
-            return wrong("a target needs `metric`".to_owned());
+        for (suite, added) in &self.added_languages {
+            if !self.suites.contains(suite) {
+                return wrong(format!("`added_languages` names suite `{suite}`, which `suites` lacks"));
+            }
+            if let Some(code) = twice(self.languages.iter().chain(added)) {
+                return wrong(format!("language `{code}` stands twice"));
+            }
         }
-        let sql = |own: &Option<String>| own.as_deref().unwrap_or(&self.normalize.sql).trim().is_empty();
-        let empty = self.source.hub.as_ref().is_some_and(|s| sql(&s.sql))
-            || self.source.directory.as_ref().is_some_and(|s| sql(&s.sql));
-        if empty {
-            return wrong("it has no SQL: give `normalize.sql`, or `sql` in each source".to_owned());
+        if self.parts.is_empty() { self.validate_sources() } else { self.validate_parts() }
+            .or_else(|message| wrong(message.to_owned()))
+    }
+
+    fn validate_sources(&self) -> Result<(), &'static str> {
+        let Sources { hub, directory } = &self.source;
+        if hub.is_none() && directory.is_none() {
+            return Err("it has no source: add [source.hub], [source.directory] or `parts`");
+        }
+        let declared = |sql: &Option<String>, files: &BTreeMap<Split, FileSpec>| {
+            let blank = sql.as_deref().unwrap_or(&self.normalize.sql).trim().is_empty();
+            !blank || files.values().all(FileSpec::has_own_sql)
+        };
+        let complete = hub.as_ref().is_none_or(|s| declared(&s.sql, &s.files))
+            && directory.as_ref().is_none_or(|s| declared(&s.sql, &s.files));
+        if !complete {
+            return Err("it has no SQL: give `normalize.sql`, or `sql` in each source");
+        }
+        let files = hub.iter().map(|s| &s.files).chain(directory.iter().map(|s| &s.files));
+        if !files.flat_map(BTreeMap::values).all(FileSpec::is_well_formed) {
+            return Err(
+                "files that follow one another stand in one `sequence` for the split, those side by side in a list",
+            );
         }
         Ok(())
+    }
+
+    fn validate_parts(&self) -> Result<(), &'static str> {
+        if self.source != Sources::default() || self.normalize != Normalize::default() {
+            return Err("a task with `parts` takes no [source] and no [normalize]: its rows are those of its parts");
+        }
+        match twice(&self.parts) {
+            Some(_) => Err("`parts` names a task twice"),
+            None => Ok(()),
+        }
+    }
+
+    /// The languages in which `suite` evaluates the task: its own, and those that the suite added.
+    pub fn languages_of(&self, suite: Option<&str>) -> Vec<String> {
+        let added = suite.and_then(|suite| self.added_languages.get(suite));
+        self.languages.iter().chain(added.into_iter().flatten()).cloned().collect()
+    }
+
+    /// Every language that its data may be in, English included: a target may be trained on it.
+    pub fn knows_language(&self, code: &str) -> bool {
+        let mut known = self.languages.iter().chain(self.added_languages.values().flatten());
+        code == "en" || known.any(|known| known == code)
+    }
+
+    /// The languages of its training split.
+    pub fn training_languages(&self) -> Vec<String> {
+        match self.role {
+            Role::Target => english(),
+            Role::Intermediate | Role::Text => self.languages.clone(),
+        }
     }
 
     /// The task whose training split a target is fine-tuned on, if any.
@@ -395,6 +547,43 @@ mod tests {
     }
 
     #[test]
+    fn files_follow_one_another_with_their_own_sql() {
+        let files =
+            r#"{ test = { sequence = [{ path = "a.tsv", sql = "SELECT 1" }, { path = "b.tsv", sql = "SELECT 2" }] } }"#;
+        let text =
+            GOOD.replace("[normalize]", "").replace("sql = \"SELECT a AS text_a, b AS text_b, label FROM raw\"", "");
+        let at = text.find("files = ").unwrap();
+        let end = at + text[at..].find('\n').unwrap();
+        let task = Task::parse(&format!("{}files = {files}{}", &text[..at], &text[end..]), "toy.toml").unwrap();
+        assert_eq!(task.source.directory.unwrap().files[&Split::Test].paths(), ["a.tsv", "b.tsv"]);
+    }
+
+    #[test]
+    fn languages_are_those_of_the_role_and_the_suite() {
+        let more =
+            "suites = [\"old\", \"new\"]\nlanguages = [\"de\", \"fi\"]\nadded_languages = { new = [\"lt\"] }\nlicense";
+        let parse = |role: &str| {
+            let text = GOOD.replace("license", more).replace("\"intermediate\"", role);
+            Task::parse(&text, "toy.toml").unwrap()
+        };
+        let target = parse("\"target\"");
+        assert_eq!(target.languages_of(None), ["de", "fi"]);
+        assert_eq!(target.languages_of(Some("old")), ["de", "fi"]);
+        assert_eq!(target.languages_of(Some("new")), ["de", "fi", "lt"]);
+        assert_eq!(target.training_languages(), ["en"]);
+        assert_eq!(parse("\"intermediate\"").training_languages(), ["de", "fi"]);
+        assert!(["de", "lt", "en"].iter().all(|code| target.knows_language(code)) && !target.knows_language("sw"));
+    }
+
+    #[test]
+    fn counts_are_expected_of_each_language_or_by_language() {
+        let text = format!("{GOOD}\n[expect]\ntrain = 5\ntest = {{ en = 7 }}\n");
+        let expect = Task::parse(&text, "toy.toml").unwrap().expect;
+        assert_eq!((expect[&Split::Train].of("en"), expect[&Split::Train].of("de")), (Some(5), Some(5)));
+        assert_eq!((expect[&Split::Test].of("en"), expect[&Split::Test].of("de")), (Some(7), None));
+    }
+
+    #[test]
     fn faults_are_named() {
         for (from, to, says) in [
             ("labels = [\"yes\", \"no\"]", "", "needs `labels`"),
@@ -402,6 +591,12 @@ mod tests {
             ("reader = \"tsv\"", "reader = \"xls\"", "unknown variant"),
             ("layout = \"toy\"", "layuot = \"toy\"", "unknown field"),
             ("id = \"toy\"", "id = \"Toy\"", "lower-case"),
+            ("license", "open_labels = true\nlicense", "not both"),
+            ("license", "added_languages = { more = [\"de\"] }\nlicense", "`suites` lacks"),
+            ("license", "suites = [\"more\"]\nadded_languages = { more = [\"en\"] }\nlicense", "`en` stands twice"),
+            ("license", "parts = [\"other\"]\nlicense", "takes no [source]"),
+            ("sql = \"SELECT a AS text_a, b AS text_b, label FROM raw\"", "", "has no SQL"),
+            ("train = \"train.tsv\"", "train = [{ sequence = [\"a\"] }]", "one `sequence` for the split"),
         ] {
             let message = Task::parse(&GOOD.replace(from, to), "toy.toml").unwrap_err().to_string();
             assert!(message.contains(says) && message.contains("toy.toml"), "{message}");

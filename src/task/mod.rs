@@ -9,13 +9,16 @@ mod file;
 mod language;
 mod model;
 mod registry;
+mod scaffold;
 mod study;
 
 pub use error::TaskError;
 pub use file::{
-    DirectorySource, FileSpec, Format, HubSource, Metric, Normalize, OffsetUnit, Reader, Role, Sources, Split, Task,
+    DirectorySource, Expected, FileSpec, Format, HubSource, Metric, Normalize, OffsetUnit, Reader, Role, Sources,
+    Split, Task,
 };
 pub use language::{Language, Languages};
 pub use model::{EncoderSource, FromScratch, Lengths, Model, RetrievalSettings, TokenizerSource};
 pub use registry::Registry;
+pub use scaffold::{ExampleFile, Scaffold};
 pub use study::{CHANCE, Edition, NONE, Pretrain, Study};

@@ -65,6 +65,13 @@ pub enum TokenizerSource {
     Encoder,
 }
 
+impl TokenizerSource {
+    /// Whether the tokenizer is trained on text of the study's.
+    pub fn is_trained(&self) -> bool {
+        matches!(self, TokenizerSource::Train { .. })
+    }
+}
+
 /// Longest input in tokens, special tokens included.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -80,11 +80,17 @@ impl Registry {
 
     fn check_names(&self) -> Result<(), TaskError> {
         for task in self.tasks.values() {
-            for code in &task.languages {
+            for code in task.languages.iter().chain(task.added_languages.values().flatten()) {
                 self.language(code, &task.id)?;
             }
             if let Some(train) = &task.train {
                 self.task(train, &task.id)?;
+            }
+            for name in &task.parts {
+                let part = self.task(name, &task.id)?;
+                if let Err(message) = fits(task, part) {
+                    return Err(TaskError::Invalid { origin: task.id.clone(), message });
+                }
             }
         }
         Ok(())
@@ -126,6 +132,25 @@ impl Registry {
     }
 }
 
+/// Whether the examples of `part` can be examples of `whole`.
+fn fits(whole: &Task, part: &Task) -> Result<(), String> {
+    let id = &part.id;
+    if !part.parts.is_empty() {
+        return Err(format!("its part `{id}` has parts itself; name those instead"));
+    }
+    if part.format != whole.format {
+        return Err(format!("its part `{id}` is {}, but it is {}", part.format, whole.format));
+    }
+    if part.labels != whole.labels || part.open_labels != whole.open_labels {
+        let labels = part.labels.join(", ");
+        return Err(format!("its part `{id}` has other labels, or in another order: {labels}"));
+    }
+    match part.languages.iter().find(|code| !whole.languages.contains(code)) {
+        Some(code) => Err(format!("its part `{id}` has language {code}, which it lacks")),
+        None => Ok(()),
+    }
+}
+
 fn find<'a, T>(map: &'a BTreeMap<String, T>, kind: &'static str, name: &str, origin: &str) -> Result<&'a T, TaskError> {
     map.get(name).ok_or_else(|| TaskError::Unknown {
         origin: origin.to_owned(),
@@ -151,5 +176,33 @@ mod tests {
             }
         }
         assert!(registry.languages().iter().count() >= 50);
+    }
+
+    #[test]
+    fn the_parts_of_a_task_must_fit() {
+        let dir = tempfile::tempdir().unwrap();
+        let whole = |parts: &str| {
+            format!(
+                "id = \"whole\"\nformat = \"pair-classification\"\nrole = \"intermediate\"\nlicense = \"CC0\"\n\
+                 labels = [\"entailment\", \"neutral\", \"contradiction\"]\nparts = {parts}\n"
+            )
+        };
+        let load = |text: &str| {
+            std::fs::write(dir.path().join("whole.toml"), text).unwrap();
+            Registry::load(&[dir.path().to_owned()]).map(|_| ()).map_err(|e| e.to_string())
+        };
+        load(&whole("[\"mnli\", \"snli\"]")).unwrap();
+        for (text, says) in [
+            (whole("[\"nothing\"]"), "unknown task `nothing`"),
+            (whole("[\"anli_plus\"]"), "has parts itself"),
+            (whole("[\"commonsenseqa\"]"), "is multiple-choice"),
+            (whole("[\"qqp\"]"), "other labels"),
+            (whole("[\"mnli_translated\"]"), "has language"),
+            (whole("[\"mnli\", \"mnli\"]"), "names a task twice"),
+            (whole("[\"mnli\"]\nnormalize = { sql = \"SELECT 1\" }"), "takes no [source]"),
+        ] {
+            let message = load(&text).unwrap_err();
+            assert!(message.contains(says) && message.contains("whole"), "{message}");
+        }
     }
 }

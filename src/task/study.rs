@@ -78,6 +78,28 @@ pub struct Study {
 }
 
 impl Study {
+    /// What stands for a study where tasks are read by themselves: no grid; `text` is what a tokenizer is trained on.
+    pub fn of_tasks(edition: Edition, model: &str, text: Option<&str>) -> Self {
+        let pretrain = text.map(|task| Pretrain { task: task.to_owned(), hyperparameters: toml::Table::new() });
+        Self {
+            id: "tasks".to_owned(),
+            title: String::new(),
+            edition,
+            mini: toml::Table::new(),
+            model: model.to_owned(),
+            seeds: vec![1],
+            languages: None,
+            pretrain,
+            intermediate: BTreeMap::new(),
+            order: Vec::new(),
+            targets: Vec::new(),
+            limits: BTreeMap::new(),
+            defaults: toml::Table::new(),
+            intermediate_phase: BTreeMap::new(),
+            target_phase: BTreeMap::new(),
+        }
+    }
+
     /// Parses and validates a study file; `origin` names it in errors.
     pub fn parse(text: &str, origin: &str) -> Result<Self, TaskError> {
         let study: Study = toml::from_str(text).map_err(|source| TaskError::parse(origin, &source))?;

@@ -133,7 +133,16 @@ pub(super) fn tokenizer(json: &serde_json::Value) -> Result<Tokenizer, super::To
 
 /// A request without tables.
 pub(super) fn request<'a>(format: Format, labels: &'a [String], tokenizer: &'a Tokenizer) -> TokenizeRequest<'a> {
-    TokenizeRequest { format, labels, tokenizer, max_length: 64, stride: 16, max_question: 16, tables: &[] }
+    TokenizeRequest {
+        format,
+        labels,
+        open_labels: false,
+        tokenizer,
+        max_length: 64,
+        stride: 16,
+        max_question: 16,
+        tables: &[],
+    }
 }
 
 /// Tokenises a canonical table of `columns`; the batch written and what was counted.

@@ -7,7 +7,7 @@ use arrow::array::{ArrayRef, AsArray, ListArray, ListBuilder, StringArray, Strin
 use arrow::datatypes::{DataType, Field};
 
 use super::tokenizer::Template;
-use super::{RowProblem, TableOutcome, TokenizeError};
+use super::{RowProblem, TokenizeError, TokenizeRequest};
 
 /// A builder of `list<uint32>` columns, as the schemas have them.
 pub(super) type IdsBuilder = ListBuilder<UInt32Builder>;
@@ -29,6 +29,26 @@ pub(super) fn items(list: &ListArray, row: usize) -> impl ExactSizeIterator<Item
     (ends[row] as usize..ends[row + 1] as usize).map(|item| strings.value(item))
 }
 
+/// What is counted; see [`TableOutcome`](super::TableOutcome).
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub examples: u64,
+    pub tokens: u64,
+    pub words: u64,
+    pub unknown_tokens: u64,
+    pub truncated_examples: u64,
+}
+
+impl Counts {
+    pub(super) fn add(&mut self, other: &Counts) {
+        self.examples += other.examples;
+        self.tokens += other.tokens;
+        self.words += other.words;
+        self.unknown_tokens += other.unknown_tokens;
+        self.truncated_examples += other.truncated_examples;
+    }
+}
+
 /// A batch's place in its table, for errors.
 pub(super) struct Place<'a> {
     pub path: &'a Path,
@@ -46,18 +66,22 @@ impl Place<'_> {
         }
     }
 
-    /// The index of `label`, or -1 where it is not known.
+    /// The index of `label`; -1 where there is none, or where it is none of an open set's.
     pub(super) fn label(
         &self,
         row: usize,
         field: &'static str,
         label: Option<&str>,
-        labels: &[String],
+        request: &TokenizeRequest,
     ) -> Result<i32, TokenizeError> {
         let Some(label) = label else { return Ok(-1) };
+        let labels = request.labels;
         let index = labels.iter().position(|known| known == label).and_then(|index| i32::try_from(index).ok());
         let problem = || RowProblem::Label { field, label: label.to_owned(), labels: labels.to_vec() };
-        index.ok_or_else(|| self.error(row, problem()))
+        match index {
+            None if request.open_labels => Ok(-1),
+            index => index.ok_or_else(|| self.error(row, problem())),
+        }
     }
 }
 
@@ -91,8 +115,8 @@ impl Sequences {
     }
 
     /// Appends a row: `first` and, where the template is a pair's, `second` in their frame.
-    pub(super) fn push(&mut self, template: &Template, first: &[u32], second: &[u32], outcome: &mut TableOutcome) {
-        outcome.tokens += write(template, first, second, self.ids.values(), self.type_ids.values()) as u64;
+    pub(super) fn push(&mut self, template: &Template, first: &[u32], second: &[u32], counts: &mut Counts) {
+        counts.tokens += write(template, first, second, self.ids.values(), self.type_ids.values()) as u64;
         self.ids.append(true);
         self.type_ids.append(true);
     }

@@ -5,25 +5,24 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, Int32Builder, ListBuilder, RecordBatch, UInt32Builder};
 use arrow::datatypes::{DataType, Field};
 
-use super::cache::Cache;
+use super::encoder::Encodings;
 use super::length::word_windows;
-use super::rows::{Names, Place, Sequences, ids_builder, items, uint32};
-use super::{RowProblem, TableOutcome, TokenizeRequest};
+use super::rows::{Counts, Names, Place, Sequences, ids_builder, items, uint32};
+use super::{RowProblem, TokenizeRequest};
 use crate::error::Error;
 use crate::shard::Columns;
 
 /// The instances of a batch: one a window of whole words. A word without sub-words, or with more than one window holds,
 /// becomes the unknown token (the latter counts as a truncated example).
-pub(super) fn instances(
+pub(super) fn instances<'a>(
     request: &TokenizeRequest,
-    cache: &mut Cache,
-    place: &Place,
-    batch: &RecordBatch,
-    outcome: &mut TableOutcome,
+    mut encodings: Encodings<'_, 'a>,
+    place: &Place<'a>,
+    batch: &'a RecordBatch,
+    counts: &mut Counts,
 ) -> Result<Vec<ArrayRef>, Error> {
     let columns = Columns::new(place.path, batch);
     let (words, tags) = (columns.list("words")?, columns.list("tags")?);
-    cache.load((0..batch.num_rows()).flat_map(|row| items(words, row)))?;
 
     let template = request.tokenizer.single();
     let room = request.max_length - template.specials();
@@ -34,10 +33,12 @@ pub(super) fn instances(
     let mut labels = ListBuilder::new(Int32Builder::new()).with_field(Field::new("item", DataType::Int32, false));
     let mut ids = Vec::new();
     for row in 0..batch.num_rows() {
+        let tokens = items(words, row).map(|word| encodings.encode(word)).collect::<Result<Vec<_>, _>>()?;
         let mut truncated = false;
-        let pieces: Vec<&[u32]> = items(words, row)
-            .map(|word| {
-                let ids = &cache.get(word).ids[..];
+        let pieces: Vec<&[u32]> = tokens
+            .iter()
+            .map(|tokens| {
+                let ids = encodings.ids(tokens);
                 truncated |= ids.len() > room;
                 if ids.is_empty() || ids.len() > room { &unknown } else { ids }
             })
@@ -45,15 +46,15 @@ pub(super) fn instances(
         let gold: Vec<i32> = if tags.is_null(row) {
             vec![-1; pieces.len()]
         } else {
-            items(tags, row).map(|tag| place.label(row, "tags", Some(tag), request.labels)).collect::<Result<_, _>>()?
+            items(tags, row).map(|tag| place.label(row, "tags", Some(tag), request)).collect::<Result<_, _>>()?
         };
         if gold.len() != pieces.len() {
             let (first, second) = ("words", "tags");
             let problem = RowProblem::Lengths { first, first_length: pieces.len(), second, second_length: gold.len() };
             return Err(place.error(row, problem).into());
         }
-        *outcome.words.get_or_insert(0) += pieces.len() as u64;
-        outcome.truncated_examples += u64::from(truncated);
+        counts.words += pieces.len() as u64;
+        counts.truncated_examples += u64::from(truncated);
 
         let lengths: Vec<usize> = pieces.iter().map(|piece| piece.len()).collect();
         for (number, window) in word_windows(&lengths, room).into_iter().enumerate() {
@@ -66,9 +67,9 @@ pub(super) fn instances(
             labels.values().append_slice(&gold[window.clone()]);
             labels.append(true);
             first_words.append_value(uint32(window.start));
-            outcome.unknown_tokens += request.unknown(&ids);
+            counts.unknown_tokens += request.unknown(&ids);
             names.push(place.example_ids.value(row), number);
-            sequences.push(template, &ids, &[], outcome);
+            sequences.push(template, &ids, &[], counts);
         }
     }
     let mut arrays = names.finish();
@@ -121,6 +122,9 @@ mod tests {
         let request = request(Format::WordTagging, &labels, unigram());
         let text = message(run(&request, vec![lists(&[row(&["a"])]), lists(&[row(&["VERB"])])]));
         assert!(text.contains("`tags`") && text.contains("`VERB`"), "{text}");
+        let open = TokenizeRequest { open_labels: true, ..request };
+        let (batch, _) = run(&open, vec![lists(&[row(&["a", "b"])]), lists(&[row(&["VERB", "NOUN"])])]).unwrap();
+        assert_eq!(signed(&batch, "labels", 0), [-1, 0]);
         let text = message(run(&request, vec![lists(&[row(&["a", "b"])]), lists(&[row(&["NOUN"])])]));
         assert!(text.contains("`words` and `tags` differ in length: 2 and 1"), "{text}");
     }

@@ -42,6 +42,9 @@ pub struct Hyperparameters {
     pub patience: u32,
     /// How steps are divided among tasks.
     pub sampling: Sampling,
+    /// Exponent on each language's share of a task's instances, in (0, 1]: an epoch draws language l in proportion to its
+    /// number of instances to this power (1: as they are; XLM-R's text, arXiv 1911.02116: 0.3).
+    pub language_smoothing: f64,
     /// Share of tokens that masked-LM training predicts, in (0, 1).
     pub masking_share: f64,
 }
@@ -63,6 +66,7 @@ impl Default for Hyperparameters {
             eval_examples: 500,
             patience: 30,
             sampling: Sampling::Proportional,
+            language_smoothing: 1.0,
             masking_share: 0.15,
         }
     }
@@ -96,6 +100,9 @@ impl Hyperparameters {
         }
         if let Some(rate) = self.dropout.filter(|rate| !(0.0..1.0).contains(rate)) {
             return wrong(format!("dropout is {rate}; expected at least 0 and below 1"));
+        }
+        if !(self.language_smoothing > 0.0 && self.language_smoothing <= 1.0) {
+            return wrong(format!("language_smoothing is {}; expected above 0 and at most 1", self.language_smoothing));
         }
         if !(self.masking_share > 0.0 && self.masking_share < 1.0) {
             return wrong(format!("masking_share is {}; expected between 0 and 1", self.masking_share));

@@ -80,20 +80,73 @@ impl TaskSampler {
     }
 }
 
+/// How often an epoch draws from each language of a task, whose instances stand language by language.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Languages {
+    /// Where each language's instances end.
+    ends: Vec<u32>,
+    /// Instances of each language in an epoch; they sum to as many as there are.
+    quotas: Vec<u32>,
+}
+
+impl Languages {
+    /// Languages that end at `ends`, drawn in proportion to their size to the power `smoothing`.
+    pub fn new(ends: Vec<u32>, smoothing: f64) -> Self {
+        let sizes = sizes(&ends);
+        let total = ends.last().copied().unwrap_or(0);
+        let weights: Vec<f64> = sizes.iter().map(|size| f64::from(*size).powf(smoothing)).collect();
+        let sum: f64 = weights.iter().sum();
+        // Cumulative rounding: the quotas sum to the total, and each is within one of its share.
+        let mut done = 0;
+        let mut share = 0.0;
+        let mut quotas: Vec<u32> = Vec::with_capacity(sizes.len());
+        for weight in weights {
+            share += weight / sum.max(f64::MIN_POSITIVE) * f64::from(total);
+            let upto = (share.round() as u32).min(total);
+            quotas.push(upto - done);
+            done = upto;
+        }
+        Self { ends, quotas }
+    }
+
+    /// The instances of an epoch, not yet in random order: of each language whole passes, and a random part of one.
+    fn epoch(&self, mut part: impl FnMut(&mut Vec<u32>)) -> Vec<u32> {
+        let mut order = Vec::with_capacity(self.ends.last().map_or(0, |end| *end as usize));
+        for ((end, size), quota) in self.ends.iter().zip(sizes(&self.ends)).zip(&self.quotas) {
+            let all = end - size..*end;
+            for _ in 0..quota.checked_div(size).unwrap_or(0) {
+                order.extend(all.clone());
+            }
+            let left = quota.checked_rem(size).unwrap_or(0);
+            if left > 0 {
+                let mut rest: Vec<u32> = all.collect();
+                part(&mut rest);
+                order.extend(&rest[..left as usize]);
+            }
+        }
+        order
+    }
+}
+
+fn sizes(ends: &[u32]) -> Vec<u32> {
+    ends.iter().enumerate().map(|(index, end)| end - if index == 0 { 0 } else { ends[index - 1] }).collect()
+}
+
 /// The batches of one task, epoch after epoch: shuffled, then sorted by length in stretches so that batches hold rows of
 /// like length, then in random order.
 pub struct BatchStream {
     seed: u64,
     task: u64,
     batch_size: usize,
+    languages: Languages,
     epoch: Option<u64>,
     batches: Vec<Vec<u32>>,
 }
 
 impl BatchStream {
     /// The stream of the task at index `task`.
-    pub fn new(seed: u64, task: usize, batch_size: usize) -> Self {
-        Self { seed, task: task as u64, batch_size, epoch: None, batches: Vec::new() }
+    pub fn new(seed: u64, task: usize, batch_size: usize, languages: Languages) -> Self {
+        Self { seed, task: task as u64, batch_size, languages, epoch: None, batches: Vec::new() }
     }
 
     /// The instances of batch `index`, counted through all epochs from 0.
@@ -109,7 +162,7 @@ impl BatchStream {
 
     fn shuffled(&self, instances: &Instances, epoch: u64) -> Vec<Vec<u32>> {
         let mut rng = stream(self.seed, "order", &[self.task, epoch]);
-        let mut order: Vec<u32> = (0..instances.len() as u32).collect();
+        let mut order = self.languages.epoch(|rest| shuffle(&mut rng, rest));
         shuffle(&mut rng, &mut order);
         for stretch in order.chunks_mut(self.batch_size * SORTED_BATCHES) {
             stretch.sort_by_key(|index| instances.length(*index as usize));
@@ -131,6 +184,22 @@ mod tests {
         let temperature = |temperature, examples_cap| Sampling::Temperature { temperature, examples_cap };
         assert_eq!(temperature(2.0, None).shares(&[100, 900]), [0.25, 0.75]);
         assert_eq!(temperature(1.0, Some(100)).shares(&[100, 900]), [0.5, 0.5]);
+    }
+
+    #[test]
+    fn smoothing_lifts_small_languages() {
+        // 10,000 and 100 rows to the power 0.3: shares of 0.7992 and 0.2008.
+        let ends = vec![10_000, 10_100];
+        let languages = Languages::new(ends.clone(), 0.3);
+        assert_eq!(languages.quotas, [8_072, 2_028]);
+        let order = languages.epoch(|_| {});
+        let mut times = vec![0; 10_100];
+        order.iter().for_each(|index| times[*index as usize] += 1);
+        assert!(times[..10_000].iter().all(|times| *times <= 1));
+        assert!(times[10_000..].iter().all(|times| *times == 20 || *times == 21));
+        let all: Vec<u32> = (0..10_100).collect();
+        assert_eq!(Languages::new(ends, 1.0).epoch(|_| {}), all);
+        assert_eq!(Languages::new(vec![0, 5], 0.3).epoch(|_| {}), [0, 1, 2, 3, 4]);
     }
 
     #[test]

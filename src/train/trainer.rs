@@ -14,7 +14,7 @@ use super::checkpoint::{self, Best, Evaluation, State};
 use super::data::{Instances, Limits, head_of};
 use super::optimizer::{AdamW, Gradients, learning_rate};
 use super::request::{TrainRequest, TrainTask};
-use super::sampler::{BatchStream, TaskSampler};
+use super::sampler::{BatchStream, Languages, TaskSampler};
 use super::step::{BatchTargets, Tally, batch, evaluate, loss};
 use super::vocabulary::{Masking, Vocabulary};
 use crate::error::{Error, Result};
@@ -197,11 +197,16 @@ impl<'a> Run<'a> {
         let hyper = &request.hyperparameters;
         let limits = Limits::of(&model.encoder.config);
         let mut tasks = Vec::new();
-        for task in &request.tasks {
+        let mut streams = Vec::new();
+        for (number, task) in request.tasks.iter().enumerate() {
             let mut train = Instances::empty(task.format);
+            let mut ends = Vec::with_capacity(task.train.len());
             for path in &task.train {
                 train.read(path, limits, true, usize::MAX)?;
+                ends.push(train.len() as u32);
             }
+            let languages = Languages::new(ends, hyper.language_smoothing);
+            streams.push(BatchStream::new(request.seed, number, hyper.batch_size, languages));
             if train.is_empty() {
                 return Err(TrainError::Empty { task: task.id.clone(), files: task.train.len() }.into());
             }
@@ -237,7 +242,7 @@ impl<'a> Run<'a> {
             model,
             best_model: None,
             sampler: TaskSampler::new(request.seed, hyper.sampling.shares(&counts)),
-            streams: (0..tasks.len()).map(|task| BatchStream::new(request.seed, task, hyper.batch_size)).collect(),
+            streams,
             taken: vec![0; tasks.len()],
             tasks,
             steps,

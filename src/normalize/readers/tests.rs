@@ -346,7 +346,7 @@ fn beside(files: &[(&str, &str)]) -> Result<Vec<RecordBatch>, String> {
         let columns = Some(vec![name.trim_end_matches('2').to_owned()]);
         RawPart { columns, ..RawPart::plain(path, Reader::Lines) }
     });
-    let file = RawFile { split: Split::Test, language: None, parts: parts.collect() };
+    let file = RawFile { split: Split::Test, language: None, parts: parts.collect(), sql: None };
     let rows = open(&file, None).and_then(|batches| batches.collect::<Result<Vec<_>, _>>());
     rows.map_err(|e| e.to_string().replace(&format!("{}/", dir.path().display()), ""))
 }

@@ -1,0 +1,87 @@
+//! Composed tasks (ANLI+): the canonical tables of several tasks, one after the other.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use arrow::array::{AsArray, RecordBatch, StringArray};
+use rayon::prelude::*;
+
+use super::tables::count_labels;
+use super::{NormalizeOutcome, NormalizedTable, label_set, labels_of};
+use crate::error::Error;
+use crate::progress::{self, Progress};
+use crate::schema;
+use crate::shard::{Writer, read_batches, table_path};
+use crate::task::{Split, Task};
+
+/// What to compose.
+pub struct ComposeRequest<'a> {
+    /// The composed task.
+    pub task: &'a Task,
+    /// Split, language and file of each canonical table, by part, in the order of `task.parts`.
+    pub parts: &'a [(String, Vec<(Split, String, PathBuf)>)],
+    /// Whether another number of examples than the task's `expect` is an error.
+    pub check_counts: bool,
+}
+
+/// Writes one canonical table a (split, language) below `output`: the rows of every part that has one, in order, each
+/// `example_id` with the part's name and `/` before it.
+///
+/// # Errors
+/// A part's table that can't be read or is not canonical; counts other than expected; a failed write.
+pub fn compose(
+    request: &ComposeRequest,
+    output: &Path,
+    metadata: &[(&str, &str)],
+    progress: &dyn Progress,
+    stop: &AtomicBool,
+) -> Result<NormalizeOutcome, Error> {
+    let table = schema::canonical(request.task.format);
+    let schema_metadata = table.metadata();
+    let metadata: Vec<(&str, &str)> =
+        metadata.iter().copied().chain(schema_metadata.iter().map(|(key, value)| (*key, value.as_str()))).collect();
+    let mut sources: BTreeMap<(Split, &str), Vec<(&str, &Path)>> = BTreeMap::new();
+    for (part, tables) in request.parts {
+        for (split, language, path) in tables {
+            sources.entry((*split, language)).or_default().push((part, path));
+        }
+    }
+    progress.start(0, "rows");
+    let sources: Vec<_> = sources.into_iter().collect();
+    let tables = sources
+        .par_iter()
+        .map(|((split, language), parts)| {
+            let path = table_path(split.name(), language);
+            let mut writer = Writer::create(&output.join(&path), &table.schema, &metadata)?;
+            let mut labels = BTreeMap::new();
+            for (part, file) in parts {
+                for batch in read_batches(file)? {
+                    progress::check(stop)?;
+                    let batch = batch?;
+                    table.check(&batch)?;
+                    let rows = prefixed(part, &batch);
+                    count_labels(&rows, &mut labels);
+                    writer.write(&rows)?;
+                }
+            }
+            let rows = writer.finish()?;
+            Ok(NormalizedTable { split: *split, language: (*language).to_owned(), rows, path, labels })
+        })
+        .collect::<Result<Vec<_>, Error>>()?;
+    progress.finish();
+    if request.check_counts {
+        super::check_counts(request.task, tables.iter())?;
+    }
+    Ok(NormalizeOutcome { labels: labels_of(&tables), label_set: label_set(request.task, &tables), tables })
+}
+
+/// The rows with `part/` before each id: ids are unique within a part only.
+fn prefixed(part: &str, batch: &RecordBatch) -> RecordBatch {
+    let ids = batch.column(0).as_string::<i32>();
+    let ids = StringArray::from_iter_values(ids.iter().map(|id| format!("{part}/{}", id.unwrap_or_default())));
+    let mut columns = batch.columns().to_vec();
+    columns[0] = Arc::new(ids);
+    RecordBatch::try_new(batch.schema(), columns).expect("only the ids' text has changed")
+}
