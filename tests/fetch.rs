@@ -100,7 +100,7 @@ impl House {
                 let path = entry.path();
                 if path.is_dir() {
                     folders.push(path);
-                } else if !path.ends_with("partial/lock") {
+                } else if !path.ends_with("fetch.lock") {
                     files.push((path, entry.metadata().unwrap().len()));
                 }
             }
@@ -236,6 +236,8 @@ fn a_killed_fetch_transfers_only_the_rest() {
     child.wait().unwrap();
     let left = house.partial();
     assert!((1 << 20..4 << 20).contains(&left), "{left}");
+    let garbage = house.trestle.ok(&["gc", "--dry-run"]).out;
+    assert!(garbage.contains(&house.trestle.home().join("raw/partial").display().to_string()), "{garbage}");
     assert!(!house.lock().exists());
     // The first connection may still be open: what it sends is not of the second run.
     while house.hub.busy() > 0 {

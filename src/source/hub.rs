@@ -10,7 +10,7 @@ mod transfer;
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::panic::resume_unwind;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::ScopedJoinHandle;
@@ -27,6 +27,12 @@ use super::{Source, SourceError, Stored, expansions, pattern, patterns};
 use crate::error::{FileError, IoContext};
 use crate::progress::Progress;
 use crate::task::{HubSource, Language, Split, Task};
+
+/// The folder below the cache that holds files which came in part.
+pub const PARTIAL: &str = "partial";
+
+/// The file below the cache that is locked while a process fetches into it.
+pub const GUARD: &str = "fetch.lock";
 
 /// Files that are downloaded side by side.
 const FILES_AT_ONCE: usize = 4;
@@ -181,15 +187,19 @@ impl Hub {
         if let Some(first) = missing(&found).first().filter(|_| self.options.offline) {
             return Err(self.not_here(format!("{}/{}", repo.id, first.path)));
         }
-        let folder = self.options.cache.join("partial");
+        let folder = self.options.cache.join(PARTIAL);
+        std::fs::create_dir_all(&self.options.cache).at("create directory", &self.options.cache)?;
+        let _guard = self.alone(stop)?;
         std::fs::create_dir_all(&folder).at("create directory", &folder)?;
-        let _guard = self.alone(&folder, stop)?;
         // Another process may have fetched meanwhile.
         *self.lock() = Lock::load(&self.options.lock)?;
         found = wanted.iter().filter_map(|listed| here(&listed)).collect();
         let jobs =
             missing(&found).iter().map(|listed| self.job(repo, commit, listed)).collect::<Result<Vec<Job>, _>>()?;
-        found.extend(self.download(repo, &jobs, progress, stop)?);
+        let fetched = self.download(repo, &jobs, progress, stop);
+        // Stays if something is in it.
+        let _ = std::fs::remove_dir(&folder);
+        found.extend(fetched?);
         found.sort_by(|a, b| a.entry.cmp(&b.entry));
         Ok(found)
     }
@@ -199,8 +209,8 @@ impl Hub {
     }
 
     /// Waits until no other process fetches into this store: held until the file is closed.
-    fn alone(&self, folder: &Path, stop: &AtomicBool) -> Result<File, SourceError> {
-        let path = folder.join("lock");
+    fn alone(&self, stop: &AtomicBool) -> Result<File, SourceError> {
+        let path = self.options.cache.join(GUARD);
         let file = File::options().write(true).create(true).truncate(false).open(&path).at("open", &path)?;
         loop {
             match file.try_lock() {
@@ -231,7 +241,7 @@ impl Hub {
             commit: commit.to_owned(),
             bytes: listed.bytes,
             locked: self.known(repo, &listed.path).map(|entry| (entry.sha256, self.options.lock.clone())),
-            partial: self.options.cache.join("partial").join(format!("{name}.bytes")),
+            partial: self.options.cache.join(PARTIAL).join(format!("{name}.bytes")),
             present: AtomicU64::new(0),
             path: listed.path.clone(),
             what,

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::transaction::remove_dir;
 use super::{Store, StoreError, digest_file, subdirectories};
 use crate::error::IoContext;
+use crate::source::hub;
 
 /// A file that is not what its manifest says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -52,26 +53,28 @@ impl Store {
         Ok((files.len(), problems))
     }
 
-    /// Finds outputs and checkpoints that no running process owns; removes them unless `dry_run`. Checkpoints are kept
-    /// with `keep_checkpoints`, since a cut-off training goes on from them.
+    /// Finds outputs, checkpoints and parts of downloads that no running process owns; removes them unless `dry_run`. With
+    /// `keep_checkpoints` those stay that a cut-off training or transfer goes on from.
     pub fn collect_garbage(&self, dry_run: bool, keep_checkpoints: bool) -> Result<Vec<Garbage>, StoreError> {
-        let mut candidates: Vec<(PathBuf, String)> = Vec::new();
+        let lock = |name: String| self.root.join("locks").join(format!("{name}.lock"));
+        let mut candidates: Vec<(PathBuf, PathBuf)> = Vec::new();
         for dir in subdirectories(&self.artifacts_dir().join(".tmp"))? {
             let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            candidates.push((dir, name));
+            candidates.push((dir, lock(name)));
         }
         if !keep_checkpoints {
             for stage in subdirectories(&self.root.join("scratch"))? {
                 for dir in subdirectories(&stage)? {
                     let part = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
                     let name = format!("{}-{}", part(&stage), part(&dir));
-                    candidates.push((dir, name));
+                    candidates.push((dir, lock(name)));
                 }
             }
+            let partial = subdirectories(&self.raw_dir())?.into_iter().find(|dir| dir.ends_with(hub::PARTIAL));
+            candidates.extend(partial.map(|dir| (dir, self.raw_dir().join(hub::GUARD))));
         }
         let mut garbage = Vec::new();
-        for (path, name) in candidates {
-            let lock_path = self.root.join("locks").join(format!("{name}.lock"));
+        for (path, lock_path) in candidates {
             let lock =
                 File::options().create(true).truncate(false).write(true).open(&lock_path).at("open", &lock_path)?;
             if lock.try_lock().is_err() {

@@ -1,4 +1,5 @@
 use std::net::TcpListener;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 #[path = "../../../tests/support/hub.rs"]
@@ -76,7 +77,7 @@ impl Place {
         std::fs::read_to_string(self.options().lock).unwrap()
     }
 
-    /// Every file below the cache but the guard of `partial`.
+    /// Every file below the cache but the guard.
     fn cached(&self) -> Vec<PathBuf> {
         let mut files = Vec::new();
         let mut folders = vec![self.options().cache];
@@ -86,7 +87,7 @@ impl Place {
                 if path.is_dir() { folders.push(path) } else { files.push(path) }
             }
         }
-        files.retain(|path| !path.ends_with("partial/lock"));
+        files.retain(|path| !path.ends_with(GUARD));
         files
     }
 
