@@ -55,7 +55,10 @@ pub fn run(context: &Context, args: &StatusArgs) -> Result<ExitCode> {
     print(&table.to_string());
     if !left.is_empty() {
         let bytes: u64 = left.iter().map(|garbage| garbage.bytes).sum();
-        print(&format!("{} interrupted stages or transfers hold {bytes} bytes: run again to go on, or `trestle gc`", left.len()));
+        print(&format!(
+            "{} interrupted stages or transfers hold {bytes} bytes: run again to go on, or `trestle gc`",
+            left.len()
+        ));
     }
     Ok(ExitCode::Success)
 }

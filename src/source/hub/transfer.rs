@@ -78,7 +78,8 @@ pub(super) fn may_pass(status: StatusCode) -> bool {
     status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT || status == StatusCode::TOO_MANY_REQUESTS
 }
 
-/// Makes a request until it succeeds, fails for good, or patience is over. `note` is told what is waited for.
+/// Makes a request until it succeeds, fails for good, or patience is over. `note` is told what is going
+/// on.
 pub(super) fn insist<T>(
     patience: Patience,
     what: &str,
@@ -89,6 +90,7 @@ pub(super) fn insist<T>(
 ) -> Result<T, SourceError> {
     let mut failures = 0;
     loop {
+        note(what);
         let mut worthwhile = false;
         let (message, wait) = match request(&mut worthwhile) {
             Ok(result) => return Ok(result),
@@ -146,7 +148,7 @@ pub(super) struct Wire<'a> {
     pub(super) token: Option<&'a str>,
     pub(super) patience: Patience,
     pub(super) stop: &'a AtomicBool,
-    /// What is waited for, if something went wrong.
+    /// What is transferred, or waited for after something went wrong.
     pub(super) note: &'a Mutex<String>,
 }
 
