@@ -237,7 +237,7 @@ impl Run<'_> {
                     break 'files;
                 }
                 let batch = batch?;
-                let raw = with_place(batch, next_row, group, file_name(&part.name));
+                let raw = with_place(batch, next_row, group, &part.name);
                 next_row += raw.num_rows() as i64;
                 let selected = query.run(path, &raw)?;
                 let rows = self.contract.assemble(&selected, place)?;
@@ -248,11 +248,6 @@ impl Run<'_> {
         }
         tables.finish()
     }
-}
-
-/// The last part of a raw file's name.
-fn file_name(name: &str) -> &str {
-    name.rsplit_once('/').map_or(name, |(_, last)| last)
 }
 
 /// `batch` with the columns that every reader adds: `row`, `lang`, `split` and `file`. A column of the file that has one of

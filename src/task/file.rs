@@ -126,8 +126,8 @@ impl fmt::Display for Split {
 }
 
 /// How raw bytes become raw columns. Every reader adds `split` (utf8), `row` (int64, 0-based within the files of a split
-/// and language), `lang` (utf8, from `{lang}` in the path, else null) and `file` (utf8, the last part of the file's name;
-/// the first file's where several stand side by side).
+/// and language), `lang` (utf8, from `{lang}` in the path, else null) and `file` (utf8, the file's name below the data
+/// directory or on the hub; the first file's where several stand side by side).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reader {

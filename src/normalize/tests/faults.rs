@@ -87,7 +87,8 @@ fn columns() {
     let unknown = PAIRS.replace("a AS text_a", "premise AS text_a");
     let message = fault(&unknown, "x\ta\tb\tyes\n");
     assert!(
-        message.contains("premise") && message.ends_with("the raw columns are language, a, b, label, row, lang, split"),
+        message.contains("premise")
+            && message.ends_with("the raw columns are language, a, b, label, row, lang, split, file"),
         "{message}"
     );
     let aggregate = PAIRS.replace("FROM raw", "FROM raw ORDER BY a");
