@@ -173,7 +173,7 @@ pub fn overlap(
     let schema_metadata = table.metadata();
     let metadata: Vec<(&str, &str)> =
         metadata.iter().copied().chain(schema_metadata.iter().map(|(key, value)| (*key, value.as_str()))).collect();
-    shard::write_table(&output.join("overlap.parquet"), &table.schema, &metadata, &[batch(&rows)])?;
+    shard::write_table(&output.join("overlap.parquet"), &table.schema, &metadata, &[overlap_rows(&rows)])?;
     let (hashes, index_bytes) = (index.hashes() as u64, index.bytes());
     Ok(OverlapOutcome { rows, searched: searched.into_inner(), hashes, index_bytes })
 }
@@ -210,7 +210,7 @@ fn name_examples(
 }
 
 /// `rows` in the schema `overlap`.
-fn batch(rows: &[Overlap]) -> RecordBatch {
+pub(crate) fn overlap_rows(rows: &[Overlap]) -> RecordBatch {
     let texts =
         |of: &dyn Fn(&Overlap) -> &str| Arc::new(StringArray::from_iter_values(rows.iter().map(of))) as ArrayRef;
     let counts =

@@ -145,7 +145,7 @@ pub fn profile(
     let schema_metadata = table.metadata();
     let metadata: Vec<(&str, &str)> =
         metadata.iter().copied().chain(schema_metadata.iter().map(|(key, value)| (*key, value.as_str()))).collect();
-    let batch = batch(&profiles);
+    let batch = profile_rows(&profiles);
     shard::write_table(&output.join("profiles.parquet"), &table.schema, &metadata, &[batch])?;
     Ok(ProfileOutcome { profiles })
 }
@@ -295,7 +295,7 @@ fn ratio(part: u64, whole: u64) -> f64 {
 }
 
 /// `profiles` as rows of the schema of that name.
-fn batch(profiles: &[Profile]) -> RecordBatch {
+pub(crate) fn profile_rows(profiles: &[Profile]) -> RecordBatch {
     let texts = |of: &dyn Fn(&Profile) -> String| Arc::new(StringArray::from_iter_values(profiles.iter().map(of))) as _;
     let counts = |of: &dyn Fn(&Profile) -> u64| Arc::new(UInt64Array::from_iter_values(profiles.iter().map(of))) as _;
     let lengths = |of: &dyn Fn(&Profile) -> u32| Arc::new(UInt32Array::from_iter_values(profiles.iter().map(of))) as _;

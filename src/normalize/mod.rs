@@ -28,8 +28,8 @@ use serde::Serialize;
 
 use crate::error::Error;
 use crate::progress::{self, Progress};
-use crate::source::{RawFile, RawTask};
-use crate::task::{Split, Task};
+use crate::source::{RawFile, RawPart, RawTask};
+use crate::task::{Reader, Split, Task};
 use contract::{Contract, Place};
 use sql::Query;
 use tables::Tables;
@@ -119,6 +119,18 @@ pub fn normalize(
     tables.sort_by(|a, b| (a.split, &a.language).cmp(&(b.split, &b.language)));
     check(request, &groups, &tables)?;
     Ok(NormalizeOutcome { labels: labels_of(&tables), label_set: label_set(task, &tables), tables })
+}
+
+/// The names of the columns that `reader` makes of the raw file at `path`, as far as its first rows show them.
+///
+/// # Errors
+/// A file that is missing, empty or not of the reader's format, with the line or row named.
+pub fn raw_columns(path: &Path, reader: Reader) -> Result<Vec<String>, Error> {
+    let part = RawPart::plain(path.to_owned(), reader);
+    let file = RawFile { split: Split::Train, language: None, parts: vec![part], sql: None };
+    let first = readers::open(&file, None)?.next().transpose()?;
+    let first = first.ok_or_else(|| NormalizeError::content(path, "it has no rows"))?;
+    Ok(first.schema().fields().iter().map(|field| field.name().clone()).collect())
 }
 
 fn labels_of(tables: &[NormalizedTable]) -> BTreeMap<String, u64> {

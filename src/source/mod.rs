@@ -58,7 +58,6 @@ pub struct RawPart {
 
 impl RawPart {
     /// A file as it is, not hashed, without a name below a data directory.
-    #[cfg(test)]
     pub fn plain(path: PathBuf, reader: Reader) -> Self {
         let (name, digest) = (String::new(), String::new());
         Self { path, stored: Stored::Plain, name, reader, columns: None, digest, bytes: 0 }

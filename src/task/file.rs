@@ -28,6 +28,17 @@ pub enum Format {
 }
 
 impl Format {
+    /// Every format.
+    pub const ALL: [Format; 7] = [
+        Format::Classification,
+        Format::PairClassification,
+        Format::MultipleChoice,
+        Format::SpanExtraction,
+        Format::WordTagging,
+        Format::SentenceRetrieval,
+        Format::Text,
+    ];
+
     /// The name used in files, schemas and tables.
     pub fn name(self) -> &'static str {
         match self {

@@ -213,3 +213,52 @@ fn broken_tables_are_named() {
     tables.remove(3);
     assert_eq!(fail(&tables, true).exit(), ExitCode::Interrupted);
 }
+
+#[test]
+#[ignore = "needs TRESTLE_SHARED"]
+fn xquad_comes_from_squad() {
+    let shared = PathBuf::from(std::env::var("TRESTLE_SHARED").unwrap());
+    let read = |name: &str| -> Vec<(String, String)> {
+        let text = std::fs::read_to_string(shared.join("real").join(name)).unwrap();
+        let file: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let paragraphs = file["data"].as_array().unwrap().iter().flat_map(|d| d["paragraphs"].as_array().unwrap());
+        let questions = paragraphs.flat_map(|paragraph| {
+            let context = paragraph["context"].as_str().unwrap();
+            let questions = paragraph["qas"].as_array().unwrap().iter();
+            questions.map(move |question| (context.to_owned(), question["question"].as_str().unwrap().to_owned()))
+        });
+        questions.collect()
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let squad = read("squad/cs224n/dev-v2.0.json");
+    // Passages of the English edition that the course's copy of the development set holds; of translations, none.
+    for (language, whole) in [("en", 340), ("de", 0)] {
+        let xquad = read(&format!("xquad/xquad.{language}.json"));
+        assert_eq!(xquad.len(), 1190);
+        let tables = [
+            audit_table(
+                "squad",
+                Role::Intermediate,
+                Split::Train,
+                "en",
+                Format::PairClassification,
+                pairs(dir.path(), "a", &squad),
+            ),
+            audit_table(
+                "xquad",
+                Role::Target,
+                Split::Test,
+                "en",
+                Format::PairClassification,
+                pairs(dir.path(), "b", &xquad),
+            ),
+        ];
+        let outcome = compared(&tables, dir.path());
+        let mut found: Vec<_> =
+            outcome.rows.into_iter().map(|row| (row.field, row.kind, row.compared, row.found, row.example)).collect();
+        found.sort();
+        assert_eq!(found, naive(&squad, &xquad));
+        let contexts = found.iter().find(|(field, kind, ..)| (*field, *kind) == ("text_a", "exact")).unwrap();
+        assert_eq!((contexts.2, contexts.3), (1190, whole));
+    }
+}

@@ -1,3 +1,5 @@
+mod new;
+
 use clap::{Args, Subcommand};
 
 use super::{Context, print, print_json};
@@ -18,6 +20,8 @@ enum TaskCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Writes a task file to start from.
+    New(new::NewArgs),
     /// Shows one task: format, labels, sources, licence, published counts.
     Show {
         /// The task's id.
@@ -48,6 +52,7 @@ pub fn run(context: &Context, args: &TaskArgs) -> Result<ExitCode> {
             }
             print(&table.to_string());
         }
+        TaskCommand::New(args) => return new::run(context, args),
         TaskCommand::Show { id, json: true } => print_json(context.registry.task(id, "the command line")?),
         TaskCommand::Show { id, json: false } => {
             let task = context.registry.task(id, "the command line")?;
