@@ -5,6 +5,7 @@
 //! languages are worked on in parallel; each table is filled by one thread, in the order of the files and their rows, so
 //! that its bytes do not depend on the number of threads.
 
+mod answers;
 mod compose;
 mod contract;
 mod error;
@@ -82,7 +83,7 @@ pub fn normalize(
 ) -> Result<NormalizeOutcome, Error> {
     let task = request.task;
     let queries = Queries::parse(task, request.raw)?;
-    let contract = Contract::new(task);
+    let contract = Contract::new(task, request.raw.answer_offsets);
     let schema = contract.table().metadata();
     let metadata: Vec<(&str, &str)> =
         metadata.iter().copied().chain(schema.iter().map(|(key, value)| (*key, value.as_str()))).collect();

@@ -62,6 +62,7 @@ fn from_hub(id: &str, split: Split, language: &str, columns: Vec<(&str, ArrayRef
         columns: hub.columns,
         sql: hub.sql,
     });
+    task.normalize.answer_offsets = hub.answer_offsets.unwrap_or(task.normalize.answer_offsets);
     let mut world = World::new(PAIRS, &[]);
     world.task = task;
     let registry = shipped();
