@@ -26,7 +26,7 @@ pub struct Questions {
 pub fn questions(frames: usize, rng: &mut ChaCha8Rng) -> Questions {
     let places = &WORLD.category_named("place").members;
     loop {
-        let clause = sample::clause(places, rng);
+        let clause = Clause { negated: false, ..sample::clause(places, rng) };
         let Some((first, part)) = sample::question(&clause, rng) else { continue };
         let duplicate = rng.random_bool(0.375);
         let (clause, part) = if duplicate { (clause, part) } else { other_question(&clause, part, rng) };
@@ -66,7 +66,7 @@ fn another_object(clause: &Clause, rng: &mut ChaCha8Rng) -> Clause {
             })
         }
         (Predicate::Act(..), None) => Clause { predicate: Predicate::Act(sample::verb(false, rng), None), ..*clause },
-        _ => Clause { negated: !clause.negated, ..*clause },
+        _ => *clause,
     }
 }
 

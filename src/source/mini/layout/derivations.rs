@@ -1,5 +1,8 @@
 //! `ccgbank_1_1`: the AUTO files.
 
+#[cfg(test)]
+mod tests;
+
 use rand_chacha::ChaCha8Rng;
 
 use super::{Target, drawn};

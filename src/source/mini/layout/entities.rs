@@ -23,8 +23,8 @@ use crate::source::mini::world::{NounId, WORLD};
 const PANX: [(&str, usize); 3] = [("train", 1500), ("dev", 200), ("test", 250)];
 /// Articles of Mewsli-X, all languages together, at size 1.
 const MEWSLI: [(&str, usize); 2] = [("dev", 350), ("test", 700)];
-/// What is known of each entity of Mewsli-X; its description tells some of it, and articles tell some of it.
-const KNOWN: usize = 4;
+/// How much is known of each entity of Mewsli-X: its description tells all of it, articles one thing at a time.
+const KNOWN: usize = 3;
 
 /// A word and its tag.
 type Tagged = (String, String);
@@ -198,7 +198,7 @@ fn candidates(target: &Target, mut file: RawFile) -> Result<(), FileError> {
         let language = &LANGUAGES[rng.random_range(0..LANGUAGES.len())];
         let gap = if language.spaces { " " } else { "" };
         let mut description = Text::default();
-        for clause in known(target, index).into_iter().take(KNOWN - 1) {
+        for clause in known(target, index) {
             let mut sentence = Realizer::new(language).sentence(&Utterance::Statement(vec![clause]));
             entity::put(&mut sentence, Part::Subject, &entity.words(language));
             description.add(gap, &sentence.text());

@@ -1,5 +1,7 @@
 //! The raw formats and file layouts of the original datasets.
 
+#[cfg(test)]
+mod bayes;
 pub mod choices;
 pub mod derivations;
 pub mod entailment;

@@ -1,9 +1,10 @@
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
 
+use super::super::bayes;
 use super::*;
 use crate::source::mini::generated;
 
@@ -12,40 +13,30 @@ fn rows(dir: &Path, file: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// Premise, hypothesis and label of the decided pairs.
-fn decided(rows: &[Value]) -> Vec<(String, String, String)> {
+/// Premise, hypothesis and label.
+type Decided = (String, String, String);
+
+/// The decided pairs.
+fn decided(rows: &[Value]) -> Vec<Decided> {
     let text = |row: &Value, field: &str| row[field].as_str().unwrap().to_owned();
     let pairs = rows.iter().map(|r| (text(r, "sentence1"), text(r, "sentence2"), text(r, "gold_label")));
     pairs.filter(|pair| pair.2 != "-").collect()
 }
 
-/// Share of `test` that a naive Bayes classifier (add-one smoothing), trained on `train`, labels rightly; `words` says
-/// what it sees.
-fn naive_bayes(
-    train: &[(String, String, String)],
-    test: &[(String, String, String)],
-    words: impl Fn(&str, &str) -> Vec<String>,
-) -> f64 {
-    let mut counts: BTreeMap<&str, (f64, HashMap<String, f64>, f64)> = BTreeMap::new();
-    let mut vocabulary = HashSet::new();
-    for (premise, hypothesis, label) in train {
-        let (examples, seen, total) = counts.entry(label).or_default();
-        *examples += 1.0;
-        for word in words(premise, hypothesis) {
-            vocabulary.insert(word.clone());
-            *seen.entry(word).or_default() += 1.0;
-            *total += 1.0;
-        }
-    }
-    let right = test.iter().filter(|(premise, hypothesis, label)| {
-        let score = |(examples, seen, total): &(f64, HashMap<String, f64>, f64)| {
-            let word = |w| ((seen.get(&w).unwrap_or(&0.0) + 1.0) / (total + vocabulary.len() as f64)).ln();
-            examples.ln() + words(premise, hypothesis).into_iter().map(word).sum::<f64>()
-        };
-        let best = counts.iter().max_by(|a, b| score(a.1).total_cmp(&score(b.1))).unwrap();
-        best.0 == label
-    });
-    right.count() as f64 / test.len() as f64
+/// Share of `test` that naive Bayes, trained on `train`, labels rightly when it sees what `words` makes of a pair.
+fn naive_bayes(train: &[Decided], test: &[Decided], words: impl Fn(&str, &str) -> Vec<String>) -> f64 {
+    let examples = |pairs: &[Decided]| -> Vec<bayes::Example> {
+        pairs.iter().map(|(premise, hypothesis, label)| (words(premise, hypothesis), label.clone())).collect()
+    };
+    bayes::accuracy(&examples(train), &examples(test))
+}
+
+/// The words that one of the two lacks, each marked with which.
+fn difference(premise: &str, hypothesis: &str) -> Vec<String> {
+    let lacking = |a: &str, b: &str, mark: &str| -> Vec<String> {
+        a.split(' ').filter(|w| !b.split(' ').any(|o| o == *w)).map(|w| format!("{mark}{w}")).collect()
+    };
+    [lacking(premise, hypothesis, "-"), lacking(hypothesis, premise, "+")].concat()
 }
 
 #[test]
@@ -53,15 +44,10 @@ fn the_hypothesis_alone_does_not_give_the_label_away() {
     let dir = generated("multinli_1.0", 1.0, 1);
     let train = decided(&rows(dir.path(), "multinli_1.0_train.jsonl"));
     let test = decided(&rows(dir.path(), "multinli_1.0_dev_matched.jsonl"));
-    let alone = naive_bayes(&train, &test, |_, hypothesis| hypothesis.split(' ').map(str::to_owned).collect());
+    let alone = naive_bayes(&train, &test, |_, hypothesis| bayes::words(hypothesis));
     assert!(alone < 0.42, "{alone} from the words of the hypothesis; chance is 0.33");
     // The same classifier does find what is there to find: which words the other sentence lacks.
-    let difference = |a: &str, b: &str, mark: &str| -> Vec<String> {
-        a.split(' ').filter(|w| !b.split(' ').any(|o| o == *w)).map(|w| format!("{mark}{w}")).collect()
-    };
-    let compared = naive_bayes(&train, &test, |premise, hypothesis| {
-        [difference(premise, hypothesis, "-"), difference(hypothesis, premise, "+")].concat()
-    });
+    let compared = naive_bayes(&train, &test, difference);
     assert!(compared > 0.5, "{compared} from the words that differ");
 }
 
@@ -117,5 +103,77 @@ fn xnli_is_parallel_and_unseen_in_training() {
             assert_eq!(shared(rows), shared(english));
         }
         assert!(english.iter().all(|row| !seen.contains(&(row[6], row[7]))), "{file} repeats training pairs");
+    }
+}
+
+#[test]
+fn snli_has_unique_pairs_and_none_of_its_training_pairs_is_for_evaluation() {
+    let dir = generated("snli_1.0", 1.0, 1);
+    let [train, development, test] = SNLI.map(|(split, _)| rows(dir.path(), &format!("snli_1.0_{split}.jsonl")));
+    let identifiers: HashSet<_> =
+        [&train, &development, &test].into_iter().flatten().map(|r| r["pairID"].to_string()).collect();
+    assert_eq!(identifiers.len(), train.len() + development.len() + test.len());
+    let undecided = train.iter().filter(|row| row["gold_label"] == "-").count();
+    assert!((50..250).contains(&undecided), "{undecided}");
+    for row in train.iter().chain(&development).chain(&test) {
+        let (caption, pair) = (row["captionID"].as_str().unwrap(), row["pairID"].as_str().unwrap());
+        assert!(pair.starts_with(caption) && caption.contains(".jpg#"), "{row}");
+        let votes = row["annotator_labels"].as_array().unwrap().iter().filter(|l| **l == row["gold_label"]).count();
+        assert!(row["gold_label"] == "-" || votes >= 1, "{row}");
+    }
+    let [train, development, test] = [train, development, test].map(|rows| decided(&rows));
+    // Nor is any of XNLI's, whose pairs are of the same kind.
+    let xnli = generated("XNLI-1.0", 1.0, 1);
+    let xnli = ["dev", "test"].map(|split| fs::read_to_string(xnli.path().join(format!("xnli.{split}.tsv"))).unwrap());
+    let xnli: Vec<_> =
+        xnli.iter().flat_map(|text| text.lines().skip(1)).map(|l| l.split('\t').collect::<Vec<_>>()).collect();
+    let mut evaluated: HashSet<_> = development.iter().chain(&test).map(|(p, h, _)| (p.as_str(), h.as_str())).collect();
+    evaluated.extend(xnli.iter().filter(|row| row[0] == "en").map(|row| (row[6], row[7])));
+    assert!(train.iter().all(|(premise, hypothesis, _)| !evaluated.contains(&(premise.as_str(), hypothesis.as_str()))));
+    let alone = naive_bayes(&train, &development, |_, hypothesis| bayes::words(hypothesis));
+    assert!(alone < 0.42, "{alone} from the words of the hypothesis; chance is 0.33");
+}
+
+#[test]
+fn each_round_of_anli_is_harder_than_the_one_before() {
+    let dir = generated("anli_v1.0", 1.5, 1);
+    let pairs = |round: usize, split: &str| -> Vec<Decided> {
+        let rows = rows(dir.path(), &format!("R{round}/{split}.jsonl"));
+        assert!(rows.iter().all(|r| r["tag"] == format!("r{round}_{split}") && r["uid"].as_str().unwrap().len() == 36));
+        assert!(split == "train" || rows.iter().all(|r| r["label"] != r["model_label"]));
+        let text = |row: &Value, field: &str| row[field].as_str().unwrap().to_owned();
+        rows.iter().map(|r| (text(r, "context"), text(r, "hypothesis"), text(r, "label"))).collect()
+    };
+    let mut seen = HashSet::new();
+    let accuracies = [1, 2, 3].map(|round| {
+        let [train, development, test] = ["train", "dev", "test"].map(|split| pairs(round, split));
+        let evaluation = [development, test].concat();
+        assert!(train.iter().chain(&evaluation).all(|pair| ["e", "n", "c"].contains(&pair.2.as_str())));
+        assert!(train.iter().chain(&evaluation).all(|pair| seen.insert((pair.0.clone(), pair.1.clone()))));
+        let alone = naive_bayes(&train, &evaluation, |_, hypothesis| bayes::words(hypothesis));
+        assert!(alone < 0.42, "{alone} from the words of the hypothesis; chance is 0.33");
+        naive_bayes(&train, &evaluation, difference)
+    });
+    assert!(accuracies.is_sorted_by(|a, b| a > b), "{accuracies:?} from the words that differ");
+}
+
+#[test]
+fn translations_are_multinlis_decided_training_pairs() {
+    let (translations, original) = (generated("XNLI-MT-1.0", 0.1, 4), generated("multinli_1.0", 0.1, 4));
+    let original = decided(&rows(original.path(), "multinli_1.0_train.jsonl"));
+    let spaceless = |text: &str| text.replace(' ', "");
+    for language in spoken(&XNLI_LANGUAGES) {
+        let path = translations.path().join(format!("multinli/multinli.train.{}.tsv", language.code));
+        let text = fs::read_to_string(path).unwrap();
+        let mut lines = text.lines();
+        assert_eq!(lines.next(), Some("premise\thypo\tlabel"));
+        let rows: Vec<Vec<_>> = lines.map(|line| line.split('\t').collect()).collect();
+        assert_eq!(rows.len(), original.len());
+        for (row, (premise, hypothesis, label)) in rows.iter().zip(&original) {
+            assert_eq!(row[2], if label == "contradiction" { "contradictory" } else { label });
+            if language.code == "en" {
+                assert_eq!([row[0], row[1]].map(spaceless), [premise, hypothesis].map(|text| spaceless(text)));
+            }
+        }
     }
 }
