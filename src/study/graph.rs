@@ -238,6 +238,9 @@ impl<'a> Planner<'a> {
             if task.role != Role::Target {
                 return Err(StudyError::Role { study: self.study.id.clone(), task: name.clone() }.into());
             }
+            if task.metric.is_none() {
+                return Err(StudyError::NoMetric { study: self.study.id.clone(), task: name.clone() }.into());
+            }
             needs.push((name.clone(), task.evaluate, self.evaluation_languages(task)?));
         }
         if let Some(pretrain) = &self.study.pretrain {

@@ -155,6 +155,8 @@ pub enum Reader {
     Csv,
     /// Tab-separated, no quoting, with a header, or without one where `columns` names them.
     Tsv,
+    /// As [`Reader::Tsv`], but the columns that a short line lacks are null.
+    RaggedTsv,
     /// SQuAD's nested JSON: `id, title, context, question, answers_text, answers_start, is_impossible`.
     SquadJson,
     /// `word TAB tag` lines, blank line between sentences: `words, tags`.
@@ -163,6 +165,18 @@ pub enum Reader {
     Conllu,
     /// One text a line: `text`, or the name in `columns`.
     Lines,
+    /// CCGbank's AUTO files: `id, words, tags` (lexical categories).
+    CcgAuto,
+    /// WikiANN as PAN-X is shipped, `xx:word TAB tag` lines: `words, tags`.
+    Wikiann,
+    /// Three files side by side, sentences of a language, English sentences (both `id TAB text`) and gold pairs
+    /// (`id TAB id`): `id, side, text, gold`.
+    Bucc,
+    /// XQuAD-R: SQuAD's nested JSON with `sentence_breaks` in each paragraph: `id, side, text, gold`.
+    XquadR,
+    /// Mewsli-X's mentions: one row a mention, `id, language, document_id,
+    /// document_title, sentence, mention, mention_start, mention_end, entity_id`; offsets count the sentence's code points.
+    MewsliX,
 }
 
 /// The raw files of one split: a path, a path with its own reader, several files read side by side, or several read one
