@@ -24,10 +24,10 @@ use crate::train::{Hyperparameters, TrainRequest, TrainTask, train};
 /// Raised when a stage's code changes its output for the same parameters and inputs.
 const VERSIONS: &[(&str, u32)] = &[
     ("generate", 1),
-    ("normalize", 1),
-    ("compose", 1),
+    ("normalize", 2),
+    ("compose", 2),
     ("tokenizer", 1),
-    ("tokenize", 1),
+    ("tokenize", 2),
     ("train", 1),
     ("predict", 1),
     ("baseline", 1),

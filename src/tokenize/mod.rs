@@ -172,7 +172,7 @@ pub fn tokenize(
             done += batch.num_rows() as u64;
             progress.advance(done, &format!("{split} {language}"));
         }
-        outcome.instances = writer.finish()?;
+        outcome.instances = writer.finish()?.rows;
         tables.push(outcome);
     }
     progress.finish();
