@@ -7,6 +7,7 @@
 //! do not depend on the number of threads.
 
 mod ahead;
+mod answers;
 mod clock;
 mod compose;
 mod contract;
@@ -92,7 +93,7 @@ pub fn normalize(
 ) -> Result<NormalizeOutcome, Error> {
     let task = request.task;
     let queries = Queries::parse(task, request.raw)?;
-    let contract = Contract::new(task);
+    let contract = Contract::new(task, request.raw.answer_offsets);
     let schema = contract.table().metadata();
     let metadata: Vec<(&str, &str)> =
         metadata.iter().copied().chain(schema.iter().map(|(key, value)| (*key, value.as_str()))).collect();

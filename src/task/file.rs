@@ -268,6 +268,9 @@ pub struct HubSource {
     /// Instead of the task's own SQL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sql: Option<String>,
+    /// Instead of the task's own unit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer_offsets: Option<OffsetUnit>,
 }
 
 pub(super) fn main_revision() -> String {
@@ -313,6 +316,9 @@ pub enum OffsetUnit {
     CodePoint,
     /// UTF-8 bytes: TyDiQA's raw form.
     Byte,
+    /// Code points before blanks around contexts and answers were cut off, as some of the hub's copies were made: a
+    /// question's answers stand where they are said to, or all moved by the same few characters.
+    CodePointBeforeStrip,
 }
 
 /// From raw columns to the canonical table.

@@ -97,7 +97,7 @@ impl Setup<'_> {
                 let parameters = json!({
                     "task": task.id, "format": task.format, "labels": task.labels, "open_labels": task.open_labels,
                     "sql": found.sql,
-                    "choices": task.normalize.choices, "answer_offsets": task.normalize.answer_offsets,
+                    "choices": task.normalize.choices, "answer_offsets": found.answer_offsets,
                     "languages": languages, "limits": self.study.limits, "source": self.source_parameters(task),
                 });
                 raw = Some(found);
