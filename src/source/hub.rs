@@ -9,6 +9,7 @@ mod transfer;
 
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -260,7 +261,7 @@ impl Hub {
                 progress.advance(present, &note.lock().unwrap_or_else(PoisonError::into_inner));
                 std::thread::sleep(TICK);
             }
-            workers.into_iter().map(|worker| worker.join().expect("transfers don't panic")).collect()
+            workers.into_iter().map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
         });
         progress.finish();
         let mut fetched = Vec::new();

@@ -79,7 +79,12 @@ impl Partial {
         std::fs::create_dir_all(folder).at("create directory", folder)?;
         std::fs::rename(&self.path, blob).at("move the download to", blob)?;
         File::open(folder).and_then(|folder| folder.sync_all()).at("sync", folder)?;
-        std::fs::remove_file(tag_path(&self.path)).at("remove", tag_path(&self.path))
+        match std::fs::remove_file(tag_path(&self.path)) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                Err(FileError::new("remove", tag_path(&self.path), e))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Removes the bytes.

@@ -228,9 +228,6 @@ impl<'a> Line<'a> {
 
     fn transfer(&self, job: &Job, partial: &mut Partial, received: &mut u64) -> Result<(), Fault> {
         let mut answer = self.ask(job, partial.bytes)?;
-        if let Some(sha256) = digest(&answer.tag) {
-            check_locked(job, sha256).map_err(Fault::Final)?;
-        }
         if partial.bytes == 0 || !goes_on(&answer, partial) {
             if answer.response.status() != StatusCode::OK {
                 answer = self.ask(job, 0)?;
@@ -263,12 +260,16 @@ impl<'a> Line<'a> {
             if let Some(token) = self.wire.token.filter(|_| at_hub) {
                 request = request.bearer_auth(token);
             }
-            let response = self.wait(request.send())?;
+            let response = self.wait(async { request.send().await })?;
             let (status, headers) = (response.status(), response.headers());
             if at_hub {
                 self.same_commit(job, headers)?;
                 let linked = text(headers, "x-linked-etag").or_else(|| text(headers, "etag"));
                 tag = tag.or(linked.map(|tag| tag.trim_start_matches("W/").trim_matches('"').to_owned()));
+                // Other bytes than the pinned ones need not come at all.
+                if let Some(sha256) = tag.as_deref().and_then(digest) {
+                    check_locked(job, sha256).map_err(Fault::Final)?;
+                }
             }
             if status.is_redirection()
                 && let Some(location) = text(headers, "location")
