@@ -25,10 +25,10 @@ pub struct Questions {
 /// A random pair of questions, asked in two of a number of frames, three in eight of them duplicates.
 pub fn questions(frames: usize, rng: &mut ChaCha8Rng) -> Questions {
     let places = &WORLD.category_named("place").members;
+    let duplicate = rng.random_bool(0.375);
     loop {
         let clause = Clause { negated: false, ..sample::clause(places, rng) };
         let Some((first, part)) = sample::question(&clause, rng) else { continue };
-        let duplicate = rng.random_bool(0.375);
         let (clause, part) = if duplicate { (clause, part) } else { other_question(&clause, part, rng) };
         let asked = sample::ask(&clause, part);
         if !duplicate && same(&asked, &first) {
@@ -102,12 +102,12 @@ pub struct Statements {
 /// else: they have the same words.
 pub fn statements(rng: &mut ChaCha8Rng) -> Statements {
     let places = &WORLD.category_named("place").members;
+    let paraphrase = rng.random_bool(0.5);
     loop {
         let mut first = [event(places, rng), event(places, rng)];
         first[1].time_first = false;
         let exchanged = exchange(&first, rng);
         let (Some(exchanged), true) = (exchanged, first[0].subject != first[1].subject) else { continue };
-        let paraphrase = rng.random_bool(0.5);
         let mut second = if paraphrase { first } else { exchanged };
         if rng.random_bool(0.6) {
             second.reverse();

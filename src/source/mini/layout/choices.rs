@@ -65,9 +65,9 @@ fn embedded(clause: &Clause) -> String {
     if sentence.tokens[0].tag == "PROPN" { text } else { text[..1].to_lowercase() + &text[1..] }
 }
 
-/// Whether the effect is about the person whom the link is about.
-fn befalls_actor(link: &Link, cast: &Cast) -> bool {
-    link.effect.subject == NounPhrase::name(cast.actor)
+/// Whether cause and effect are about the person whom the cast has for it.
+fn about_actor(link: &Link, cast: &Cast) -> bool {
+    [link.cause, link.effect].iter().all(|clause| clause.subject == NounPhrase::name(cast.actor))
 }
 
 /// Writes the CommonsenseQA files; the test file has no answers.
@@ -108,7 +108,7 @@ struct Continuation {
 }
 
 fn continuation(rng: &mut ChaCha8Rng) -> Continuation {
-    let (cast, links) = causality::alternatives(rng, befalls_actor);
+    let (cast, links) = causality::alternatives(rng, about_actor);
     let answer = rng.random_range(0..links.len());
     let mut told = vec![causality::told(links[answer].cause, rng)];
     if rng.random_bool(0.6) {
@@ -164,8 +164,8 @@ fn social(rng: &mut ChaCha8Rng) -> Social {
     let correct = rng.random_range(0..3);
     let ask = rng.random_range(0..3);
     let (cast, links): (_, [Link; 3]) = causality::alternatives(rng, |link, cast| match ask {
-        0 => befalls_actor(link, cast) && !acts(&link.effect),
-        1 => befalls_actor(link, cast) && acts(&link.effect),
+        0 => about_actor(link, cast) && !acts(&link.effect),
+        1 => about_actor(link, cast) && acts(&link.effect),
         _ => link.cause.subject == NounPhrase::name(cast.actor) && acts(&link.cause),
     });
     let name = &WORLD.names[cast.actor.0].text;

@@ -4,6 +4,9 @@
 //! its mentions, and `candidate_set_entities.jsonl`, an entity a line with its description in one language. The optional
 //! `section_title` and `metadata` are left out.
 
+#[cfg(test)]
+mod tests;
+
 use std::ops::Range;
 
 use rand::RngExt;

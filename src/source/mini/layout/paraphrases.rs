@@ -1,5 +1,8 @@
 //! `QQP` and `x-final` (PAWS-X).
 
+#[cfg(test)]
+mod tests;
+
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 

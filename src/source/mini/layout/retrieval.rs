@@ -146,8 +146,18 @@ pub fn bucc(target: &mut Target) -> Result<(), FileError> {
 mod tests {
     use std::fs;
 
+    use rand::SeedableRng;
+
     use super::*;
     use crate::source::mini::generated;
+    use crate::source::mini::world::WORLD;
+
+    /// The names and numerals of a sentence: they are the same in every language.
+    fn anchors(line: &str) -> Vec<String> {
+        let words: HashSet<_> = line.split(|c: char| !c.is_ascii_alphanumeric()).collect();
+        let names = WORLD.names.iter().map(|n| n.text.clone());
+        names.chain(WORLD.numbers.iter().map(u32::to_string)).filter(|a| words.contains(a.as_str())).collect()
+    }
 
     #[test]
     fn tatoeba_is_aligned_and_repeats_nothing() {
@@ -162,16 +172,57 @@ mod tests {
             for side in [&other, &english] {
                 assert_eq!(side.iter().collect::<HashSet<_>>().len(), TATOEBA, "{}", language.code);
             }
-            // Names and numerals are the same on both sides.
-            let anchors = |line: &str| {
-                let words: HashSet<_> = line.split(|c: char| !c.is_ascii_alphanumeric()).collect();
-                let names = WORLD.names.iter().map(|n| n.text.clone());
-                names
-                    .chain(WORLD.numbers.iter().map(u32::to_string))
-                    .filter(|a| words.contains(a.as_str()))
-                    .collect::<Vec<_>>()
-            };
             assert!(other.iter().zip(&english).all(|(a, b)| anchors(a) == anchors(b)), "{}", language.code);
         }
+    }
+
+    #[test]
+    fn bucc_has_few_pairs_and_no_others() {
+        let dir = generated("bucc2018", 0.7, 1);
+        for language in spoken(&BUCC_LANGUAGES) {
+            for (split, sizes) in BUCC {
+                let code = &language.code;
+                let path = |side: &str| dir.path().join(format!("{code}-en/{code}-en.{split}.{side}"));
+                let sentences = |side: &str| -> Vec<(String, String)> {
+                    let text = fs::read_to_string(path(side)).unwrap();
+                    let rows: Vec<_> = text.lines().map(|line| line.split_once('\t').unwrap()).collect();
+                    for (index, (id, _)) in rows.iter().enumerate() {
+                        assert_eq!(*id, format!("{side}-{:09}", index + 1));
+                    }
+                    rows.into_iter().map(|(id, text)| (id.to_owned(), text.to_owned())).collect()
+                };
+                let (others, englishes) = (sentences(code), sentences("en"));
+                let gold = fs::read_to_string(path("gold")).unwrap();
+                let gold: Vec<_> = gold.lines().map(|line| line.split_once('\t').unwrap()).collect();
+                let expected = sizes.map(|size| (size as f64 * 0.7).round() as usize);
+                assert_eq!([others.len(), englishes.len(), gold.len()], expected);
+                assert!(gold.is_sorted());
+                for side in
+                    [gold.iter().map(|pair| pair.0).collect::<HashSet<_>>(), gold.iter().map(|pair| pair.1).collect()]
+                {
+                    assert_eq!(side.len(), gold.len(), "a sentence is in two pairs");
+                }
+                // The pairs don't stand in the same order on both sides.
+                assert!(!gold.iter().map(|pair| pair.1).is_sorted(), "{code} {split}");
+                let find = |sentences: &[(String, String)], id: &str| {
+                    sentences.iter().find(|(other, _)| other == id).unwrap().1.clone()
+                };
+                for (other, english) in &gold {
+                    let pair = [find(&others, other), find(&englishes, english)];
+                    assert_eq!(anchors(&pair[0]), anchors(&pair[1]), "{pair:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_sentence_without_a_counterpart_translates_another() {
+        let text = |role, seed| {
+            let utterance = comparable(role, &mut ChaCha8Rng::seed_from_u64(seed));
+            Realizer::new(english()).sentence(&utterance).text()
+        };
+        let [both, other, english] = [Use::Both, Use::Other, Use::English]
+            .map(|role| (0..500).map(|seed| text(role, seed)).collect::<HashSet<_>>());
+        assert!(both.is_disjoint(&other) && both.is_disjoint(&english) && other.is_disjoint(&english));
     }
 }
