@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::executor::{Watcher, execute};
 use super::graph::{Graph, Work};
-use super::stage::Setup;
+use super::stage::{Raw, Setup};
 use crate::audit::{Overlap, Profile};
 use crate::error::{Error, ExitCode, Result};
 use crate::schema::{self, Table};
@@ -118,8 +118,12 @@ pub fn check(
                 Err(error) => Some(blame(error)?),
             }
         } else {
-            let message = "it has no source of this kind, or none of its languages is here".to_owned();
-            Some(Verdict::Missing { message })
+            let message = match setup.raw {
+                Raw::Mini => "the mini edition does not write its files",
+                Raw::Directory(_) => "its file has no [source.directory], or none of the languages asked for",
+                Raw::Hub(_) => "its file has no [source.hub], or none of the languages asked for",
+            };
+            Some(Verdict::Missing { message: message.to_owned() })
         };
         let verdict = failure.unwrap_or(Verdict::Fine);
         let (task, tables, absent, overlap) = (task.id.clone(), Vec::new(), BTreeMap::new(), Vec::new());

@@ -11,7 +11,7 @@ use crate::audit::{Overlap, Profile};
 use crate::cli::{Context, print, print_json};
 use crate::error::{ExitCode, Result};
 use crate::report;
-use crate::study::{CheckRequest, TaskCheck, Verdict, check, collect};
+use crate::study::{CheckRequest, Graph, TaskCheck, Verdict, Work, check, collect};
 use crate::task::{Split, Task};
 
 #[derive(Debug, Args)]
@@ -54,24 +54,34 @@ pub fn run(context: &Context, args: &CheckArgs) -> Result<ExitCode> {
     // Counts are compared here, for all tables, not at the first that differs.
     setup.check_counts = false;
     let mut graph = resolved.graph.clone();
-    let stages = |label: &str| graph.closure(|node| node.label == label).len();
-    let total = tasks.iter().map(|task| stages(&format!("normalize/{}", task.id)) + 1).sum::<usize>() + 1;
-    let watcher = Terminal::new(total, context.quiet);
+    let watcher = Terminal::new(stages(&graph, &tasks), context.quiet);
     let request = CheckRequest { tasks: &tasks, counts: resolved.check_counts, workers: args.workers.count() };
     let outcome = check(&setup, &mut graph, &request, &watcher, &context.stop)?;
     let results = resolved.store.results_dir();
-    report::publish(&collect(&setup, &graph, &outcome.artifacts)?, &results)?;
+    let mut found = collect(&setup, &graph, &outcome.artifacts)?;
+    found.study.id = "check".to_owned();
+    report::publish(&found, &results)?;
     if args.json {
         print_json(&outcome.tasks);
     } else {
         print(&table(&outcome.tasks).to_string());
-        for note in outcome.tasks.iter().flat_map(notes) {
+        let composed: Vec<&str> = tasks.iter().filter(|t| !t.parts.is_empty()).map(|t| t.id.as_str()).collect();
+        for note in outcome.tasks.iter().flat_map(|check| notes(check, &composed)).chain(missing(&outcome.tasks)) {
             print(&note);
         }
         print(&summary(&outcome.tasks));
         print(&format!("profiles and overlap: {}", results.display()));
     }
     Ok(exit(&outcome.tasks, &args.ids))
+}
+
+/// How many stages will be run or looked up, if every task can be read.
+fn stages(graph: &Graph, tasks: &[&Task]) -> usize {
+    let mut audited = graph.clone();
+    audited.narrow_audit(&tasks.iter().map(|task| task.id.clone()).collect());
+    let of = |task: &&Task| graph.closure(|node| node.label == format!("normalize/{}", task.id)).len();
+    let audit = audited.closure(|node| matches!(node.work, Work::Profile { .. } | Work::Overlap { .. }));
+    tasks.iter().map(of).sum::<usize>() + audit.len()
 }
 
 /// The worst that was found: a broken contract, a difference, a named task without files, no files at all.
@@ -93,7 +103,7 @@ fn exit(checks: &[TaskCheck], named: &[String]) -> ExitCode {
 
 fn table(checks: &[TaskCheck]) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_preset(presets::UTF8_FULL_CONDENSED);
     table.set_header(["task", "train", "validation", "test", "duplicates", "verdict"]);
     for check in checks {
         let rows = |split| rows(&check.tables, split);
@@ -126,42 +136,55 @@ fn rows(tables: &[Profile], split: Split) -> String {
     }
 }
 
-/// What is to be said of a task beside its numbers.
-fn notes(check: &TaskCheck) -> Vec<String> {
+/// What is to be said of a task beside its numbers. Findings in `composed` tasks are those in their parts.
+fn notes(check: &TaskCheck, composed: &[&str]) -> Vec<String> {
     let task = &check.task;
     let mut notes = Vec::new();
     match &check.verdict {
-        Verdict::Fine => {}
+        Verdict::Fine | Verdict::Missing { .. } => {}
         Verdict::Differs { counts } => notes.extend(counts.iter().map(|count| {
             let (found, expected) = (grouped(count.found), grouped(count.expected));
             format!("{task}: {} {} has {found} rows, but {expected} were published", count.split, count.language)
         })),
         Verdict::Bad { message, .. } => notes.push(format!("{task}: {message}")),
-        Verdict::Missing { message } => notes.push(format!("{task}: missing: {message}")),
     }
-    notes.extend(
-        check.absent.iter().map(|(split, codes)| format!("{task}: {split} has no files for {}", codes.join(" "))),
-    );
-    // The largest finding of each pair of splits; the table in `results/overlap` has all of them.
+    let absent = check.absent.iter();
+    notes.extend(absent.map(|(split, codes)| format!("{task}: no {split} rows in {}", codes.join(" "))));
     let mut pairs: BTreeMap<(&str, Split, Split), Vec<&Overlap>> = BTreeMap::new();
-    for row in &check.overlap {
+    for row in check.overlap.iter().filter(|row| !composed.contains(&row.source_task.as_str())) {
         pairs.entry((&row.source_task, row.source_split, row.split)).or_default().push(row);
     }
     for ((source, source_split, split), rows) in pairs {
-        let largest = rows.iter().max_by(|a, b| a.share().total_cmp(&b.share()));
-        notes.extend(largest.map(|row| {
-            let (found, compared) = (grouped(row.found), grouped(row.compared));
-            let more = if rows.len() > 1 { format!("; {} findings in all", rows.len()) } else { String::new() };
-            format!(
-                "{task}: {split} {}: {found} of {compared} ({:.1}%) by {} ({}) stand in {source} {source_split}{more}",
-                row.language,
-                100.0 * row.share(),
-                row.field,
-                row.kind,
-            )
+        notes.extend(rows.iter().max_by(|a, b| weight(a).total_cmp(&weight(b))).map(|row| {
+            let (found, compared, share) = (grouped(row.found), grouped(row.compared), 100.0 * row.share());
+            let what = format!("{task}: {split} {}: {found} of {compared} rows ({share:.1}%)", row.language);
+            let more = if rows.len() > 1 { format!(" (and {} more)", rows.len() - 1) } else { String::new() };
+            format!("{what} share their {} ({}) with {source} {source_split}{more}", row.field, row.kind)
         }));
     }
     notes
+}
+
+/// How much a finding tells of a pair of splits: a whole example more than a long run of words, that more than one of
+/// several texts, which may be as short as "What happened?"; then the larger share.
+fn weight(row: &Overlap) -> f64 {
+    let class = match (row.field.as_str(), row.kind.as_str()) {
+        ("example" | "words" | "query" | "index" | "text", "exact") => 2.0,
+        (_, "13-gram") => 1.0,
+        _ => 0.0,
+    };
+    class + row.share() / 2.0
+}
+
+/// What was looked for in vain, and for which tasks.
+fn missing(checks: &[TaskCheck]) -> Vec<String> {
+    let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for check in checks {
+        if let Verdict::Missing { message } = &check.verdict {
+            reasons.entry(message).or_default().push(&check.task);
+        }
+    }
+    reasons.into_iter().map(|(reason, tasks)| format!("missing: {}: {reason}", tasks.join(", "))).collect()
 }
 
 fn summary(checks: &[TaskCheck]) -> String {

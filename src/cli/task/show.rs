@@ -42,6 +42,9 @@ struct Card<'a> {
     samples: Vec<Map<String, Value>>,
 }
 
+/// The fields of a row that are not null, by name, in the order of the schema.
+type Sample = Vec<(String, String)>;
+
 pub fn run(context: &Context, args: &ShowArgs) -> Result<ExitCode> {
     let task = context.registry.task(&args.id, "the command line")?;
     let artifacts = context.store()?.list()?;
@@ -51,7 +54,8 @@ pub fn run(context: &Context, args: &ShowArgs) -> Result<ExitCode> {
         None => (Vec::new(), Vec::new()),
     };
     if args.json {
-        print_json(&Card { task, tables, samples });
+        let object = |sample: Sample| sample.into_iter().map(|(name, text)| (name, Value::String(text))).collect();
+        print_json(&Card { task, tables, samples: samples.into_iter().map(object).collect() });
         return Ok(ExitCode::Success);
     }
     for (name, text) in facts(task) {
@@ -71,8 +75,7 @@ pub fn run(context: &Context, args: &ShowArgs) -> Result<ExitCode> {
     }
     for sample in samples {
         print("");
-        for (name, value) in sample {
-            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        for (name, text) in sample {
             print(&format!("  {name:<14} {}", cut(&text)));
         }
     }
@@ -148,7 +151,7 @@ fn profile(artifacts: &[Artifact], canonical: &Artifact) -> Result<Vec<Profile>>
 
 fn table(tables: &[Profile]) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_preset(presets::UTF8_FULL_CONDENSED);
     table.set_header([
         "split",
         "language",
@@ -185,7 +188,7 @@ fn table(tables: &[Profile]) -> Table {
 }
 
 /// The first rows in English and in one more language, of the split that scores are computed on or the first there is.
-fn samples(task: &Task, canonical: &Artifact) -> Result<Vec<Map<String, Value>>> {
+fn samples(task: &Task, canonical: &Artifact) -> Result<Vec<Sample>> {
     let here = |split: Split, language: &str| -> Option<PathBuf> {
         let path = canonical.dir.join(table_path(split.name(), language));
         path.is_file().then_some(path)
@@ -204,11 +207,11 @@ fn samples(task: &Task, canonical: &Artifact) -> Result<Vec<Map<String, Value>>>
     Ok(samples)
 }
 
-fn sample(batch: &RecordBatch, row: usize) -> Map<String, Value> {
+fn sample(batch: &RecordBatch, row: usize) -> Sample {
     let options = FormatOptions::default();
     let field = |(field, column): (&std::sync::Arc<arrow::datatypes::Field>, &arrow::array::ArrayRef)| {
         let formatter = ArrayFormatter::try_new(column.as_ref(), &options).ok()?;
-        let text = column.is_valid(row).then(|| Value::String(formatter.value(row).to_string()));
+        let text = column.is_valid(row).then(|| formatter.value(row).to_string());
         Some((field.name().clone(), text?))
     };
     batch.schema_ref().fields().iter().zip(batch.columns()).filter_map(field).collect()
