@@ -120,6 +120,11 @@ pub enum Split {
 }
 
 impl Split {
+    /// The split of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Split::Train, Split::Validation, Split::Test].into_iter().find(|split| split.name() == name)
+    }
+
     /// The name used in paths and tables.
     pub fn name(self) -> &'static str {
         match self {

@@ -195,7 +195,7 @@ pub fn tokenize(
             language: language.clone(),
             path: place,
             examples,
-            instances: writer.finish()?,
+            instances: writer.finish()?.rows,
             tokens,
             words: (request.format == Format::WordTagging && examples > 0).then_some(words),
             unknown_tokens,

@@ -20,9 +20,9 @@ use crate::task::{EncoderSource, Format, Language, Model, Registry, Split, Study
 const VERSIONS: &[(&str, u32)] = &[
     ("generate", 1),
     ("normalize", 2),
-    ("compose", 1),
+    ("compose", 2),
     ("tokenizer", 1),
-    ("tokenize", 1),
+    ("tokenize", 2),
     ("profile", 1),
     ("overlap", 1),
     ("train", 1),
