@@ -60,7 +60,10 @@ pub fn run(context: &Context, args: &CheckArgs) -> Result<ExitCode> {
     let results = resolved.store.results_dir();
     let mut found = collect(&setup, &graph, &outcome.artifacts)?;
     found.study.id = "check".to_owned();
-    report::publish(&found, &results)?;
+    let loaded = !found.profiles.is_empty();
+    if loaded {
+        report::publish(&found, &results)?;
+    }
     if args.json {
         print_json(&outcome.tasks);
     } else {
@@ -70,7 +73,9 @@ pub fn run(context: &Context, args: &CheckArgs) -> Result<ExitCode> {
             print(&note);
         }
         print(&summary(&outcome.tasks));
-        print(&format!("profiles and overlap: {}", results.display()));
+        if loaded {
+            print(&format!("profiles and overlap: {}", results.display()));
+        }
     }
     Ok(exit(&outcome.tasks, &args.ids))
 }
@@ -190,8 +195,9 @@ fn missing(checks: &[TaskCheck]) -> Vec<String> {
 fn summary(checks: &[TaskCheck]) -> String {
     let count = |of: fn(&Verdict) -> bool| checks.iter().filter(|check| of(&check.verdict)).count();
     format!(
-        "{} tasks: {} fine, {} with other counts, {} bad, {} missing",
+        "{} task{}: {} fine, {} with other counts, {} bad, {} missing",
         checks.len(),
+        if checks.len() == 1 { "" } else { "s" },
         count(|v| matches!(v, Verdict::Fine)),
         count(|v| matches!(v, Verdict::Differs { .. })),
         count(|v| matches!(v, Verdict::Bad { .. })),
