@@ -110,3 +110,20 @@ fn what_a_choice_of_tasks_can_do_wrong_is_said() {
         assert!(said.err.contains(says), "{arguments:?}: {}", said.err);
     }
 }
+
+#[test]
+fn a_target_without_a_metric_is_read_but_not_studied() {
+    let trestle = Trestle::new();
+    let root = trestle.dir.path();
+    house(root, WHOLE);
+    let tasks = root.join("tasks");
+    let target = PART.replace("NAME", "goal").replace("\"intermediate\"", "\"target\"");
+    std::fs::write(tasks.join("goal.toml"), target).unwrap();
+    let study = std::fs::read_to_string(support::fixtures().join("studies/tiny.toml")).unwrap();
+    let study = study.replace("id = \"tiny\"", "id = \"goal\"").replace("targets = [", "targets = [\"goal\", ");
+    std::fs::create_dir_all(tasks.join("studies")).unwrap();
+    std::fs::write(tasks.join("studies/goal.toml"), study).unwrap();
+    let said = trestle.run(&["plan", "goal", "--tasks", &tasks.to_string_lossy()]);
+    assert_eq!(said.code, 3, "{}", said.err);
+    assert!(said.err.contains("`goal` has no metric"), "{}", said.err);
+}

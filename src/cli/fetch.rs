@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use clap::Args;
 
 use super::study_args::StudyArgs;
@@ -35,18 +37,18 @@ pub fn run(context: &Context, args: &FetchArgs) -> Result<ExitCode> {
         }
         let task = context.registry.task(task, &resolved.study.id)?;
         let progress = watcher.begin(node);
+        let mut wanted = BTreeMap::new();
         for (split, codes) in languages {
             let chosen: Vec<_> =
                 codes.iter().map(|code| context.registry.language(code, &task.id)).collect::<Result<_, _>>()?;
-            entries.extend(hub::fetch(task, hub, &chosen, &[*split], progress.as_ref(), &context.stop)?);
+            wanted.insert(*split, chosen);
         }
+        entries.extend(hub::fetch(task, hub, &wanted, progress.as_ref(), &context.stop)?);
     }
-    entries.sort();
-    entries.dedup();
     if args.json {
         print_json(&entries);
     } else {
-        let bytes: u64 = entries.iter().map(|entry| entry.bytes).sum();
+        let bytes: u64 = entries.iter().map(|file| file.entry.bytes).sum();
         print(&format!("{} files, {bytes} bytes, pinned in {}", entries.len(), args.study.changes.lock.display()));
     }
     Ok(ExitCode::Success)

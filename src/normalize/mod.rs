@@ -7,6 +7,7 @@
 //! do not depend on the number of threads.
 
 mod ahead;
+mod answers;
 mod clock;
 mod compose;
 mod contract;
@@ -34,8 +35,8 @@ use serde::Serialize;
 
 use crate::error::Error;
 use crate::progress::{self, Progress};
-use crate::source::{RawFile, RawTask};
-use crate::task::{Split, Task};
+use crate::source::{RawFile, RawPart, RawTask};
+use crate::task::{Reader, Split, Task};
 use ahead::read_ahead;
 use clock::{Clock, timed};
 use contract::{Contract, Place};
@@ -92,7 +93,7 @@ pub fn normalize(
 ) -> Result<NormalizeOutcome, Error> {
     let task = request.task;
     let queries = Queries::parse(task, request.raw)?;
-    let contract = Contract::new(task);
+    let contract = Contract::new(task, request.raw.answer_offsets);
     let schema = contract.table().metadata();
     let metadata: Vec<(&str, &str)> =
         metadata.iter().copied().chain(schema.iter().map(|(key, value)| (*key, value.as_str()))).collect();
@@ -114,6 +115,18 @@ pub fn normalize(
     check(request, &groups, &tables)?;
     let (labels, label_set, seconds) = (labels_of(&tables), label_set(task, &tables), run.clock.seconds());
     Ok(NormalizeOutcome { tables, labels, label_set, seconds })
+}
+
+/// The names of the columns that `reader` makes of the raw file at `path`, as far as its first rows show them.
+///
+/// # Errors
+/// A file that is missing, empty or not of the reader's format, with the line or row named.
+pub fn raw_columns(path: &Path, reader: Reader) -> Result<Vec<String>, Error> {
+    let part = RawPart::plain(path.to_owned(), reader);
+    let file = RawFile { split: Split::Train, language: None, parts: vec![part], sql: None };
+    let first = readers::open(&file, None)?.next().transpose()?;
+    let first = first.ok_or_else(|| NormalizeError::content(path, "it has no rows"))?;
+    Ok(first.schema().fields().iter().map(|field| field.name().clone()).collect())
 }
 
 fn labels_of(tables: &[NormalizedTable]) -> BTreeMap<String, u64> {
@@ -261,7 +274,7 @@ impl Run<'_> {
                     break 'files;
                 }
                 let batch = batch?;
-                let raw = with_place(batch, next_row, group, file_name(&part.name));
+                let raw = with_place(batch, next_row, group, &part.name);
                 next_row += raw.num_rows() as i64;
                 let selected = timed(&self.clock.sql, || query.run(path, &raw))?;
                 let rows = timed(&self.clock.contract, || self.contract.assemble(&selected, place))?;
@@ -278,11 +291,6 @@ impl Run<'_> {
             NormalizeError::Row { path: place.path.to_owned(), row: row - place.first_row, example, message }
         })
     }
-}
-
-/// The last part of a raw file's name.
-fn file_name(name: &str) -> &str {
-    name.rsplit_once('/').map_or(name, |(_, last)| last)
 }
 
 /// `batch` with the columns that every reader adds: `row`, `lang`, `split` and `file`. A column of the file that has one of

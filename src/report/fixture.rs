@@ -8,10 +8,11 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Float32Array, Float64Array, Int32Array, RecordBatch, StringArray, UInt32Array};
 use serde_json::json;
 
-use super::{CHANCE, Cell, StudyResults};
+use super::{CHANCE, Cell, DataTable, StudyResults};
+use crate::audit::{self, Overlap, Profile, TokenProfile};
 use crate::schema;
 use crate::shard;
-use crate::task::Study;
+use crate::task::{Split, Study};
 
 const STUDY: &str = r#"
 id = "small"
@@ -181,6 +182,63 @@ fn logs(dir: &Path, target: &str, row: &str, seed: u64) -> Vec<(String, PathBuf)
         .collect()
 }
 
+/// Profiles of mnli (not tokenised) and xnli (tokenised), and two overlaps.
+fn data_tables(dir: &Path) -> (BTreeMap<String, DataTable>, DataTable) {
+    let profile = |task: &str, split: Split, language: &str, labels: &[(&str, u64)], tokens_per_word: Option<f64>| {
+        let tokens = tokens_per_word.map(|tokens_per_word| TokenProfile {
+            instances: 10,
+            tokens: 100,
+            tokens_per_word,
+            unknown_share: 0.01,
+            truncated_share: 0.1,
+        });
+        Profile {
+            task: task.to_owned(),
+            split,
+            language: language.to_owned(),
+            examples: 10,
+            words: 80,
+            characters: 400,
+            length_mean: 40.0,
+            length_median: 39,
+            length_p95: 80,
+            length_max: 90,
+            duplicates: 0,
+            labels: labels.iter().map(|(label, count)| ((*label).to_owned(), *count)).collect(),
+            answerable_share: None,
+            tokens,
+        }
+    };
+    let mnli = [
+        profile("mnli", Split::Train, "en", &[("entailment", 6), ("neutral", 4)], None),
+        profile("mnli", Split::Validation, "en", &[("entailment", 10)], None),
+    ];
+    let xnli = [("de", 1.5), ("en", 1.25), ("sw", 2.0)]
+        .map(|(language, value)| profile("xnli", Split::Test, language, &[("neutral", 10)], Some(value)));
+    let mut profiles = BTreeMap::new();
+    for (task, rows) in [("mnli", &mnli[..]), ("xnli", &xnli)] {
+        let path = dir.join(format!("profile-{task}/profiles.parquet"));
+        shard::write_table(&path, &schema::table("profiles").schema, &[], &[audit::profile_rows(rows)]).unwrap();
+        profiles.insert(task.to_owned(), DataTable { key: format!("profile-{task}"), path });
+    }
+    let overlap = |source: &str, task: &str, found| Overlap {
+        source_task: source.to_owned(),
+        source_split: Split::Train,
+        task: task.to_owned(),
+        split: Split::Test,
+        language: "en".to_owned(),
+        field: "example".to_owned(),
+        kind: "exact".to_owned(),
+        compared: 100,
+        found,
+        example: None,
+    };
+    let rows = [overlap("mnli", "xnli", 1), overlap("mnli", "xquad", 0), overlap("squad_v1", "xquad", 50)];
+    let path = dir.join("overlap/overlap.parquet");
+    shard::write_table(&path, &schema::table("overlap").schema, &[], &[audit::overlap_rows(&rows)]).unwrap();
+    (profiles, DataTable { key: "overlap".to_owned(), path })
+}
+
 /// Writes the study's files below `dir`.
 pub fn results(dir: &Path) -> StudyResults {
     let study = Study::parse(STUDY, "small.toml").unwrap();
@@ -221,5 +279,6 @@ pub fn results(dir: &Path) -> StudyResults {
             });
         }
     }
-    StudyResults { study, cells, code_version: "0.1.0".to_owned() }
+    let (profiles, overlap) = data_tables(dir);
+    StudyResults { study, profiles, overlap: Some(overlap), cells, code_version: "0.1.0".to_owned() }
 }

@@ -5,6 +5,7 @@ use minijinja::{Environment, UndefinedBehavior, Value};
 use serde::Serialize;
 
 use super::chart::{self, COLORS, Chart};
+use super::data::{self, OverlapRow, TaskData};
 use super::terminal::{one, signed};
 use super::{CHANCE, Cell, NONE, ReportError, StudyResults, StudyTable, median, stage, study_table};
 use crate::task::{Edition, Languages, Study};
@@ -26,6 +27,11 @@ struct Page<'a> {
     legend: Vec<(&'a str, usize)>,
     charts: Vec<Chart>,
     chart_size: [f64; 2],
+    data: Vec<TaskData>,
+    bars: [f64; 2],
+    thickness: f64,
+    overlaps: Vec<OverlapRow>,
+    all_overlaps: usize,
     caveats: Vec<String>,
     provenance: Vec<Provenance<'a>>,
 }
@@ -72,6 +78,7 @@ struct Provenance<'a> {
 pub fn render(results: &StudyResults) -> Result<String, ReportError> {
     let table = study_table(results)?;
     let study = &results.study;
+    let (overlaps, all_overlaps) = data::overlaps(results)?;
     let page = Page {
         title: if study.title.is_empty() { &study.id } else { &study.title },
         study: &study.id,
@@ -83,6 +90,11 @@ pub fn render(results: &StudyResults) -> Result<String, ReportError> {
         legend: study.order.iter().enumerate().map(|(place, row)| (row.as_str(), place % COLORS)).collect(),
         charts: chart::charts(results)?,
         chart_size: [chart::WIDTH, chart::HEIGHT],
+        data: data::panels(results)?,
+        bars: data::PLOT,
+        thickness: data::THICKNESS,
+        overlaps,
+        all_overlaps,
         caveats: caveats(results, &table),
         provenance: study.targets.iter().flat_map(|target| results.of_target(target)).map(provenance).collect(),
         table: &table,
@@ -92,6 +104,7 @@ pub fn render(results: &StudyResults) -> Result<String, ReportError> {
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.add_filter("one", one);
     environment.add_filter("signed", signed);
+    environment.add_filter("two", |value: f64| format!("{value:.2}"));
     environment.add_filter("percent", |share: f64| format!("{:.0}%", share * 55.0));
     environment.add_template(TEMPLATE.0, TEMPLATE.1).map_err(failed)?;
     environment.get_template(TEMPLATE.0).and_then(|template| template.render(Value::from(Serde(page)))).map_err(failed)
@@ -310,6 +323,10 @@ mod tests {
             "Swahili",
             "score-xnli-mnli-1",
             "<polyline",
+            "tokens per word",
+            "1.25",
+            "squad_v1 train",
+            "50.0%",
         ];
         for want in wanted {
             assert!(page.contains(want), "{want} is missing");

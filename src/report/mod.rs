@@ -11,6 +11,7 @@
 //! subtracted or (over seeds) put at their median. Same results, same bytes: no clock and no host name enters.
 
 mod chart;
+mod data;
 mod error;
 mod html;
 mod output;
@@ -74,11 +75,24 @@ pub struct Cell {
     pub parameters: serde_json::Value,
 }
 
+/// A table about a study's data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DataTable {
+    /// Key of the stage that made it.
+    pub key: String,
+    /// The file.
+    pub path: PathBuf,
+}
+
 /// All there is of one study.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StudyResults {
     /// The study file.
     pub study: Study,
+    /// `profiles.parquet` of each of its tasks that has one.
+    pub profiles: BTreeMap<String, DataTable>,
+    /// `overlap.parquet` of its tasks.
+    pub overlap: Option<DataTable>,
     /// Its finished cells, in any order.
     pub cells: Vec<Cell>,
     /// Version of the code that made them.

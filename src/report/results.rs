@@ -1,11 +1,13 @@
-//! The view `results/`: a study's scores, summaries, predictions, runs and training logs as hive-partitioned Parquet.
+//! The view `results/`: a study's scores, summaries, predictions, runs and training logs, and what is known of its data,
+//! as hive-partitioned Parquet.
 //!
 //! ```text
 //! results/<table>/study=<study>/target=<target>/part-00000.parquet
+//! results/<profiles or overlap>/study=<study>/part-00000.parquet
 //! ```
 //!
-//! `study` and `target` stand in the path alone: engines that read hive partitions add them as columns. Every table
-//! begins with `intermediate`, `seed`, `model_key`, `predict_key`, `score_key`; then
+//! `study` and `target` stand in the path alone: engines that read hive partitions add them as columns. `profiles` and
+//! `overlap` have the columns of the stages' own tables. Every other table begins with `intermediate`, `seed`, `model_key`, `predict_key`, `score_key`; then
 //! - `scores`, `summaries`, `predictions`: the columns of the stage's own table,
 //! - `training_log`: `phase` (`pretrain`, `intermediate`, `target`) and the log's columns. A training that several cells
 //!   share stands in the log of each,
@@ -25,16 +27,19 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Cell, QueryTable, ReportError, Rows, StudyResults, stage};
+use super::{Cell, DataTable, QueryTable, ReportError, Rows, StudyResults, stage};
 use crate::error::{FileError, IoContext};
 use crate::schema;
 use crate::shard::{self, PART, Writer};
 
 /// Raised when the layout or a column of the view changes.
-const VIEW_VERSION: u32 = 1;
+const VIEW_VERSION: u32 = 2;
 
 /// The tables of the view.
-pub const VIEWS: [&str; 5] = ["scores", "summaries", "predictions", "runs", "training_log"];
+pub const VIEWS: [&str; 7] = ["scores", "summaries", "predictions", "runs", "training_log", "profiles", "overlap"];
+
+/// Those of them that have a file a target.
+const TARGET_VIEWS: usize = 5;
 
 /// Where stamps and locks lie, below the results directory.
 const STAMPS: &str = ".published";
@@ -130,7 +135,8 @@ pub fn results_tables(results_dir: &Path) -> Result<Vec<QueryTable>, ReportError
 fn digest(results: &StudyResults) -> String {
     let mut cells: Vec<String> = results.cells.iter().map(|cell| identity(cell).to_string()).collect();
     cells.sort_unstable();
-    let all = json!([VIEW_VERSION, results.study, results.code_version, cells]);
+    let data: Vec<&str> = results.profiles.values().chain(&results.overlap).map(|table| table.key.as_str()).collect();
+    let all = json!([VIEW_VERSION, results.study, results.code_version, cells, data]);
     blake3::hash(all.to_string().as_bytes()).to_hex().to_string()
 }
 
@@ -150,14 +156,25 @@ fn build(results: &StudyResults, building: &Path) -> Result<Vec<(PathBuf, u64)>,
     let mut targets: Vec<&str> = results.cells.iter().map(|cell| cell.target.as_str()).collect();
     targets.sort_unstable();
     targets.dedup();
-    for view in VIEWS {
-        fs::create_dir_all(building.join(view)).at("create directory", building.join(view))?;
+    fs::create_dir_all(building).at("create directory", building)?;
+    let mut add = |part: PathBuf, view: &str| -> Result<(), ReportError> {
+        let bytes = fs::metadata(building.join(view).join(&part)).at("read", building.join(view).join(&part))?.len();
+        files.push((Path::new(view).join(format!("study={}", results.study.id)).join(part), bytes));
+        Ok(())
+    };
+    for view in &VIEWS[..TARGET_VIEWS] {
         for target in &targets {
             let part = Path::new(&format!("target={target}")).join(PART);
-            let path = building.join(view).join(&part);
-            write_view(results, view, &results.of_target(target), &path)?;
-            let bytes = fs::metadata(&path).at("read", &path)?.len();
-            files.push((Path::new(view).join(format!("study={}", results.study.id)).join(part), bytes));
+            write_view(results, view, &results.of_target(target), &building.join(view).join(&part))?;
+            add(part, view)?;
+        }
+    }
+    let profiles: Vec<&DataTable> = results.profiles.values().collect();
+    let overlap: Vec<&DataTable> = results.overlap.iter().collect();
+    for (view, tables) in VIEWS[TARGET_VIEWS..].iter().zip([profiles, overlap]) {
+        if !tables.is_empty() {
+            write_data(view, &tables, &building.join(view).join(PART))?;
+            add(PathBuf::from(PART), view)?;
         }
     }
     Ok(files)
@@ -183,6 +200,21 @@ fn write_view(results: &StudyResults, view: &str, cells: &[&Cell], path: &Path) 
             }
             _ => writer.write(&run(results, cell, &schema)?)?,
         }
+    }
+    writer.finish()?;
+    Ok(())
+}
+
+/// Writes the rows of `tables`, one after the other.
+fn write_data(view: &str, tables: &[&DataTable], path: &Path) -> Result<(), ReportError> {
+    let table = stage_table(view);
+    let version = VIEW_VERSION.to_string();
+    let mut writer =
+        Writer::create(path, &table.schema, &[("trestle.view", view), ("trestle.view_version", &version)])?;
+    for file in tables {
+        let batch = stage::read(&file.path, table)?;
+        let batch = RecordBatch::try_new(table.schema.clone(), batch.columns().to_vec());
+        writer.write(&batch.expect("the batch has passed the stage's schema"))?;
     }
     writer.finish()?;
     Ok(())
@@ -273,13 +305,17 @@ fn run(results: &StudyResults, cell: &Cell, schema: &SchemaRef) -> Result<Record
     Ok(RecordBatch::try_new(schema.clone(), columns).expect("the columns are built in the schema's order"))
 }
 
-/// Puts `building/<view>` in the place of the study's partition; what was there moves to `building/old-<view>`.
+/// Puts `building/<view>`, if there is one, in the place of the study's partition; what was there moves to
+/// `building/old-<view>`.
 fn swap_in(building: &Path, view: &str, table_dir: &Path, study: &str) -> Result<(), FileError> {
-    fs::create_dir_all(table_dir).at("create directory", table_dir)?;
     let place = table_dir.join(format!("study={study}"));
     if place.exists() {
         fs::rename(&place, building.join(format!("old-{view}"))).at("move away", &place)?;
     }
+    if !building.join(view).exists() {
+        return Ok(());
+    }
+    fs::create_dir_all(table_dir).at("create directory", table_dir)?;
     fs::rename(building.join(view), &place).at("move into place", &place)
 }
 
@@ -330,9 +366,9 @@ mod tests {
         let results = fixture::results(dir.path());
         let (view, other) = (dir.path().join("results"), dir.path().join("other"));
         let first = publish(&results, &view).unwrap();
-        assert_eq!(first, Published { written: true, files: 15 });
+        assert_eq!(first, Published { written: true, files: 17 });
         let before = bytes(&view);
-        assert_eq!(publish(&results, &view).unwrap(), Published { written: false, files: 15 });
+        assert_eq!(publish(&results, &view).unwrap(), Published { written: false, files: 17 });
         let mut shuffled = results.clone();
         shuffled.cells.reverse();
         assert!(!publish(&shuffled, &view).unwrap().written);
@@ -364,6 +400,12 @@ mod tests {
             assert_ne!(digest(&changed), base);
         }
         let mut changed = results.clone();
+        changed.profiles.get_mut("xnli").unwrap().key.push('x');
+        assert_ne!(digest(&changed), base);
+        changed = results.clone();
+        changed.overlap = None;
+        assert_ne!(digest(&changed), base);
+        changed = results.clone();
         changed.code_version.push('x');
         assert_ne!(digest(&changed), base);
         changed = results.clone();
@@ -392,7 +434,7 @@ mod tests {
         let view = dir.path().join("results");
         publish(&results, &view).unwrap();
         results.cells.retain(|cell| cell.target == "xnli");
-        assert_eq!(publish(&results, &view).unwrap(), Published { written: true, files: 5 });
+        assert_eq!(publish(&results, &view).unwrap(), Published { written: true, files: 7 });
         assert!(!view.join("scores/study=small/target=xquad").exists());
     }
 

@@ -174,16 +174,7 @@ mod tests {
 
     #[test]
     fn every_file_parses_and_every_format_has_its_tables() {
-        let formats = [
-            Format::Classification,
-            Format::PairClassification,
-            Format::MultipleChoice,
-            Format::SpanExtraction,
-            Format::WordTagging,
-            Format::SentenceRetrieval,
-            Format::Text,
-        ];
-        for format in formats {
+        for format in Format::ALL {
             assert_eq!(canonical(format).schema.field(0).name(), "example_id");
             assert_eq!(tokenized(format).schema.field(1).name(), "window");
         }

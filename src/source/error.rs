@@ -146,6 +146,18 @@ pub enum SourceError {
         /// The lock file.
         lock: PathBuf,
     },
+    /// Bytes differ from what the hub says of them.
+    #[error(
+        "{what} came with sha256 {found}, but the hub says {promised}; run again, over another network if it stays so"
+    )]
+    Damaged {
+        /// Repository and path.
+        what: String,
+        /// The digest of the bytes that came.
+        found: String,
+        /// The digest that the hub names.
+        promised: String,
+    },
     /// The lock file is broken.
     #[error("{} is not a lock file: {message}; restore it from version control, or remove it and fetch again", lock.display())]
     Lock {
@@ -189,7 +201,7 @@ impl SourceError {
             | SourceError::NotOnHub { .. }
             | SourceError::Network { .. }
             | SourceError::Offline { .. } => ExitCode::Network,
-            SourceError::Hash { .. } => ExitCode::Mismatch,
+            SourceError::Hash { .. } | SourceError::Damaged { .. } => ExitCode::Mismatch,
             SourceError::Lock { .. } => ExitCode::Config,
             SourceError::Interrupted => ExitCode::Interrupted,
             SourceError::UnknownMiniLayout { .. } | SourceError::MiniOption { .. } => ExitCode::Config,

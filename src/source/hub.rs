@@ -3,24 +3,33 @@
 //! The environment is honoured as Hugging Face's own tools do: `HF_TOKEN` (or the token file below `HF_HOME`) and
 //! `HF_ENDPOINT` through the client library, `HF_HUB_OFFLINE` by the command line.
 
-use std::fs::File;
-use std::io::Read;
+mod interface;
+mod partial;
+mod transfer;
+
+use std::collections::BTreeMap;
+use std::fs::{File, TryLockError};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::ScopedJoinHandle;
 
-use hf_hub::progress::{DownloadEvent, ProgressEvent, ProgressHandler};
-use hf_hub::repository::{RepoType, RepoTypeDataset, RepoTypeModel};
-use hf_hub::{HFClientSync, HFError, HFRepositorySync, split_id};
-use sha2::{Digest, Sha256};
+use hf_hub::HFClientSync;
+use reqwest::Url;
+use serde::Serialize;
 
+use self::interface::{Listed, token};
+use self::transfer::{Job, Line, Patience, Received, TICK, Wire};
 use super::directory::Found;
 use super::lock::{Lock, LockEntry, RepoKind};
 use super::{Source, SourceError, Stored, expansions, pattern, patterns};
-use crate::error::IoContext;
+use crate::error::{FileError, IoContext};
 use crate::progress::Progress;
 use crate::task::{HubSource, Language, Split, Task};
+
+/// Files that are downloaded side by side.
+const FILES_AT_ONCE: usize = 4;
 
 /// Where files from the hub are kept, and what may be done to get them.
 #[derive(Debug, Clone)]
@@ -38,8 +47,8 @@ pub struct HubOptions {
 /// The hub, as far as this machine knows it.
 pub struct Hub {
     options: HubOptions,
-    /// Another address than the environment's.
-    endpoint: Option<String>,
+    endpoint: String,
+    patience: Patience,
     lock: Mutex<Lock>,
     client: Mutex<Option<HFClientSync>>,
 }
@@ -52,17 +61,23 @@ struct Repo<'a> {
     revision: &'a str,
 }
 
-/// The commit that a revision stands for, and the paths of its files.
-struct Listing {
-    commit: String,
-    paths: Vec<String>,
+/// A file that was asked for, and is in the store now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FetchedFile {
+    /// Its entry in the lock file.
+    #[serde(flatten)]
+    pub entry: LockEntry,
+    /// How many bytes were transferred for it: 0 if it was there, less than its size if a part of it was.
+    pub transferred: u64,
 }
 
 impl Hub {
     /// Reads the lock file. Nothing is asked of the network before [`fetch`].
     pub fn open(options: HubOptions) -> Result<Self, SourceError> {
         let lock = Mutex::new(Lock::load(&options.lock)?);
-        Ok(Self { options, endpoint: None, lock, client: Mutex::new(None) })
+        let endpoint = std::env::var("HF_ENDPOINT").ok().filter(|endpoint| !endpoint.is_empty());
+        let endpoint = endpoint.unwrap_or_else(|| "https://huggingface.co".to_owned());
+        Ok(Self { options, endpoint, patience: Patience::default(), lock, client: Mutex::new(None) })
     }
 
     /// The fetched files of `task` that match `pattern`.
@@ -85,19 +100,24 @@ impl Hub {
     /// they are not here yet.
     pub fn model_dir(&self, repo: &str, revision: &str) -> Result<PathBuf, SourceError> {
         let repo = Repo { kind: RepoKind::Model, id: repo, revision };
-        let listing = self.listing(repo)?;
+        let stop = AtomicBool::new(false);
+        let listing = self.listing(repo, &stop)?;
         let mut dir = self.options.cache.join("models");
         dir.push(format!("{}--{}", repo.id.replace('/', "--"), listing.commit));
-        let stop = AtomicBool::new(false);
+        let mut wanted = Vec::new();
         for file in ["config.json", "model.safetensors", "tokenizer.json"] {
-            if !listing.paths.iter().any(|path| path == file) {
-                return Err(SourceError::NotOnHub { what: format!("{file} in {} at {revision}", repo.id) });
+            match listing.files.iter().find(|listed| listed.path == file) {
+                Some(listed) => wanted.push(listed),
+                None => {
+                    return Err(SourceError::NotOnHub { what: format!("{file} in {} at {revision}", repo.id) });
+                }
             }
-            let entry = self.get(repo, &listing.commit, file, &crate::progress::Quiet, 0, &stop)?;
-            let path = dir.join(file);
+        }
+        for file in self.get(repo, &listing.commit, &wanted, &crate::progress::Quiet, &stop)? {
+            let path = dir.join(&file.entry.path);
             if !path.is_file() {
                 std::fs::create_dir_all(&dir).at("create directory", &dir)?;
-                std::fs::hard_link(self.blob(&entry.sha256), &path).at("link", &path)?;
+                std::fs::hard_link(self.blob(&file.entry.sha256), &path).at("link", &path)?;
             }
         }
         Ok(dir)
@@ -120,138 +140,166 @@ impl Hub {
         }
     }
 
-    fn client(&self) -> Result<HFClientSync, SourceError> {
-        let mut client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = &*client {
-            return Ok(client.clone());
-        }
-        let mut builder = hf_hub::HFClientBuilder::new().retry_max_attempts(3);
-        if let Some(endpoint) = &self.endpoint {
-            builder = builder.endpoint(endpoint);
-        }
-        let built = builder.build_sync().map_err(|e| self.failed("a client", e))?;
-        Ok(client.insert(built).clone())
-    }
-
-    fn failed(&self, what: &str, source: HFError) -> SourceError {
-        let what = what.to_owned();
-        match source {
-            HFError::AuthRequired { context } | HFError::Forbidden { context } => {
-                SourceError::Refused { what, status: context.status.as_u16() }
-            }
-            HFError::RepoNotFound { .. } | HFError::RevisionNotFound { .. } | HFError::EntryNotFound { .. } => {
-                SourceError::NotOnHub { what }
-            }
-            HFError::Io(source) => crate::error::FileError::new("write below", &self.options.cache, source).into(),
-            other => {
-                let endpoint = self.endpoint.clone().or_else(|| std::env::var("HF_ENDPOINT").ok());
-                let endpoint = endpoint.unwrap_or_else(|| "https://huggingface.co".to_owned());
-                let mut message = other.to_string();
-                let mut source = std::error::Error::source(&other);
-                while let Some(cause) = source {
-                    message = format!("{message}: {cause}");
-                    source = cause.source();
-                }
-                SourceError::Network { what, endpoint, message }
-            }
-        }
-    }
-
-    /// The files of a repository: those of the lock file, where nothing else may be taken, else those of the hub, at the
-    /// commit that the lock file has for the revision, if it has one.
-    fn listing(&self, repo: Repo) -> Result<Listing, SourceError> {
-        let (commit, paths) = {
-            let lock = self.lock();
-            let entries: Vec<&LockEntry> = lock.of(repo.kind, repo.id, repo.revision).collect();
-            let commit = entries.first().map(|entry| entry.commit.clone());
-            (commit, entries.into_iter().map(|entry| entry.path.clone()).collect())
-        };
-        if self.options.locked || self.options.offline {
-            return match commit {
-                Some(commit) => Ok(Listing { commit, paths }),
-                None if self.options.offline => Err(self.not_here(repo.id.to_owned())),
-                None => Err(SourceError::NotLocked { what: repo.id.to_owned(), lock: self.options.lock.clone() }),
-            };
-        }
-        let wanted = commit.unwrap_or_else(|| repo.revision.to_owned());
-        let what = format!("{} at {wanted}", repo.id);
-        let client = self.client()?;
-        let (owner, name) = split_id(repo.id);
-        let (sha, siblings) = match repo.kind {
-            RepoKind::Dataset => {
-                let info = client.dataset(owner, name).info().revision(wanted.as_str()).send();
-                info.map(|info| (info.sha, info.siblings))
-            }
-            RepoKind::Model => {
-                let info = client.model(owner, name).info().revision(wanted.as_str()).send();
-                info.map(|info| (info.sha, info.siblings))
-            }
-        }
-        .map_err(|e| self.failed(&what, e))?;
-        let commit =
-            sha.ok_or_else(|| self.failed(&what, HFError::malformed_response("no `sha` in its description")))?;
-        let paths = siblings.unwrap_or_default().into_iter().map(|file| file.rfilename).collect();
-        Ok(Listing { commit, paths })
-    }
-
-    /// The entry of one file, whose bytes are in the cache afterwards. `done` bytes were reported before.
+    /// The entries of files, whose bytes are in the cache afterwards.
     fn get(
         &self,
         repo: Repo,
         commit: &str,
-        path: &str,
+        wanted: &[&Listed],
         progress: &dyn Progress,
-        done: u64,
         stop: &AtomicBool,
-    ) -> Result<LockEntry, SourceError> {
-        let known = self.lock().of(repo.kind, repo.id, repo.revision).find(|entry| entry.path == path).cloned();
-        let what = format!("{}/{path}", repo.id);
-        if let Some(entry) = &known
-            && std::fs::metadata(self.blob(&entry.sha256)).is_ok_and(|file| file.len() == entry.bytes)
-        {
-            return Ok(entry.clone());
-        }
-        if self.options.offline {
-            return Err(self.not_here(what));
-        }
-        std::fs::create_dir_all(&self.options.cache).at("create directory", &self.options.cache)?;
-        // Beside the blobs, so that the finished file can be renamed; removed with all it holds if anything fails.
-        let folder = tempfile::Builder::new().prefix(".fetch-").tempdir_in(&self.options.cache);
-        let folder = folder.at("create a directory in", &self.options.cache)?;
-        let client = self.client()?;
-        let (owner, name) = split_id(repo.id);
-        let wanted = Wanted { path: path.to_owned(), commit: commit.to_owned(), folder: folder.path().to_owned() };
-        let downloaded = match repo.kind {
-            RepoKind::Dataset => download::<RepoTypeDataset>(client.dataset(owner, name), wanted, progress, done, stop),
-            RepoKind::Model => download::<RepoTypeModel>(client.model(owner, name), wanted, progress, done, stop),
+    ) -> Result<Vec<FetchedFile>, SourceError> {
+        let here = |listed: &&&Listed| {
+            let entry = self.known(repo, &listed.path)?;
+            let file = std::fs::metadata(self.blob(&entry.sha256));
+            file.is_ok_and(|file| file.len() == entry.bytes).then_some(FetchedFile { entry, transferred: 0 })
         };
-        let downloaded = downloaded.ok_or(SourceError::Interrupted)?.map_err(|e| self.failed(&what, e))?;
-        let (sha256, bytes) = digest(&downloaded)?;
-        if let Some(entry) = known
-            && entry.sha256 != sha256
-        {
-            let lock = self.options.lock.clone();
-            return Err(SourceError::Hash { what, found: sha256, locked: entry.sha256, lock });
+        let missing = |found: &[FetchedFile]| -> Vec<&Listed> {
+            wanted.iter().filter(|listed| !found.iter().any(|file| file.entry.path == listed.path)).copied().collect()
+        };
+        let mut found: Vec<FetchedFile> = wanted.iter().filter_map(|listed| here(&listed)).collect();
+        if found.len() == wanted.len() {
+            return Ok(found);
         }
-        let blob = self.blob(&sha256);
-        let parent = blob.parent().expect("a blob is in a folder of the cache");
-        std::fs::create_dir_all(parent).at("create directory", parent)?;
-        std::fs::rename(&downloaded, &blob).at("move the download to", &blob)?;
+        if let Some(first) = missing(&found).first().filter(|_| self.options.offline) {
+            return Err(self.not_here(format!("{}/{}", repo.id, first.path)));
+        }
+        let folder = self.options.cache.join("partial");
+        std::fs::create_dir_all(&folder).at("create directory", &folder)?;
+        let _guard = self.alone(&folder, stop)?;
+        // Another process may have fetched meanwhile.
+        *self.lock() = Lock::load(&self.options.lock)?;
+        found = wanted.iter().filter_map(|listed| here(&listed)).collect();
+        let jobs =
+            missing(&found).iter().map(|listed| self.job(repo, commit, listed)).collect::<Result<Vec<Job>, _>>()?;
+        found.extend(self.download(repo, &jobs, progress, stop)?);
+        found.sort_by(|a, b| a.entry.cmp(&b.entry));
+        Ok(found)
+    }
+
+    fn known(&self, repo: Repo, path: &str) -> Option<LockEntry> {
+        self.lock().of(repo.kind, repo.id, repo.revision).find(|entry| entry.path == path).cloned()
+    }
+
+    /// Waits until no other process fetches into this store: held until the file is closed.
+    fn alone(&self, folder: &Path, stop: &AtomicBool) -> Result<File, SourceError> {
+        let path = folder.join("lock");
+        let file = File::options().write(true).create(true).truncate(false).open(&path).at("open", &path)?;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(TryLockError::WouldBlock) if stop.load(Ordering::Relaxed) => return Err(SourceError::Interrupted),
+                Err(TryLockError::WouldBlock) => std::thread::sleep(TICK),
+                Err(TryLockError::Error(e)) => return Err(FileError::new("lock", &path, e).into()),
+            }
+        }
+    }
+
+    fn job(&self, repo: Repo, commit: &str, listed: &Listed) -> Result<Job, SourceError> {
+        let what = format!("{}/{}", repo.id, listed.path);
+        let mut url = Url::parse(&self.endpoint).ok();
+        if let Some(mut segments) = url.as_mut().and_then(|url| url.path_segments_mut().ok()) {
+            segments.pop_if_empty();
+            if repo.kind == RepoKind::Dataset {
+                segments.push("datasets");
+            }
+            segments.extend(repo.id.split('/')).extend(["resolve", commit]).extend(listed.path.split('/'));
+        }
+        let Some(url) = url else {
+            return Err(self.network(&what, "its address is not a URL".to_owned()));
+        };
+        let name = blake3::hash(format!("{:?} {commit} {what}", repo.kind).as_bytes()).to_hex();
+        Ok(Job {
+            url,
+            commit: commit.to_owned(),
+            bytes: listed.bytes,
+            locked: self.known(repo, &listed.path).map(|entry| (entry.sha256, self.options.lock.clone())),
+            partial: self.options.cache.join("partial").join(format!("{name}.bytes")),
+            present: AtomicU64::new(0),
+            path: listed.path.clone(),
+            what,
+        })
+    }
+
+    /// Downloads files side by side; one that is whole is kept and pinned even if another one fails.
+    fn download(
+        &self,
+        repo: Repo,
+        jobs: &[Job],
+        progress: &dyn Progress,
+        stop: &AtomicBool,
+    ) -> Result<Vec<FetchedFile>, SourceError> {
+        // Set by a stop from outside, or by the first failure.
+        let halt = AtomicBool::new(false);
+        let (next, note, token) = (AtomicUsize::new(0), Mutex::new(String::new()), token());
+        let wire = Wire {
+            endpoint: &self.endpoint,
+            token: token.as_deref(),
+            patience: self.patience,
+            stop: &halt,
+            note: &note,
+        };
+        let work = || {
+            let mut fetched = Vec::new();
+            let line = Line::open(&wire)?;
+            while !halt.load(Ordering::Relaxed)
+                && let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed))
+            {
+                let kept = line.receive(job).and_then(|received| self.keep(repo, job, received));
+                fetched.push(kept.inspect_err(|_| halt.store(true, Ordering::Relaxed))?);
+            }
+            Ok(fetched)
+        };
+        progress.start(jobs.iter().map(|job| job.bytes).sum(), "bytes");
+        let results: Vec<Result<Vec<FetchedFile>, SourceError>> = std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..jobs.len().min(FILES_AT_ONCE)).map(|_| scope.spawn(work)).collect();
+            while !workers.iter().all(ScopedJoinHandle::is_finished) {
+                if stop.load(Ordering::Relaxed) {
+                    halt.store(true, Ordering::Relaxed);
+                }
+                let present = jobs.iter().map(|job| job.present.load(Ordering::Relaxed)).sum();
+                progress.advance(present, &note.lock().unwrap_or_else(PoisonError::into_inner));
+                std::thread::sleep(TICK);
+            }
+            workers.into_iter().map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+        });
+        progress.finish();
+        let mut fetched = Vec::new();
+        let mut failure = None;
+        for result in results {
+            match (result, &failure) {
+                (Ok(files), _) => fetched.extend(files),
+                // Interruptions follow on the failure that caused them.
+                (Err(e), None | Some(SourceError::Interrupted)) => failure = Some(e),
+                (Err(_), Some(_)) => (),
+            }
+        }
+        match failure {
+            Some(e) => Err(e),
+            None if stop.load(Ordering::Relaxed) => Err(SourceError::Interrupted),
+            None => Ok(fetched),
+        }
+    }
+
+    /// Moves a file that came whole to its place, and pins it.
+    fn keep(&self, repo: Repo, job: &Job, received: Received) -> Result<FetchedFile, SourceError> {
+        let Received { partial, sha256, transferred } = received;
+        partial.keep(&self.blob(&sha256))?;
         let entry = LockEntry {
             kind: repo.kind,
             repo: repo.id.to_owned(),
             revision: repo.revision.to_owned(),
-            path: path.to_owned(),
-            commit: commit.to_owned(),
+            path: job.path.clone(),
+            commit: job.commit.clone(),
             sha256,
-            bytes,
+            bytes: job.bytes,
         };
         let mut lock = self.lock();
-        if !lock.of(repo.kind, repo.id, repo.revision).any(|known| known.path == path) {
+        if !lock.of(repo.kind, repo.id, repo.revision).any(|known| known.path == job.path) {
             lock.add(entry.clone());
             lock.save(&self.options.lock)?;
         }
-        Ok(entry)
+        Ok(FetchedFile { entry, transferred })
     }
 }
 
@@ -259,45 +307,45 @@ fn name(entry: &LockEntry) -> String {
     format!("{}/{}", entry.repo, entry.path)
 }
 
-/// Fetches what `task` reads from the hub for `languages` and `splits` into the store; what is there already is not
-/// fetched again. Adds new files to the lock file, one by one, so that an interrupted fetch goes on where it stopped.
+/// Fetches what `task` reads from the hub for `wanted` into the store; what is there already is not fetched again, and of
+/// what is there in part only the rest. Adds new files to the lock file, one by one, so that an interrupted fetch goes on
+/// where it stopped.
 ///
 /// A language whose file does not exist on the hub is left out; a split without any file is an error.
 ///
 /// # Errors
 /// [`SourceError::Refused`] (gated), [`SourceError::NotOnHub`], [`SourceError::Network`], [`SourceError::Hash`] where the
-/// bytes are not those in the lock file, [`SourceError::NotLocked`] and [`SourceError::Offline`] where those modes forbid
-/// what would be needed, [`SourceError::Interrupted`] once `stop` is set.
+/// bytes are not those in the lock file, [`SourceError::Damaged`] where they are not those that the hub announces,
+/// [`SourceError::NotLocked`] and [`SourceError::Offline`] where those modes forbid what would be needed,
+/// [`SourceError::Interrupted`] once `stop` is set.
 pub fn fetch(
     task: &Task,
     hub: &Hub,
-    languages: &[&Language],
-    splits: &[Split],
+    wanted: &BTreeMap<Split, Vec<&Language>>,
     progress: &dyn Progress,
     stop: &AtomicBool,
-) -> Result<Vec<LockEntry>, SourceError> {
+) -> Result<Vec<FetchedFile>, SourceError> {
     let source = Source::of(task, "hub")?;
     let HubSource { repo, revision, .. } = task.source.hub.as_ref().expect("Source::of has looked");
     let repo = Repo { kind: RepoKind::Dataset, id: repo, revision };
-    let listing = hub.listing(repo)?;
-    let mut wanted: Vec<&String> = Vec::new();
-    for &split in splits {
+    let listing = hub.listing(repo, stop)?;
+    let mut files: BTreeMap<&str, &Listed> = BTreeMap::new();
+    for (&split, languages) in wanted {
         let spec = source.split(task, split)?;
-        let before = wanted.len();
+        let mut found = false;
         let mut missing = None;
         for language in expansions(spec, languages) {
             for part in patterns(spec, &source) {
                 let pattern = pattern::expand(part.path, language);
-                let found = wanted.len();
-                wanted.extend(listing.paths.iter().filter(|path| pattern::matches(&pattern, path)));
-                if wanted.len() == found {
+                let matching = listing.files.iter().filter(|file| pattern::matches(&pattern, &file.path));
+                let count = matching.map(|file| files.insert(&file.path, file)).count();
+                found |= count > 0;
+                if count == 0 {
                     missing = missing.or(Some(pattern));
                 }
             }
         }
-        if wanted.len() == before
-            && let Some(pattern) = missing
-        {
+        if let (false, Some(pattern)) = (found, missing) {
             let what = format!("{}/{pattern}", repo.id);
             return Err(if hub.options.locked {
                 SourceError::NotLocked { what, lock: hub.options.lock.clone() }
@@ -308,92 +356,8 @@ pub fn fetch(
             });
         }
     }
-    wanted.sort();
-    wanted.dedup();
-    progress.start(0, "bytes");
-    let mut entries = Vec::with_capacity(wanted.len());
-    let mut done = 0;
-    for path in wanted {
-        if stop.load(Ordering::Relaxed) {
-            return Err(SourceError::Interrupted);
-        }
-        let entry = hub.get(repo, &listing.commit, path, progress, done, stop)?;
-        done += entry.bytes;
-        progress.advance(done, path);
-        entries.push(entry);
-    }
-    progress.finish();
-    Ok(entries)
-}
-
-struct Wanted {
-    path: String,
-    commit: String,
-    folder: PathBuf,
-}
-
-struct Counter(Arc<AtomicU64>);
-
-impl ProgressHandler for Counter {
-    fn on_progress(&self, event: &ProgressEvent) {
-        if let ProgressEvent::Download(event) = event {
-            let bytes = match event {
-                DownloadEvent::Progress { files } => files.iter().map(|file| file.bytes_completed).max(),
-                DownloadEvent::AggregateProgress { bytes_completed, .. } => Some(*bytes_completed),
-                _ => None,
-            };
-            self.0.fetch_max(bytes.unwrap_or(0), Ordering::Relaxed);
-        }
-    }
-}
-
-/// Downloads on a thread of its own, so that progress is told and `stop` heard while the client blocks; `None` if
-/// stopped. The abandoned thread writes into a folder that is removed under it, and ends with the process.
-fn download<T: RepoType + Send + Sync + 'static>(
-    repo: HFRepositorySync<T>,
-    wanted: Wanted,
-    progress: &dyn Progress,
-    done: u64,
-    stop: &AtomicBool,
-) -> Option<Result<PathBuf, HFError>> {
-    let bytes = Arc::new(AtomicU64::new(0));
-    let counter = Counter(bytes.clone());
-    let (sender, receiver) = mpsc::channel();
-    let message = wanted.path.clone();
-    std::thread::spawn(move || {
-        let file = repo.download_file().filename(wanted.path).revision(wanted.commit).local_dir(wanted.folder);
-        // Nobody receives after a stop.
-        let _ = sender.send(file.progress(hf_hub::progress::Progress::new(counter)).send());
-    });
-    loop {
-        match receiver.recv_timeout(Duration::from_millis(100)) {
-            Ok(result) => return Some(result),
-            Err(mpsc::RecvTimeoutError::Timeout) if stop.load(Ordering::Relaxed) => return None,
-            Err(mpsc::RecvTimeoutError::Timeout) => progress.advance(done + bytes.load(Ordering::Relaxed), &message),
-            Err(mpsc::RecvTimeoutError::Disconnected) => {
-                return Some(Err(HFError::Other("the download's thread ended without a result".to_owned())));
-            }
-        }
-    }
-}
-
-/// sha256 in hexadecimal and size of a file, made durable on the way.
-fn digest(path: &Path) -> Result<(String, u64), SourceError> {
-    let mut file = File::open(path).at("open", path)?;
-    let mut hasher = Sha256::new();
-    let mut bytes = 0;
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        let read = file.read(&mut buffer).at("read", path)?;
-        if read == 0 {
-            break;
-        }
-        hasher.update(&buffer[..read]);
-        bytes += read as u64;
-    }
-    file.sync_all().at("sync", path)?;
-    let hex = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok((hex, bytes))
+    let files: Vec<&Listed> = files.into_values().collect();
+    hub.get(repo, &listing.commit, &files, progress, stop)
 }
 
 #[cfg(test)]

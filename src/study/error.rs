@@ -25,6 +25,16 @@ pub enum StudyError {
         /// The task.
         task: String,
     },
+    /// A target that Trestle reads but has no metric for.
+    #[error(
+        "study {study}: task `{task}` has no metric yet, so a study can't score it; its data can be normalised and tokenised"
+    )]
+    NoMetric {
+        /// The study.
+        study: String,
+        /// The task.
+        task: String,
+    },
     /// The mini edition does not write this task's layout.
     #[error("study {study}: the mini edition has no data for task `{task}`; use `edition = \"full\"` or leave it out")]
     NoMini {
@@ -78,6 +88,16 @@ pub enum StudyError {
     NoResults {
         /// The study.
         study: String,
+    },
+    /// A manifest of an older version of a stage.
+    #[error(
+        "the manifest of a {stage} artifact lacks what this version writes: {message}; remove it with `trestle gc`"
+    )]
+    Statistics {
+        /// The stage.
+        stage: String,
+        /// What is missing.
+        message: String,
     },
     /// A worker died of a bug.
     #[error("stage {label} stopped unexpectedly: {message}")]

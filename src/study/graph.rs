@@ -22,6 +22,10 @@ pub enum Work {
     Compose { task: String },
     /// Canonical tables to model inputs.
     Tokenize { task: String },
+    /// Describes a task's tables, and what the tokenizer makes of them.
+    Profile { task: String },
+    /// Looks for evaluation data of all tasks in their training data.
+    Overlap { tasks: Vec<String> },
     /// Trains an encoder on some tasks: `phase` is `pretrain`, `intermediate` or `target`.
     Train { phase: Phase, tasks: Vec<String>, hyperparameters: Box<Hyperparameters>, seed: u64 },
     /// Predicts a target's evaluation split in every language.
@@ -63,6 +67,8 @@ impl Work {
             Work::Compose { .. } => "compose",
             Work::Tokenizer => "tokenizer",
             Work::Tokenize { .. } => "tokenize",
+            Work::Profile { .. } => "profile",
+            Work::Overlap { .. } => "overlap",
             Work::Train { .. } => "train",
             Work::Predict { .. } => "predict",
             Work::Baseline { .. } => "baseline",
@@ -148,6 +154,21 @@ impl Graph {
         }
         (0..self.nodes.len()).filter(|&index| keep[index]).collect()
     }
+
+    /// Narrows profiles and overlap to `tasks` and to what canonical tables alone tell: no tokenizer is needed then.
+    pub fn narrow_audit(&mut self, tasks: &BTreeSet<String>) {
+        for node in &mut self.nodes {
+            match &mut node.work {
+                Work::Profile { .. } => drop(node.needs.remove("tokens")),
+                Work::Overlap { tasks: all } => {
+                    all.retain(|task| tasks.contains(task));
+                    node.needs
+                        .retain(|name, _| name.strip_prefix("canonical:").is_some_and(|task| tasks.contains(task)));
+                }
+                _ => {}
+            }
+        }
+    }
 }
 
 impl<'a> Planner<'a> {
@@ -156,7 +177,21 @@ impl<'a> Planner<'a> {
         Self { registry, study, model, origin, nodes, index, languages }
     }
 
-    pub(super) fn finish(self, cells: Vec<GridCell>) -> Graph {
+    /// The graph, with a profile of each task that is tokenised and the overlap of all that are normalised.
+    pub(super) fn finish(mut self, cells: Vec<GridCell>) -> Graph {
+        let of = |label: &str, stage: &str| label.strip_prefix(stage).map(str::to_owned);
+        let labels: Vec<String> = self.nodes.iter().map(|node| node.label.clone()).collect();
+        let place = |label: String| labels.iter().position(|known| *known == label);
+        for task in labels.iter().filter_map(|label| of(label, "tokenize/")) {
+            let inputs = [("canonical", "normalize"), ("tokens", "tokenize")];
+            let needs =
+                inputs.iter().filter_map(|(name, stage)| Some(((*name).to_owned(), place(format!("{stage}/{task}"))?)));
+            self.add(format!("profile/{task}"), Work::Profile { task: task.clone() }, needs.collect());
+        }
+        let tasks: Vec<String> = labels.iter().filter_map(|label| of(label, "normalize/")).collect();
+        let needs =
+            tasks.iter().filter_map(|task| Some((format!("canonical:{task}"), place(format!("normalize/{task}"))?)));
+        self.add("overlap".to_owned(), Work::Overlap { tasks: tasks.clone() }, needs.collect());
         Graph { nodes: self.nodes, cells }
     }
 
@@ -217,6 +252,9 @@ impl<'a> Planner<'a> {
             let task = self.task(name)?;
             if task.role != Role::Target {
                 return Err(StudyError::Role { study: self.study.id.clone(), task: name.clone() }.into());
+            }
+            if task.metric.is_none() {
+                return Err(StudyError::NoMetric { study: self.study.id.clone(), task: name.clone() }.into());
             }
             needs.push((name.clone(), task.evaluate, self.evaluation_languages(task)?));
         }

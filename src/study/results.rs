@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::graph::{Graph, GridCell};
+use super::graph::{Graph, GridCell, Work};
 use super::stage::{Setup, prediction_tables};
 use crate::error::Result;
-use crate::report::{Cell, StudyResults};
+use crate::report::{Cell, DataTable, StudyResults};
 use crate::store::Artifact;
 use crate::task::Format;
 
-/// The cells of `graph` whose predictions and scores are among `artifacts`.
+/// The cells of `graph` whose predictions and scores are among `artifacts`, and what is known of its data.
 pub fn collect(setup: &Setup, graph: &Graph, artifacts: &[Option<Artifact>]) -> Result<StudyResults> {
     let mut cells = Vec::new();
     for cell in &graph.cells {
@@ -19,8 +19,19 @@ pub fn collect(setup: &Setup, graph: &Graph, artifacts: &[Option<Artifact>]) -> 
             cells.push(one(setup, graph, artifacts, cell, predict, score)?);
         }
     }
+    let mut profiles = BTreeMap::new();
+    let mut overlap = None;
+    for (node, artifact) in graph.nodes.iter().zip(artifacts) {
+        let Some(artifact) = artifact else { continue };
+        let table = |name: &str| DataTable { key: artifact.manifest.key.to_string(), path: artifact.dir.join(name) };
+        match &node.work {
+            Work::Profile { task } => drop(profiles.insert(task.clone(), table("profiles.parquet"))),
+            Work::Overlap { .. } => overlap = Some(table("overlap.parquet")),
+            _ => {}
+        }
+    }
     let code_version = env!("TRESTLE_VERSION").to_owned();
-    Ok(StudyResults { study: setup.study.clone(), cells, code_version })
+    Ok(StudyResults { study: setup.study.clone(), profiles, overlap, cells, code_version })
 }
 
 fn one(

@@ -28,6 +28,17 @@ pub enum Format {
 }
 
 impl Format {
+    /// Every format.
+    pub const ALL: [Format; 7] = [
+        Format::Classification,
+        Format::PairClassification,
+        Format::MultipleChoice,
+        Format::SpanExtraction,
+        Format::WordTagging,
+        Format::SentenceRetrieval,
+        Format::Text,
+    ];
+
     /// The name used in files, schemas and tables.
     pub fn name(self) -> &'static str {
         match self {
@@ -109,6 +120,11 @@ pub enum Split {
 }
 
 impl Split {
+    /// The split of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Split::Train, Split::Validation, Split::Test].into_iter().find(|split| split.name() == name)
+    }
+
     /// The name used in paths and tables.
     pub fn name(self) -> &'static str {
         match self {
@@ -126,8 +142,8 @@ impl fmt::Display for Split {
 }
 
 /// How raw bytes become raw columns. Every reader adds `split` (utf8), `row` (int64, 0-based within the files of a split
-/// and language), `lang` (utf8, from `{lang}` in the path, else null) and `file` (utf8, the last part of the file's name;
-/// the first file's where several stand side by side).
+/// and language), `lang` (utf8, from `{lang}` in the path, else null) and `file` (utf8, the file's name below the data
+/// directory or on the hub; the first file's where several stand side by side).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reader {
@@ -139,6 +155,8 @@ pub enum Reader {
     Csv,
     /// Tab-separated, no quoting, with a header, or without one where `columns` names them.
     Tsv,
+    /// As [`Reader::Tsv`], but the columns that a short line lacks are null.
+    RaggedTsv,
     /// SQuAD's nested JSON: `id, title, context, question, answers_text, answers_start, is_impossible`.
     SquadJson,
     /// `word TAB tag` lines, blank line between sentences: `words, tags`.
@@ -147,12 +165,28 @@ pub enum Reader {
     Conllu,
     /// One text a line: `text`, or the name in `columns`.
     Lines,
+    /// CCGbank's AUTO files: `id, words, tags` (lexical categories).
+    CcgAuto,
+    /// WikiANN as PAN-X is shipped, `xx:word TAB tag` lines: `words, tags`.
+    Wikiann,
+    /// Three files side by side, sentences of a language, English sentences (both `id TAB text`) and gold pairs
+    /// (`id TAB id`): `id, side, text, gold`.
+    Bucc,
+    /// XQuAD-R: SQuAD's nested JSON with `sentence_breaks` in each paragraph: `id, side, text, gold`.
+    XquadR,
+    /// Mewsli-X's mentions: one row a mention, `id, language, document_id,
+    /// document_title, sentence, mention, mention_start, mention_end, entity_id`; offsets count the sentence's code points.
+    MewsliX,
 }
 
 /// The raw files of one split: a path, a path with its own reader, several files read side by side, or several read one
 /// after the other.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    deny_unknown_fields,
+    expecting = "files are a path, { path, reader?, columns?, sql? }, a list of these (side by side), or { sequence = […] }"
+)]
 pub enum FileSpec {
     /// A path relative to the source's root. `{lang}`, `{lang3}` and `{name}` stand for a language's ISO 639-1 code,
     /// ISO 639-3 code and English name; `*` and `?` match within one path segment.
@@ -238,6 +272,9 @@ pub struct HubSource {
     /// Instead of the task's own SQL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sql: Option<String>,
+    /// Instead of the task's own unit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer_offsets: Option<OffsetUnit>,
 }
 
 pub(super) fn main_revision() -> String {
@@ -283,6 +320,9 @@ pub enum OffsetUnit {
     CodePoint,
     /// UTF-8 bytes: TyDiQA's raw form.
     Byte,
+    /// Code points before blanks around contexts and answers were cut off, as some of the hub's copies were made: a
+    /// question's answers stand where they are said to, or all moved by the same few characters.
+    CodePointBeforeStrip,
 }
 
 /// From raw columns to the canonical table.
@@ -571,6 +611,11 @@ mod tests {
             ("license", "suites = [\"more\"]\nadded_languages = { more = [\"en\"] }\nlicense", "`en` stands twice"),
             ("license", "parts = [\"other\"]\nlicense", "takes no [source]"),
             ("sql = \"SELECT a AS text_a, b AS text_b, label FROM raw\"", "", "has no SQL"),
+            (
+                "train = \"train.tsv\"",
+                "train = { path = \"train.tsv\", colums = [\"a\"] }",
+                "files are a path, { path,",
+            ),
             ("train = \"train.tsv\"", "train = [{ sequence = [\"a\"] }]", "one `sequence` for the split"),
         ] {
             let message = Task::parse(&GOOD.replace(from, to), "toy.toml").unwrap_err().to_string();

@@ -9,6 +9,7 @@ mod file;
 mod language;
 mod model;
 mod registry;
+mod scaffold;
 mod study;
 
 pub use error::TaskError;
@@ -19,4 +20,5 @@ pub use file::{
 pub use language::{Language, Languages};
 pub use model::{EncoderSource, FromScratch, Lengths, Model, RetrievalSettings, TokenizerSource};
 pub use registry::Registry;
+pub use scaffold::{ExampleFile, Scaffold};
 pub use study::{CHANCE, Edition, NONE, Pretrain, Study};

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, Int32Builder, ListBuilder, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field};
 
-use super::cache::Cache;
+use super::encoder::Encodings;
 use super::length::longest_first;
-use super::rows::{Names, Place, ids_builder, items, write};
-use super::{RowProblem, TableOutcome, TokenizeRequest};
+use super::rows::{Counts, Names, Place, ids_builder, items, write};
+use super::{RowProblem, TokenizeRequest};
 use crate::error::Error;
 use crate::shard::Columns;
 
@@ -24,19 +24,16 @@ fn prompt<'a>(context: &'a StringArray, question: &'a StringArray, row: usize) -
 }
 
 /// The instances of a batch; prompt and choice are truncated to the maximum length, the longer first.
-pub(super) fn instances(
+pub(super) fn instances<'a>(
     request: &TokenizeRequest,
-    cache: &mut Cache,
-    place: &Place,
-    batch: &RecordBatch,
-    outcome: &mut TableOutcome,
+    mut encodings: Encodings<'_, 'a>,
+    place: &Place<'a>,
+    batch: &'a RecordBatch,
+    counts: &mut Counts,
 ) -> Result<Vec<ArrayRef>, Error> {
     let columns = Columns::new(place.path, batch);
     let (context, question) = (columns.text("context")?, columns.text("question")?);
     let (choices, gold) = (columns.list("choices")?, columns.uint32("label")?);
-    let prompts: Vec<Cow<str>> = (0..batch.num_rows()).map(|row| prompt(context, question, row)).collect();
-    let all_choices = (0..batch.num_rows()).flat_map(|row| items(choices, row));
-    cache.load(prompts.iter().map(Cow::as_ref).chain(all_choices))?;
 
     let template = request.tokenizer.pair();
     let room = request.max_length - template.specials();
@@ -45,7 +42,7 @@ pub(super) fn instances(
     let mut ids = ListBuilder::new(ids_builder()).with_field(item.clone());
     let mut type_ids = ListBuilder::new(ids_builder()).with_field(item);
     let mut labels = Int32Builder::with_capacity(batch.num_rows());
-    for (row, prompt) in prompts.iter().enumerate() {
+    for row in 0..batch.num_rows() {
         let count = items(choices, row).len();
         if count == 0 {
             return Err(place.error(row, RowProblem::NoChoices).into());
@@ -56,22 +53,23 @@ pub(super) fn instances(
         }
         labels.append_value(label.and_then(|label| i32::try_from(label).ok()).unwrap_or(-1));
 
-        let prompt = &cache.get(prompt).ids;
+        let prompt = encodings.encode(prompt(context, question, row))?;
         let mut truncated = false;
         for choice in items(choices, row) {
-            let choice = &cache.get(choice).ids;
+            let choice = encodings.encode(choice)?;
+            let (prompt, choice) = (encodings.ids(&prompt), encodings.ids(&choice));
             let kept = longest_first(prompt.len(), choice.len(), room);
             truncated |= kept != (prompt.len(), choice.len());
             let (prompt, choice) = (&prompt[..kept.0], &choice[..kept.1]);
-            outcome.unknown_tokens += request.unknown(prompt) + request.unknown(choice);
+            counts.unknown_tokens += request.unknown(prompt) + request.unknown(choice);
             let (ids, type_ids) = (ids.values(), type_ids.values());
-            outcome.tokens += write(template, prompt, choice, ids.values(), type_ids.values()) as u64;
+            counts.tokens += write(template, prompt, choice, ids.values(), type_ids.values()) as u64;
             ids.append(true);
             type_ids.append(true);
         }
         ids.append(true);
         type_ids.append(true);
-        outcome.truncated_examples += u64::from(truncated);
+        counts.truncated_examples += u64::from(truncated);
         names.push(place.example_ids.value(row), 0);
     }
     let mut arrays = names.finish();

@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::error::{ExitCode, FileError};
 use crate::schema::SchemaError;
@@ -126,6 +126,10 @@ pub enum RowProblem {
 }
 
 impl TokenizeError {
+    pub(super) fn tokenizer(path: &Path, message: String) -> Self {
+        TokenizeError::Tokenizer { path: path.to_owned(), message }
+    }
+
     /// The exit code of this failure.
     pub fn exit(&self) -> ExitCode {
         match self {

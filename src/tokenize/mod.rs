@@ -1,43 +1,51 @@
 //! Canonical tables to model inputs: one row an instance, ready to be padded and given to an encoder.
 //!
-//! [`tokenize`] streams each canonical table batch by batch: the distinct texts of a batch are encoded on the current
-//! rayon pool (`cache`), then the format's module (`text`, `choice`, `span`, `word`) puts the rows together in order. So
-//! memory is bounded by a batch and a cache of fixed size, and the bytes written depend on the request alone, never on
-//! the number of threads. What is cut where is decided in `length`; how special tokens frame a sequence is read off the
-//! tokenizer's own post-processor (`tokenizer`), so that XLM-R's and BERT's files both work as they are.
+//! [`tokenize`] streams each canonical table: a few batches at a time are encoded (`encoder`) and put together by the
+//! format's module (`text`, `choice`, `span`, `word`) on the current rayon pool, while those before them are written, in
+//! order. So memory is bounded by some batches and a memo of fixed size a thread, and the bytes written depend on the
+//! request alone, never on the number of threads. What is cut where is decided in `length`; how special tokens frame a
+//! sequence is read off the tokenizer's own post-processor (`tokenizer`), so that XLM-R's and BERT's files both work as
+//! they are. Unigram tokenizers are encoded by our own code (`unigram`), others by the library.
 //!
 //! [`train_unigram`] makes a tokenizer where a study brings none.
 
-mod cache;
 mod choice;
+mod encoder;
 mod error;
 #[cfg(test)]
 mod fixture;
 mod length;
+mod offsets;
 mod rows;
 mod span;
 mod text;
 mod tokenizer;
+mod train;
 mod unigram;
 mod word;
 
 pub use error::{RowProblem, TokenizeError};
 pub use tokenizer::{SpecialTokens, Tokenizer};
-pub use unigram::{TokenizerStatistics, train_unigram};
+pub use train::{TokenizerStatistics, train_unigram};
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, PoisonError};
 
 use arrow::array::RecordBatch;
-use serde::Serialize;
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
+use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::progress::{Progress, check};
 use crate::schema::{self, SchemaError};
-use crate::shard::{Columns, Writer, read_batches, table_path};
+use crate::shard::{Batches, Columns, Writer, read_batches, table_path};
 use crate::task::{Format, Split};
-use cache::Cache;
-use rows::Place;
+use encoder::{Encoder, Encodings};
+use rows::{Counts, Place};
+
+/// Batches that are encoded side by side.
+const GROUP: usize = 4;
 
 /// What to tokenise, and how.
 pub struct TokenizeRequest<'a> {
@@ -67,14 +75,21 @@ impl TokenizeRequest<'_> {
         ids.iter().filter(|&&id| id == unknown).count() as u64
     }
 
+    /// The frame of each sequence.
+    fn template(&self) -> &tokenizer::Template {
+        match self.format {
+            Format::PairClassification | Format::MultipleChoice | Format::SpanExtraction => self.tokenizer.pair(),
+            _ => self.tokenizer.single(),
+        }
+    }
+
     /// Whether text fits beside what every instance must hold.
     fn check_length(&self) -> Result<(), TokenizeError> {
-        let (specials, text) = match self.format {
-            Format::PairClassification | Format::MultipleChoice => (self.tokenizer.pair().specials(), 2),
-            Format::SpanExtraction => {
-                (self.tokenizer.pair().specials(), self.max_question.saturating_add(self.stride).saturating_add(1))
-            }
-            _ => (self.tokenizer.single().specials(), 1),
+        let specials = self.template().specials();
+        let text = match self.format {
+            Format::PairClassification | Format::MultipleChoice => 2,
+            Format::SpanExtraction => self.max_question.saturating_add(self.stride).saturating_add(1),
+            _ => 1,
         };
         let least = text.saturating_add(specials);
         if self.max_length >= least {
@@ -92,14 +107,16 @@ impl TokenizeRequest<'_> {
 }
 
 /// What tokenising gave, table by table in the order of the request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenizeOutcome {
+    /// Special tokens that frame each sequence.
+    pub framing: u64,
     /// One a table.
     pub tables: Vec<TableOutcome>,
 }
 
 /// What one table became.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableOutcome {
     /// The table's split.
     pub split: Split,
@@ -114,7 +131,7 @@ pub struct TableOutcome {
     /// Tokens of all instances, special tokens included.
     pub tokens: u64,
     /// Words of all examples; word tagging only.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub words: Option<u64>,
     /// How many of the instances' tokens are the unknown token.
     pub unknown_tokens: u64,
@@ -147,61 +164,101 @@ pub fn tokenize(
     pairs.extend(schema_metadata.iter().map(|(key, value)| (*key, value.as_str())));
     pairs.push(("trestle.tokenizer", request.tokenizer.digest()));
 
-    let mut cache = Cache::new(request.tokenizer, request.format == Format::SpanExtraction);
+    let encoders = Mutex::new(Vec::new());
     let mut tables = Vec::with_capacity(request.tables.len());
     let mut done = 0;
     for (split, language, path) in request.tables {
-        let mut outcome = TableOutcome {
+        let place = table_path(split.name(), language);
+        let mut writer = Writer::create(&output.join(&place), &schema::tokenized(request.format).schema, &pairs)?;
+        let table = Table { request, path, encoders: &encoders };
+        let (mut batches, mut row) = (read_batches(path)?, 0);
+        let mut counts = Counts::default();
+        let mut ready = table.next(&mut batches, &mut row)?;
+        while !ready.is_empty() {
+            check(stop)?;
+            let write = || -> Result<(), Error> {
+                for (instances, batch_counts) in &ready {
+                    writer.write(instances)?;
+                    counts.add(batch_counts);
+                }
+                Ok(())
+            };
+            let (written, next) = rayon::join(write, || table.next(&mut batches, &mut row));
+            written?;
+            done += ready.iter().map(|(_, counts)| counts.examples).sum::<u64>();
+            progress.advance(done, &format!("{split} {language}"));
+            ready = next?;
+        }
+        let Counts { examples, tokens, words, unknown_tokens, truncated_examples } = counts;
+        tables.push(TableOutcome {
             split: *split,
             language: language.clone(),
-            path: table_path(split.name(), language),
-            examples: 0,
-            instances: 0,
-            tokens: 0,
-            words: None,
-            unknown_tokens: 0,
-            truncated_examples: 0,
-        };
-        let schema = &schema::tokenized(request.format).schema;
-        let mut writer = Writer::create(&output.join(&outcome.path), schema, &pairs)?;
-        for batch in read_batches(path)? {
-            check(stop)?;
-            let batch = batch?;
-            let instances = instances(request, &mut cache, path, &batch, &mut outcome)?;
-            writer.write(&instances)?;
-            done += batch.num_rows() as u64;
-            progress.advance(done, &format!("{split} {language}"));
-        }
-        outcome.instances = writer.finish()?.rows;
-        tables.push(outcome);
+            path: place,
+            examples,
+            instances: writer.finish()?.rows,
+            tokens,
+            words: (request.format == Format::WordTagging && examples > 0).then_some(words),
+            unknown_tokens,
+            truncated_examples,
+        });
     }
     progress.finish();
-    Ok(TokenizeOutcome { tables })
+    Ok(TokenizeOutcome { framing: request.template().specials() as u64, tables })
 }
 
-/// The instances of one batch of the canonical table `path`.
-fn instances(
-    request: &TokenizeRequest,
-    cache: &mut Cache,
-    path: &Path,
-    batch: &RecordBatch,
-    outcome: &mut TableOutcome,
-) -> Result<RecordBatch, Error> {
-    let not_canonical = |source: SchemaError| TokenizeError::Table { path: path.to_owned(), source: Box::new(source) };
-    schema::canonical(request.format).check(batch).map_err(not_canonical)?;
-    let example_ids = Columns::new(path, batch).text("example_id")?;
-    let place = Place { path, example_ids, first_row: outcome.examples };
-    let columns = match request.format {
-        Format::MultipleChoice => choice::instances(request, cache, &place, batch, outcome)?,
-        Format::SpanExtraction => span::instances(request, cache, &place, batch, outcome)?,
-        Format::WordTagging => word::instances(request, cache, &place, batch, outcome)?,
-        Format::Classification | Format::PairClassification | Format::SentenceRetrieval | Format::Text => {
-            text::instances(request, cache, &place, batch, outcome)?
+/// A table of a request.
+struct Table<'a> {
+    request: &'a TokenizeRequest<'a>,
+    path: &'a Path,
+    /// Those that no thread is using.
+    encoders: &'a Mutex<Vec<Encoder<'a>>>,
+}
+
+impl Table<'_> {
+    /// The instances of the next `batches`, in order, and what was counted; none at the table's end. `row` is the row that
+    /// they begin at.
+    fn next(&self, batches: &mut Batches, row: &mut u64) -> Result<Vec<(RecordBatch, Counts)>, Error> {
+        let mut group = Vec::with_capacity(GROUP);
+        for batch in batches.take(GROUP) {
+            let batch = batch?;
+            let rows = batch.num_rows() as u64;
+            group.push((*row, batch));
+            *row += rows;
         }
-    };
-    outcome.examples += batch.num_rows() as u64;
-    let table = schema::tokenized(request.format);
-    Ok(RecordBatch::try_new(table.schema.clone(), columns).expect("each format's module builds its schema's columns"))
+        let instances: Vec<_> =
+            group.into_par_iter().map(|(first_row, batch)| self.instances(first_row, &batch)).collect();
+        instances.into_iter().collect()
+    }
+
+    /// The instances of one batch, which begins at `first_row` of the table.
+    fn instances(&self, first_row: u64, batch: &RecordBatch) -> Result<(RecordBatch, Counts), Error> {
+        let Self { request, path, .. } = *self;
+        let not_canonical =
+            |source: SchemaError| TokenizeError::Table { path: path.to_owned(), source: Box::new(source) };
+        schema::canonical(request.format).check(batch).map_err(not_canonical)?;
+        let example_ids = Columns::new(path, batch).text("example_id")?;
+        let place = Place { path, example_ids, first_row };
+
+        let idle = || self.encoders.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = idle().pop();
+        let mut encoder =
+            known.unwrap_or_else(|| Encoder::new(request.tokenizer, request.format == Format::SpanExtraction));
+        let mut counts = Counts { examples: batch.num_rows() as u64, ..Counts::default() };
+        let encodings = Encodings::new(&mut encoder);
+        let columns = match request.format {
+            Format::MultipleChoice => choice::instances(request, encodings, &place, batch, &mut counts)?,
+            Format::SpanExtraction => span::instances(request, encodings, &place, batch, &mut counts)?,
+            Format::WordTagging => word::instances(request, encodings, &place, batch, &mut counts)?,
+            Format::Classification | Format::PairClassification | Format::SentenceRetrieval | Format::Text => {
+                text::instances(request, encodings, &place, batch, &mut counts)?
+            }
+        };
+        idle().push(encoder);
+        let schema = schema::tokenized(request.format).schema.clone();
+        let instances =
+            RecordBatch::try_new(schema, columns).expect("each format's module builds its schema's columns");
+        Ok((instances, counts))
+    }
 }
 
 #[cfg(test)]

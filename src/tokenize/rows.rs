@@ -7,7 +7,7 @@ use arrow::array::{ArrayRef, AsArray, ListArray, ListBuilder, StringArray, Strin
 use arrow::datatypes::{DataType, Field};
 
 use super::tokenizer::Template;
-use super::{RowProblem, TableOutcome, TokenizeError, TokenizeRequest};
+use super::{RowProblem, TokenizeError, TokenizeRequest};
 
 /// A builder of `list<uint32>` columns, as the schemas have them.
 pub(super) type IdsBuilder = ListBuilder<UInt32Builder>;
@@ -27,6 +27,26 @@ pub(super) fn items(list: &ListArray, row: usize) -> impl ExactSizeIterator<Item
     let strings: &StringArray = list.values().as_string();
     let ends = list.value_offsets();
     (ends[row] as usize..ends[row + 1] as usize).map(|item| strings.value(item))
+}
+
+/// What is counted; see [`TableOutcome`](super::TableOutcome).
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub examples: u64,
+    pub tokens: u64,
+    pub words: u64,
+    pub unknown_tokens: u64,
+    pub truncated_examples: u64,
+}
+
+impl Counts {
+    pub(super) fn add(&mut self, other: &Counts) {
+        self.examples += other.examples;
+        self.tokens += other.tokens;
+        self.words += other.words;
+        self.unknown_tokens += other.unknown_tokens;
+        self.truncated_examples += other.truncated_examples;
+    }
 }
 
 /// A batch's place in its table, for errors.
@@ -95,8 +115,8 @@ impl Sequences {
     }
 
     /// Appends a row: `first` and, where the template is a pair's, `second` in their frame.
-    pub(super) fn push(&mut self, template: &Template, first: &[u32], second: &[u32], outcome: &mut TableOutcome) {
-        outcome.tokens += write(template, first, second, self.ids.values(), self.type_ids.values()) as u64;
+    pub(super) fn push(&mut self, template: &Template, first: &[u32], second: &[u32], counts: &mut Counts) {
+        counts.tokens += write(template, first, second, self.ids.values(), self.type_ids.values()) as u64;
         self.ids.append(true);
         self.type_ids.append(true);
     }

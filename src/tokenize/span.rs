@@ -5,28 +5,27 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt32Builder};
 use arrow::datatypes::UInt32Type;
 
-use super::cache::Cache;
+use super::encoder::Encodings;
 use super::length::{answer_tokens, windows};
-use super::rows::{Names, Place, Sequences, ids_builder, items, uint32};
-use super::{RowProblem, TableOutcome, TokenizeRequest};
+use super::rows::{Counts, Names, Place, Sequences, ids_builder, items, uint32};
+use super::{RowProblem, TokenizeRequest};
 use crate::error::Error;
 use crate::shard::Columns;
 
 /// The instances of a batch: one a window. Positions are those of the first answer, 0 and 0 in windows that don't hold
 /// the whole of it.
-pub(super) fn instances(
+pub(super) fn instances<'a>(
     request: &TokenizeRequest,
-    cache: &mut Cache,
-    place: &Place,
-    batch: &RecordBatch,
-    outcome: &mut TableOutcome,
+    mut encodings: Encodings<'_, 'a>,
+    place: &Place<'a>,
+    batch: &'a RecordBatch,
+    counts: &mut Counts,
 ) -> Result<Vec<ArrayRef>, Error> {
     let columns = Columns::new(place.path, batch);
     let (contexts, questions) = (columns.text("context")?, columns.text("question")?);
     let (texts, starts) = (columns.list("answer_texts")?, columns.list("answer_starts")?);
     let answerable = columns.boolean("answerable")?;
     let start_values = starts.values().as_primitive::<UInt32Type>();
-    cache.load(contexts.iter().chain(questions).flatten())?;
 
     let template = request.tokenizer.pair();
     let (mut names, mut sequences) = (Names::default(), Sequences::new());
@@ -50,18 +49,19 @@ pub(super) fn instances(
             }
             answer = answer.or(Some((start, start + uint32(answer_text.len()))));
         }
-        let question = &cache.get(questions.value(row)).ids;
+        let (question, context) = (encodings.encode(questions.value(row))?, encodings.encode(text)?);
+        let (question, context, context_offsets) =
+            (encodings.ids(&question), encodings.ids(&context), encodings.offsets(&context));
         let kept = question.len().min(request.max_question);
-        outcome.truncated_examples += u64::from(kept < question.len());
+        counts.truncated_examples += u64::from(kept < question.len());
         let question = &question[..kept];
-        let context = cache.get(text);
         let answer = answer
             .filter(|answer| answerable.value(row) && answer.0 < answer.1)
-            .and_then(|answer| answer_tokens(&context.offsets, answer));
+            .and_then(|answer| answer_tokens(context_offsets, answer));
 
         let begin = template.second_begin(kept);
         let room = request.max_length - template.specials() - kept;
-        for (number, window) in windows(context.ids.len(), room, request.stride).into_iter().enumerate() {
+        for (number, window) in windows(context.len(), room, request.stride).into_iter().enumerate() {
             let inside = answer.filter(|&(first, last)| window.start <= first && last < window.end);
             let (first, last) = inside.map_or((0, 0), |(a, b)| (begin + a - window.start, begin + b - window.start));
             for (column, value) in ranges.iter_mut().zip([first, last, begin, begin + window.len()]) {
@@ -69,14 +69,14 @@ pub(super) fn instances(
             }
             let pairs = offsets.values();
             pairs.append_value_n(0, 2 * begin);
-            for &(from, to) in &context.offsets[window.clone()] {
+            for &(from, to) in &context_offsets[window.clone()] {
                 pairs.append_slice(&[from, to]);
             }
             pairs.append_value_n(0, 2 * template.after.ids.len());
             offsets.append(true);
-            outcome.unknown_tokens += request.unknown(question) + request.unknown(&context.ids[window.clone()]);
+            counts.unknown_tokens += request.unknown(question) + request.unknown(&context[window.clone()]);
             names.push(place.example_ids.value(row), number);
-            sequences.push(template, question, &context.ids[window], outcome);
+            sequences.push(template, question, &context[window], counts);
         }
     }
     let mut arrays = names.finish();

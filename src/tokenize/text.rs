@@ -4,39 +4,39 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, Int32Builder, RecordBatch};
 
-use super::cache::Cache;
+use super::TokenizeRequest;
+use super::encoder::Encodings;
 use super::length::longest_first;
-use super::rows::{Names, Place, Sequences};
-use super::{TableOutcome, TokenizeRequest};
+use super::rows::{Counts, Names, Place, Sequences};
 use crate::error::Error;
 use crate::shard::Columns;
 use crate::task::Format;
 
 /// The instances of a batch, truncated to the maximum length (the longer of two texts first).
-pub(super) fn instances(
+pub(super) fn instances<'a>(
     request: &TokenizeRequest,
-    cache: &mut Cache,
-    place: &Place,
-    batch: &RecordBatch,
-    outcome: &mut TableOutcome,
+    mut encodings: Encodings<'_, 'a>,
+    place: &Place<'a>,
+    batch: &'a RecordBatch,
+    counts: &mut Counts,
 ) -> Result<Vec<ArrayRef>, Error> {
     let columns = Columns::new(place.path, batch);
     let labelled = matches!(request.format, Format::Classification | Format::PairClassification);
     let first = columns.text(if labelled { "text_a" } else { "text" })?;
     let second = if request.format == Format::PairClassification { Some(columns.text("text_b")?) } else { None };
-    cache.load(first.iter().chain(second.into_iter().flatten()).flatten())?;
 
     let template = if second.is_some() { request.tokenizer.pair() } else { request.tokenizer.single() };
     let room = request.max_length - template.specials();
     let (mut names, mut sequences) = (Names::default(), Sequences::new());
     for row in 0..batch.num_rows() {
-        let a = &cache.get(first.value(row)).ids[..];
-        let b = second.map_or(&[][..], |second| &cache.get(second.value(row)).ids);
+        let a = encodings.encode(first.value(row))?;
+        let b = second.map(|second| encodings.encode(second.value(row))).transpose()?;
+        let (a, b) = (encodings.ids(&a), b.as_ref().map_or(&[][..], |b| encodings.ids(b)));
         let kept = if second.is_some() { longest_first(a.len(), b.len(), room) } else { (a.len().min(room), 0) };
-        outcome.unknown_tokens += request.unknown(&a[..kept.0]) + request.unknown(&b[..kept.1]);
-        outcome.truncated_examples += u64::from(kept.0 + kept.1 < a.len() + b.len());
+        counts.unknown_tokens += request.unknown(&a[..kept.0]) + request.unknown(&b[..kept.1]);
+        counts.truncated_examples += u64::from(kept.0 + kept.1 < a.len() + b.len());
         names.push(place.example_ids.value(row), 0);
-        sequences.push(template, &a[..kept.0], &b[..kept.1], outcome);
+        sequences.push(template, &a[..kept.0], &b[..kept.1], counts);
     }
     let mut arrays = names.finish();
     arrays.extend(sequences.finish());

@@ -2,18 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use regex::Regex;
-use std::sync::LazyLock;
-use tokenizers::{Encoding, Token};
+use tokenizers::{Encoding, PostProcessor, Token};
 
 use super::TokenizeError;
+use super::offsets::clean_offsets;
+use super::unigram::{Scratch, Unigram};
 use crate::error::IoContext;
 
 /// Begins a word in SentencePiece vocabularies.
-pub(super) const WORD_START: &str = "▁";
-
-/// Marks that a normaliser may compose with the letter before them, and then leave out of its offsets.
-static COMBINING: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"^\p{M}+").expect("a constant pattern"));
+const WORD_START: &str = "▁";
 
 /// Ids of the tokens that have a role of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,9 +52,9 @@ pub(super) struct Template {
 
 impl Template {
     /// Reads the template off the tokenizer's own post-processor: frames one token a text and looks what came out.
-    fn probe(inner: &tokenizers::Tokenizer, pair: bool) -> tokenizers::Result<Self> {
+    fn probe(processor: &impl PostProcessor, pair: bool) -> tokenizers::Result<Self> {
         let text = |type_id| Encoding::from_tokens(vec![Token::new(0, String::from("x"), (0, 1))], type_id);
-        let framed = inner.post_process(text(0), pair.then(|| text(1)), true)?;
+        let framed = processor.process(text(0), pair.then(|| text(1)), true)?;
         let mut template = Template::default();
         let mut texts = 0;
         let rows = framed.get_ids().iter().zip(framed.get_type_ids()).zip(framed.get_special_tokens_mask());
@@ -97,7 +94,7 @@ impl Template {
     }
 }
 
-/// The tokens of one text, without special tokens.
+/// The tokens of one text, or of several one after another, without special tokens.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Encoded {
     pub ids: Vec<u32>,
@@ -108,11 +105,23 @@ pub(super) struct Encoded {
 /// A Hugging Face `tokenizer.json`.
 pub struct Tokenizer {
     path: PathBuf,
-    inner: tokenizers::Tokenizer,
+    engine: Engine,
     digest: String,
     special: SpecialTokens,
     single: Template,
     pair: Template,
+}
+
+/// What encodes: our own code where it knows the kind of tokenizer, else the library. Both give the same tokens.
+enum Engine {
+    Unigram(Box<Unigram>),
+    Library(Box<tokenizers::Tokenizer>),
+}
+
+/// Working memory of a [`Tokenizer`], for one thread at a time.
+pub(super) enum Memory {
+    Unigram(Box<Scratch>),
+    Library { with_offsets: bool },
 }
 
 impl Tokenizer {
@@ -122,24 +131,44 @@ impl Tokenizer {
     /// The file is missing, is no tokenizer, or lacks one of the tokens of [`SpecialTokens`].
     pub fn load(path: &Path) -> Result<Self, TokenizeError> {
         let bytes = std::fs::read(path).at("read", path)?;
-        let fail = |message: String| TokenizeError::Tokenizer { path: path.to_owned(), message };
-        let mut inner = tokenizers::Tokenizer::from_bytes(&bytes).map_err(|e| fail(e.to_string()))?;
-        inner.with_truncation(None).map_err(|e| fail(e.to_string()))?.with_padding(None);
-        let single = Template::probe(&inner, false).map_err(|e| fail(e.to_string()))?;
-        let pair = Template::probe(&inner, true).map_err(|e| fail(e.to_string()))?;
+        match Unigram::recognize(&bytes) {
+            Some((unigram, processor)) => Self::new(path, &bytes, Engine::Unigram(Box::new(unigram)), Some(&processor)),
+            None => Self::with_library(path, &bytes),
+        }
+    }
+
+    fn with_library(path: &Path, bytes: &[u8]) -> Result<Self, TokenizeError> {
+        let fail = |e: tokenizers::Error| TokenizeError::tokenizer(path, e.to_string());
+        let mut library = tokenizers::Tokenizer::from_bytes(bytes).map_err(fail)?;
+        library.with_truncation(None).map_err(fail)?.with_padding(None);
+        let processor = library.get_post_processor().cloned();
+        Self::new(path, bytes, Engine::Library(Box::new(library)), processor.as_ref())
+    }
+
+    fn new(
+        path: &Path,
+        bytes: &[u8],
+        engine: Engine,
+        processor: Option<&impl PostProcessor>,
+    ) -> Result<Self, TokenizeError> {
+        let fail = |message: String| TokenizeError::tokenizer(path, message);
+        let unframed = || fail("its post-processor puts no special tokens around texts".to_owned());
+        let processor = processor.ok_or_else(unframed)?;
+        let single = Template::probe(processor, false).map_err(|e| fail(e.to_string()))?;
+        let pair = Template::probe(processor, true).map_err(|e| fail(e.to_string()))?;
 
         let token = |names: [&str; 2]| {
-            let id = names.into_iter().find_map(|name| inner.token_to_id(name));
+            let id = names.into_iter().find_map(|name| engine.token_to_id(name));
             id.ok_or_else(|| fail(format!("it has neither `{}` nor `{}`", names[0], names[1])))
         };
         let (pad, mask, unk) = (token(["<pad>", "[PAD]"])?, token(["<mask>", "[MASK]"])?, token(["<unk>", "[UNK]"])?);
         let framed = single.before.ids.first().copied().zip(single.after.ids.first().copied());
         let (cls, sep) = framed
             .filter(|_| pair.before.len() > 0 && pair.between.len() > 0 && pair.after.len() > 0)
-            .ok_or_else(|| fail("its post-processor puts no special tokens around texts".to_owned()))?;
+            .ok_or_else(unframed)?;
         let special = SpecialTokens { cls, sep, pad, mask, unk };
-        let digest = blake3::hash(&bytes).to_hex().to_string();
-        Ok(Self { path: path.to_owned(), inner, digest, special, single, pair })
+        let digest = blake3::hash(bytes).to_hex().to_string();
+        Ok(Self { path: path.to_owned(), engine, digest, special, single, pair })
     }
 
     /// blake3 of the file, in hexadecimal.
@@ -149,8 +178,13 @@ impl Tokenizer {
 
     /// Number of ids: one more than the largest.
     pub fn vocabulary_size(&self) -> usize {
-        let added = self.inner.get_added_tokens_decoder().into_keys().max().map_or(0, |id| id as usize + 1);
-        added.max(self.inner.get_vocab_size(false))
+        match &self.engine {
+            Engine::Unigram(unigram) => unigram.size(),
+            Engine::Library(library) => {
+                let added = library.get_added_tokens_decoder().into_keys().max().map_or(0, |id| id as usize + 1);
+                added.max(library.get_vocab_size(false))
+            }
+        }
     }
 
     /// Ids of the tokens that have a role of their own.
@@ -168,40 +202,72 @@ impl Tokenizer {
         &self.pair
     }
 
-    /// Encodes one text without special tokens.
-    pub(super) fn encode(&self, text: &str, with_offsets: bool) -> Result<Encoded, TokenizeError> {
-        let encoding = if with_offsets { self.inner.encode(text, false) } else { self.inner.encode_fast(text, false) };
-        let encoding =
-            encoding.map_err(|e| TokenizeError::Tokenizer { path: self.path.clone(), message: e.to_string() })?;
-        let offsets = if with_offsets { clean_offsets(text, &encoding) } else { Vec::new() };
-        Ok(Encoded { ids: encoding.get_ids().to_vec(), offsets })
+    /// Working memory for [`Self::encode_into`]; `with_offsets` says whether encodings hold byte offsets.
+    pub(super) fn memory(&self, with_offsets: bool) -> Memory {
+        match self.engine {
+            Engine::Unigram(_) => Memory::Unigram(Box::new(Scratch::new(with_offsets))),
+            Engine::Library(_) => Memory::Library { with_offsets },
+        }
+    }
+
+    /// Appends the tokens of one text to `out`, without special tokens. `memory` is this tokenizer's own.
+    pub(super) fn encode_into(&self, text: &str, memory: &mut Memory, out: &mut Encoded) -> Result<(), TokenizeError> {
+        match (&self.engine, memory) {
+            (Engine::Unigram(unigram), Memory::Unigram(scratch)) => unigram.encode(text, scratch, out),
+            (Engine::Library(library), Memory::Library { with_offsets }) => {
+                encode_with(library, text, *with_offsets, out)
+            }
+            _ => unreachable!("memory comes from the tokenizer that it is used with"),
+        }
+        .map_err(|e| TokenizeError::tokenizer(&self.path, e.to_string()))
     }
 }
 
-/// The library's byte offsets, made to slice clean text: no white space at either end, combining marks kept with their
-/// letter, nothing for a lone word-start mark (the library gives it the next token's first letter), whole characters,
-/// and neither begins nor ends ever go back.
-fn clean_offsets(text: &str, encoding: &Encoding) -> Vec<(u32, u32)> {
-    let raw = encoding.get_offsets();
-    let mut offsets = Vec::with_capacity(raw.len());
-    let (mut least_begin, mut least_end) = (0, 0);
-    for (index, (&(begin, end), token)) in raw.iter().zip(encoding.get_tokens()).enumerate() {
-        let begin = text.floor_char_boundary(begin);
-        let mut end = text.ceil_char_boundary(end).max(begin);
-        let next = raw.get(index + 1).map_or(text.len(), |next| text.floor_char_boundary(next.0));
-        if next > end && !text.as_bytes()[end].is_ascii() {
-            end += COMBINING.find(&text[end..next]).map_or(0, |marks| marks.len());
+impl Engine {
+    fn token_to_id(&self, token: &str) -> Option<u32> {
+        match self {
+            Engine::Unigram(unigram) => unigram.token_to_id(token),
+            Engine::Library(library) => library.token_to_id(token),
         }
-        let slice = &text[begin..end];
-        let first = end - slice.trim_start().len();
-        let length = if token == WORD_START { 0 } else { slice.trim().len() };
-        let begin = first.max(least_begin);
-        let end = (first + length).max(least_end).max(begin);
-        (least_begin, least_end) = (begin, end);
-        // Arrow's strings are addressed by 31 bits, so the text is shorter than 4 GiB.
-        offsets.push((begin as u32, end as u32));
     }
-    offsets
+}
+
+fn encode_with(
+    library: &tokenizers::Tokenizer,
+    text: &str,
+    with_offsets: bool,
+    out: &mut Encoded,
+) -> tokenizers::Result<()> {
+    let encoding = if with_offsets { library.encode(text, false)? } else { library.encode_fast(text, false)? };
+    out.ids.extend_from_slice(encoding.get_ids());
+    if with_offsets {
+        let begin = out.offsets.len();
+        // Arrow's strings are addressed by 31 bits, so the text is shorter than 4 GiB.
+        out.offsets.extend(encoding.get_offsets().iter().map(|&(from, to)| (from as u32, to as u32)));
+        let tokens = encoding.get_tokens();
+        clean_offsets(text, &mut out.offsets[begin..], |index| tokens[index] == WORD_START);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+impl Tokenizer {
+    /// The same tokenizer by the library alone.
+    pub(super) fn load_library(path: &Path) -> Result<Self, TokenizeError> {
+        Self::with_library(path, &std::fs::read(path).at("read", path)?)
+    }
+
+    /// Whether our own code encodes.
+    pub(super) fn is_native(&self) -> bool {
+        matches!(self.engine, Engine::Unigram(_))
+    }
+
+    /// Encodes one text without special tokens.
+    pub(super) fn encode(&self, text: &str, with_offsets: bool) -> Result<Encoded, TokenizeError> {
+        let mut encoded = Encoded::default();
+        self.encode_into(text, &mut self.memory(with_offsets), &mut encoded)?;
+        Ok(encoded)
+    }
 }
 
 #[cfg(test)]

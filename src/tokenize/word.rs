@@ -5,25 +5,24 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, Int32Builder, ListBuilder, RecordBatch, UInt32Builder};
 use arrow::datatypes::{DataType, Field};
 
-use super::cache::Cache;
+use super::encoder::Encodings;
 use super::length::word_windows;
-use super::rows::{Names, Place, Sequences, ids_builder, items, uint32};
-use super::{RowProblem, TableOutcome, TokenizeRequest};
+use super::rows::{Counts, Names, Place, Sequences, ids_builder, items, uint32};
+use super::{RowProblem, TokenizeRequest};
 use crate::error::Error;
 use crate::shard::Columns;
 
 /// The instances of a batch: one a window of whole words. A word without sub-words, or with more than one window holds,
 /// becomes the unknown token (the latter counts as a truncated example).
-pub(super) fn instances(
+pub(super) fn instances<'a>(
     request: &TokenizeRequest,
-    cache: &mut Cache,
-    place: &Place,
-    batch: &RecordBatch,
-    outcome: &mut TableOutcome,
+    mut encodings: Encodings<'_, 'a>,
+    place: &Place<'a>,
+    batch: &'a RecordBatch,
+    counts: &mut Counts,
 ) -> Result<Vec<ArrayRef>, Error> {
     let columns = Columns::new(place.path, batch);
     let (words, tags) = (columns.list("words")?, columns.list("tags")?);
-    cache.load((0..batch.num_rows()).flat_map(|row| items(words, row)))?;
 
     let template = request.tokenizer.single();
     let room = request.max_length - template.specials();
@@ -34,10 +33,12 @@ pub(super) fn instances(
     let mut labels = ListBuilder::new(Int32Builder::new()).with_field(Field::new("item", DataType::Int32, false));
     let mut ids = Vec::new();
     for row in 0..batch.num_rows() {
+        let tokens = items(words, row).map(|word| encodings.encode(word)).collect::<Result<Vec<_>, _>>()?;
         let mut truncated = false;
-        let pieces: Vec<&[u32]> = items(words, row)
-            .map(|word| {
-                let ids = &cache.get(word).ids[..];
+        let pieces: Vec<&[u32]> = tokens
+            .iter()
+            .map(|tokens| {
+                let ids = encodings.ids(tokens);
                 truncated |= ids.len() > room;
                 if ids.is_empty() || ids.len() > room { &unknown } else { ids }
             })
@@ -52,8 +53,8 @@ pub(super) fn instances(
             let problem = RowProblem::Lengths { first, first_length: pieces.len(), second, second_length: gold.len() };
             return Err(place.error(row, problem).into());
         }
-        *outcome.words.get_or_insert(0) += pieces.len() as u64;
-        outcome.truncated_examples += u64::from(truncated);
+        counts.words += pieces.len() as u64;
+        counts.truncated_examples += u64::from(truncated);
 
         let lengths: Vec<usize> = pieces.iter().map(|piece| piece.len()).collect();
         for (number, window) in word_windows(&lengths, room).into_iter().enumerate() {
@@ -66,9 +67,9 @@ pub(super) fn instances(
             labels.values().append_slice(&gold[window.clone()]);
             labels.append(true);
             first_words.append_value(uint32(window.start));
-            outcome.unknown_tokens += request.unknown(&ids);
+            counts.unknown_tokens += request.unknown(&ids);
             names.push(place.example_ids.value(row), number);
-            sequences.push(template, &ids, &[], outcome);
+            sequences.push(template, &ids, &[], counts);
         }
     }
     let mut arrays = names.finish();

@@ -1,6 +1,8 @@
 //! What the integration tests share: the binary, a store of their own, the tiny study.
 #![allow(dead_code, clippy::unwrap_used, clippy::panic)]
 
+pub mod hub;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};

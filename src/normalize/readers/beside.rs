@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use arrow::array::{ArrayRef, RecordBatch};
 
-use super::{Batches, NormalizeError, Wanted, batch, batches, open_part};
+use super::{Batches, NormalizeError, Wanted, batch, batches, bucc, open_part};
 use crate::source::RawFile;
+use crate::task::Reader;
 
 struct Part {
     path: PathBuf,
@@ -37,8 +38,13 @@ impl Part {
     }
 }
 
-/// Opens the files of `file` with their readers, side by side.
+/// Opens the files of `file` with their readers, side by side; BUCC's three make rows together.
 pub(in crate::normalize) fn open(file: &RawFile, wanted: Wanted) -> Result<Batches, NormalizeError> {
+    if let [foreign, english, gold] = file.parts.as_slice()
+        && foreign.reader == Reader::Bucc
+    {
+        return bucc::open(foreign, english, gold);
+    }
     let language = file.language.as_deref();
     let mut parts = Vec::with_capacity(file.parts.len());
     for part in &file.parts {

@@ -4,15 +4,20 @@
 //! Raw columns have few types, whatever the file has: `bool`, `int64`, `uint64`, `float64`, `utf8`, and lists of them.
 
 mod beside;
+mod bucc;
+mod ccg;
 mod conllu;
 mod csv;
 mod flatten;
 mod jsonl;
 mod lines;
+mod mewsli;
 mod parquet;
 mod squad;
 mod token_tag;
 mod tsv;
+mod wikiann;
+mod xquad_r;
 
 pub(super) use beside::open;
 
@@ -42,11 +47,21 @@ fn open_part(part: &RawPart, language: Option<&str>, wanted: Wanted) -> Result<B
         Reader::Parquet => parquet::open(part, wanted),
         Reader::Jsonl => jsonl::open(part),
         Reader::Csv => csv::open(part, names),
-        Reader::Tsv => tsv::open(part, names),
+        Reader::Tsv => tsv::open(part, names, false),
+        Reader::RaggedTsv => tsv::open(part, names, true),
         Reader::SquadJson => squad::open(part),
         Reader::TokenTagTsv => token_tag::open(part),
         Reader::Conllu => conllu::open(part, language),
         Reader::Lines => lines::open(part, names.and_then(|n| n.first()).map_or("text", String::as_str)),
+        Reader::CcgAuto => ccg::open(part),
+        Reader::Wikiann => wikiann::open(part),
+        Reader::XquadR => xquad_r::open(part),
+        Reader::MewsliX => mewsli::open(part),
+        Reader::Bucc => {
+            let message =
+                "is one of BUCC's files, which are read three at a time: foreign sentences, English ones, gold pairs";
+            Err(NormalizeError::content(&part.path, message))
+        }
     }
 }
 
@@ -92,10 +107,10 @@ impl TextColumns {
         self.columns.first().is_none_or(|c| arrow::array::ArrayBuilder::len(c) >= BATCH_ROWS)
     }
 
-    /// Appends a row of exactly [`Self::width`] values.
-    fn push<'a>(&mut self, values: impl Iterator<Item = &'a str>) {
-        for (column, value) in self.columns.iter_mut().zip(values) {
-            column.append_value(value);
+    /// Appends a row of at most [`Self::width`] values, and nulls for the others.
+    fn push<'a>(&mut self, mut values: impl Iterator<Item = &'a str>) {
+        for column in &mut self.columns {
+            column.append_option(values.next());
         }
     }
 

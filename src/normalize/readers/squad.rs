@@ -25,49 +25,72 @@ struct Article {
 }
 
 #[derive(Deserialize)]
-struct Paragraph {
-    context: String,
-    qas: Vec<Question>,
+pub(super) struct Paragraph {
+    pub context: String,
+    pub qas: Vec<Question>,
+    /// The sentences of the context, in code points: from, to. Only XQuAD-R has them.
+    #[serde(default)]
+    pub sentence_breaks: Option<Vec<(usize, usize)>>,
 }
 
 #[derive(Deserialize)]
-struct Question {
-    id: String,
-    question: String,
+pub(super) struct Question {
+    pub id: String,
+    pub question: String,
     /// Absent where a test set is published without its gold.
     #[serde(default)]
-    answers: Vec<Answer>,
+    pub answers: Vec<Answer>,
     #[serde(default)]
     is_impossible: bool,
 }
 
 #[derive(Deserialize)]
-struct Answer {
+pub(super) struct Answer {
     text: String,
-    answer_start: i64,
+    pub answer_start: i64,
 }
 
-/// Reads `part`.
+/// What becomes of a file's paragraphs and questions.
+pub(super) trait Rows: Default {
+    /// Takes in a paragraph of the article `title`, before its questions. An error says what is wrong with it.
+    fn paragraph(&mut self, title: &str, paragraph: &Paragraph) -> Result<(), String>;
+
+    /// Takes in a question of the paragraph that [`Self::paragraph`] took in last.
+    fn question(&mut self, paragraph: &Paragraph, question: &Question) -> Result<(), String>;
+
+    /// The number of rows taken in.
+    fn len(&self) -> usize;
+
+    /// The rows taken in, and none left.
+    fn take(&mut self) -> Option<RecordBatch>;
+}
+
+/// Reads `part`, one row a question.
 pub(super) fn open(part: &RawPart) -> Result<Batches, NormalizeError> {
+    stream::<Questions>(part)
+}
+
+/// Reads `part` into the rows of `R`.
+pub(super) fn stream<R: Rows>(part: &RawPart) -> Result<Batches, NormalizeError> {
     let input = part.open()?;
     let (sender, receiver) = sync_channel(2);
     let path = part.path.clone();
     let parser = std::thread::Builder::new().name("squad-json".to_owned());
     let spawned = parser.spawn({
         let path = path.clone();
-        move || parse(&path, input, &sender)
+        move || parse::<R>(&path, input, &sender)
     });
     spawned.at("start a thread to read", &path)?;
     Ok(batches(move || receiver.recv().ok().transpose()))
 }
 
 /// Parses the file and sends its rows; stops where the receiver is gone.
-fn parse(path: &Path, input: impl Read, sender: &SyncSender<Result<RecordBatch, NormalizeError>>) {
+fn parse<R: Rows>(path: &Path, input: impl Read, sender: &SyncSender<Result<RecordBatch, NormalizeError>>) {
     let mut input = serde_json::Deserializer::from_reader(BufReader::with_capacity(1 << 16, input));
-    let mut rows = Rows::new(sender);
-    let parsed = Root(&mut rows).deserialize(&mut input).and_then(|()| input.end());
+    let mut feed = Feed { rows: R::default(), sender };
+    let parsed = Root(&mut feed).deserialize(&mut input).and_then(|()| input.end());
     let last = match parsed {
-        Ok(()) => rows.finish().map(Ok),
+        Ok(()) => feed.rows.take().map(Ok),
         Err(e) if e.is_io() => Some(Err(FileError::new("read", path, e.into()).into())),
         Err(e) => {
             let line = u64::try_from(e.line()).unwrap_or(0);
@@ -80,51 +103,65 @@ fn parse(path: &Path, input: impl Read, sender: &SyncSender<Result<RecordBatch, 
     }
 }
 
-struct Rows<'a> {
+/// Rows on their way to the receiver.
+struct Feed<'a, R> {
+    rows: R,
     sender: &'a SyncSender<Result<RecordBatch, NormalizeError>>,
+}
+
+impl<R: Rows> Feed<'_, R> {
+    /// Takes the article in, and sends each full batch.
+    fn push(&mut self, article: &Article) -> Result<(), String> {
+        for paragraph in &article.paragraphs {
+            self.rows.paragraph(&article.title, paragraph)?;
+            for question in &paragraph.qas {
+                self.rows.question(paragraph, question)?;
+                if self.rows.len() >= BATCH_ROWS
+                    && let Some(batch) = self.rows.take()
+                {
+                    self.sender.send(Ok(batch)).map_err(|_| "nobody reads on")?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+struct Questions {
+    title: String,
     texts: [StringBuilder; 4],
     answers: ListBuilder<StringBuilder>,
     starts: ListBuilder<Int64Builder>,
     impossible: BooleanBuilder,
 }
 
-impl<'a> Rows<'a> {
-    fn new(sender: &'a SyncSender<Result<RecordBatch, NormalizeError>>) -> Self {
-        Self {
-            sender,
-            texts: std::array::from_fn(|_| StringBuilder::new()),
-            answers: ListBuilder::new(StringBuilder::new()),
-            starts: ListBuilder::new(Int64Builder::new()),
-            impossible: BooleanBuilder::new(),
-        }
+impl Rows for Questions {
+    fn paragraph(&mut self, title: &str, _: &Paragraph) -> Result<(), String> {
+        title.clone_into(&mut self.title);
+        Ok(())
     }
 
-    /// Appends the article's questions and sends each full batch; false where nobody receives.
-    fn push(&mut self, article: &Article) -> bool {
-        for paragraph in &article.paragraphs {
-            for question in &paragraph.qas {
-                let values = [&question.id, &article.title, &paragraph.context, &question.question];
-                for (column, value) in self.texts.iter_mut().zip(values) {
-                    column.append_value(value);
-                }
-                for answer in &question.answers {
-                    self.answers.values().append_value(&answer.text);
-                    self.starts.values().append_value(answer.answer_start);
-                }
-                self.answers.append(true);
-                self.starts.append(true);
-                self.impossible.append_value(question.is_impossible);
-                if self.impossible.len() == BATCH_ROWS
-                    && self.finish().is_some_and(|rows| self.sender.send(Ok(rows)).is_err())
-                {
-                    return false;
-                }
-            }
+    fn question(&mut self, paragraph: &Paragraph, question: &Question) -> Result<(), String> {
+        let values = [&question.id, &self.title, &paragraph.context, &question.question];
+        for (column, value) in self.texts.iter_mut().zip(values) {
+            column.append_value(value);
         }
-        true
+        for answer in &question.answers {
+            self.answers.values().append_value(&answer.text);
+            self.starts.values().append_value(answer.answer_start);
+        }
+        self.answers.append(true);
+        self.starts.append(true);
+        self.impossible.append_value(question.is_impossible);
+        Ok(())
     }
 
-    fn finish(&mut self) -> Option<RecordBatch> {
+    fn len(&self) -> usize {
+        self.impossible.len()
+    }
+
+    fn take(&mut self) -> Option<RecordBatch> {
         let names = ["id", "title", "context", "question"];
         let texts = self.texts.iter_mut().map(|column| Arc::new(column.finish()) as ArrayRef);
         let mut columns: Vec<_> = names.iter().map(|name| (*name).to_owned()).zip(texts).collect();
@@ -136,9 +173,9 @@ impl<'a> Rows<'a> {
 }
 
 /// The object at the top, whose `data` is a list of articles.
-struct Root<'a, 'b>(&'a mut Rows<'b>);
+struct Root<'a, 'b, R>(&'a mut Feed<'b, R>);
 
-impl<'de> DeserializeSeed<'de> for Root<'_, '_> {
+impl<'de, R: Rows> DeserializeSeed<'de> for Root<'_, '_, R> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<(), D::Error> {
@@ -146,7 +183,7 @@ impl<'de> DeserializeSeed<'de> for Root<'_, '_> {
     }
 }
 
-impl<'de> Visitor<'de> for Root<'_, '_> {
+impl<'de, R: Rows> Visitor<'de> for Root<'_, '_, R> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
@@ -167,9 +204,9 @@ impl<'de> Visitor<'de> for Root<'_, '_> {
     }
 }
 
-struct Articles<'a, 'b>(&'a mut Rows<'b>);
+struct Articles<'a, 'b, R>(&'a mut Feed<'b, R>);
 
-impl<'de> DeserializeSeed<'de> for Articles<'_, '_> {
+impl<'de, R: Rows> DeserializeSeed<'de> for Articles<'_, '_, R> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<(), D::Error> {
@@ -177,7 +214,7 @@ impl<'de> DeserializeSeed<'de> for Articles<'_, '_> {
     }
 }
 
-impl<'de> Visitor<'de> for Articles<'_, '_> {
+impl<'de, R: Rows> Visitor<'de> for Articles<'_, '_, R> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
@@ -186,9 +223,7 @@ impl<'de> Visitor<'de> for Articles<'_, '_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut articles: A) -> Result<(), A::Error> {
         while let Some(article) = articles.next_element::<Article>()? {
-            if !self.0.push(&article) {
-                return Err(A::Error::custom("nobody reads on"));
-            }
+            self.0.push(&article).map_err(A::Error::custom)?;
         }
         Ok(())
     }

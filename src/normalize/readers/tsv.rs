@@ -2,8 +2,9 @@
 
 use super::{Batches, Lines, NormalizeError, RawPart, TextColumns, batches, header};
 
-/// Reads `part` into columns named by `names`, or by the first line where there are none.
-pub(super) fn open(part: &RawPart, names: Option<&[String]>) -> Result<Batches, NormalizeError> {
+/// Reads `part` into columns named by `names`, or by the first line where there are none. A line with fewer columns has nulls
+/// in the last ones if the file is `ragged`, else it is an error, as is one with more.
+pub(super) fn open(part: &RawPart, names: Option<&[String]>, ragged: bool) -> Result<Batches, NormalizeError> {
     let mut lines = Lines::open(part)?;
     let names = match names {
         Some(names) => names.to_vec(),
@@ -19,8 +20,9 @@ pub(super) fn open(part: &RawPart, names: Option<&[String]>) -> Result<Batches, 
         while !rows.is_full() {
             let Some(line) = lines.next()? else { break };
             let found = line.split('\t').count();
-            if found != rows.width() {
-                return Err(lines.wrong(format!("{found} columns, should be {}", rows.width())));
+            if found != rows.width() && !(ragged && found < rows.width()) {
+                let most = if ragged { "at most " } else { "" };
+                return Err(lines.wrong(format!("{found} columns, should be {most}{}", rows.width())));
             }
             rows.push(line.split('\t'));
         }

@@ -1,6 +1,6 @@
 //! The published datasets in the folder that `TRESTLE_SHARED` names, through the task files of `tests/real`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 use super::*;
@@ -26,6 +26,45 @@ fn counts(id: &str, splits: &[Split]) -> BTreeMap<(Split, String), u64> {
         assert_eq!(stored.rows() as u64, table.rows);
     }
     outcome.tables.into_iter().map(|table| ((table.split, table.language), table.rows)).collect()
+}
+
+/// Every task of `tests/real` with the number of rows of each split, over all languages: what the files are known to hold, less
+/// what the task file says it leaves out.
+#[test]
+#[ignore = "needs TRESTLE_SHARED"]
+fn every_task_loads_as_many_rows_as_its_files_hold() {
+    use Split::{Test, Train, Validation};
+    let known: &[(&str, &[(Split, u64)])] = &[
+        ("anli_r1", &[(Validation, 1_000)]),
+        ("anli_r2", &[(Train, 5), (Validation, 5)]),
+        ("anli_r3", &[(Validation, 1_198)]),
+        ("bucc2018", &[(Validation, 8_624 + 13_589)]),
+        ("commonsenseqa", &[(Train, 9_741), (Validation, 1_221)]),
+        ("copa", &[(Train, 400), (Validation, 100)]),
+        ("cosmosqa", &[(Train, 2), (Validation, 2_985)]),
+        ("hellaswag", &[(Train, 2), (Validation, 1_000)]),
+        ("lareqa", &[(Test, 6 * 1_190 + 7_333)]),
+        ("mewslix", &[(Test, 3)]),
+        ("mlqa", &[(Validation, 1_148 + 512 + 517 + 504 + 507)]),
+        ("mlqa_cross", &[(Validation, 9_514)]),
+        ("mlqa_translated", &[(Train, 1), (Validation, 1)]),
+        ("panx", &[(Train, 20_000), (Validation, 8 * 10_000 + 2 * 1_000 + 3 * 100)]),
+        ("pawsx", &[(Validation, 7 * 2_000)]),
+        ("pawsx_translated", &[(Train, 6 * 4)]),
+        ("qqp", &[(Train, 9), (Validation, 9)]),
+        ("snli", &[(Test, 10_000 - 176)]),
+        ("socialiqa", &[(Validation, 1_954), (Test, 2_224)]),
+        ("squad_v2", &[(Validation, 6_078)]),
+        ("text", &[(Train, 15 * 2_490)]),
+        ("tydiqa", &[(Train, 3_696), (Validation, 4_295), (Test, 4_295)]),
+        ("xcopa", &[(Validation, 11 * 100), (Test, 11 * 500)]),
+    ];
+    let found = known.iter().map(|(id, splits)| {
+        let rows = |(split, _): &(Split, u64)| (*split, counts(id, &[*split]).values().sum::<u64>());
+        (*id, splits.iter().map(rows).collect::<Vec<_>>())
+    });
+    let wrong: Vec<_> = found.zip(known).filter(|(found, known)| found.1 != known.1).collect();
+    assert!(wrong.is_empty(), "{wrong:?}");
 }
 
 fn of(counts: &BTreeMap<(Split, String), u64>, split: Split) -> BTreeMap<&str, u64> {
@@ -96,8 +135,10 @@ fn tatoeba() {
     assert_eq!((test["de"], test["jv"], test["sw"], test["ta"], test["th"]), (2_000, 410, 780, 614, 1_096));
 }
 
-/// The treebanks' current files against XTREME's preparation of release 2.5: annotation has changed since then (much of
-/// it in Tamil and English), but the text has not, so the words must come out the same, and in Finnish the tags too.
+/// The treebanks' current files against XTREME's preparation of release 2.5. Annotation has changed since then, much of it in
+/// Tamil and English, but the text has not: the words come out the same, and in Finnish the tags too. In English, contractions
+/// (`didn't`) have since become multi-word tokens, which are one word here and were two in release 2.5: the sentences with one
+/// are those that differ.
 #[test]
 #[ignore = "needs TRESTLE_SHARED"]
 fn treebanks_come_out_as_xtreme_prepared_them() {
@@ -113,15 +154,23 @@ fn treebanks_come_out_as_xtreme_prepared_them() {
             |batch: RecordBatch| texts(&batch, "words").into_iter().zip(texts(&batch, "tags")).collect::<Vec<_>>();
         readers::open(&file, None).unwrap().flat_map(|batch| pairs(batch.unwrap())).collect()
     };
+    let mut wrong = Vec::new();
     for (language, treebank, tsv, same_words, same_tags) in [
         ("ta", "UD_Tamil-TTB/ta_ttb-ud-test", "test-ta", 120, 59),
         ("ta", "UD_Tamil-TTB/ta_ttb-ud-dev", "dev-ta", 79, 46),
         ("fi", "UD_Finnish-TDT/fi_tdt-ud-test", "test-fi", 1_555, 1_551),
+        ("fi", "UD_Finnish-TDT/fi_tdt-ud-dev", "dev-fi", 1_364, 1_349),
+        ("en", "UD_English-EWT/en_ewt-ud-dev", "dev-en", 1_699, 1_430),
+        ("en", "UD_English-EWT/en_ewt-ud-test", "test-en", 1_772, 1_515),
     ] {
         let ours = sentences(format!("conllu/{treebank}.conllu"), Reader::Conllu, language);
         let theirs = sentences(format!("xtreme/{tsv}.tsv"), Reader::TokenTagTsv, language);
-        let words = ours.iter().filter(|(words, _)| theirs.iter().any(|(other, _)| other == words)).count();
+        let (their_words, theirs): (HashSet<_>, HashSet<_>) = theirs.into_iter().map(|s| (s.0.clone(), s)).unzip();
+        let words = ours.iter().filter(|(words, _)| their_words.contains(words)).count();
         let tags = ours.iter().filter(|sentence| theirs.contains(sentence)).count();
-        assert_eq!((words, tags), (same_words, same_tags), "{treebank}");
+        if (words, tags) != (same_words, same_tags) {
+            wrong.push((treebank, words, tags));
+        }
     }
+    assert!(wrong.is_empty(), "{wrong:?}");
 }

@@ -1,25 +1,20 @@
 //! What each stage's key is made of, and how it is performed. The only place that joins the areas together.
 
+mod perform;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::sync::atomic::AtomicBool;
 
 use serde_json::{Value, json};
 
-use super::graph::{Node, Phase, Work};
-use crate::error::{IoContext, Result};
-use crate::evaluate::predict::{PredictFile, PredictRequest, predict};
-use crate::evaluate::{ScoreRequest, baseline, score};
+use super::graph::{Node, Work};
+use crate::error::Result;
 use crate::model::OpenDevice;
-use crate::normalize::{ComposeRequest, NormalizeRequest, compose, normalize};
-use crate::progress::Progress;
-use crate::shard::{Writer, table_path, write_table};
+use crate::shard::table_path;
 use crate::source::{Origin, RawTask, hub::Hub, mini, resolve};
-use crate::store::{Artifact, Identity, Input, Store, Transaction, digest_file};
+use crate::store::{Artifact, Identity, Input, Store, digest_file};
 use crate::task::{EncoderSource, Format, Language, Model, Registry, Split, Study, Task, TokenizerSource};
-use crate::tokenize::{TokenizeRequest, Tokenizer, tokenize, train_unigram};
-use crate::train::{Hyperparameters, TrainRequest, TrainTask, train};
 
 /// Raised when a stage's code changes its output for the same parameters and inputs.
 const VERSIONS: &[(&str, u32)] = &[
@@ -28,6 +23,8 @@ const VERSIONS: &[(&str, u32)] = &[
     ("compose", 2),
     ("tokenizer", 1),
     ("tokenize", 2),
+    ("profile", 1),
+    ("overlap", 1),
     ("train", 1),
     ("predict", 1),
     ("baseline", 1),
@@ -100,7 +97,7 @@ impl Setup<'_> {
                 let parameters = json!({
                     "task": task.id, "format": task.format, "labels": task.labels, "open_labels": task.open_labels,
                     "sql": found.sql,
-                    "choices": task.normalize.choices, "answer_offsets": task.normalize.answer_offsets,
+                    "choices": task.normalize.choices, "answer_offsets": found.answer_offsets,
                     "languages": languages, "limits": self.study.limits, "source": self.source_parameters(task),
                 });
                 raw = Some(found);
@@ -126,6 +123,17 @@ impl Setup<'_> {
                     "open_labels": task.open_labels, "max_length": lengths.of(task.format),
                     "stride": lengths.stride, "question": lengths.question,
                 })
+            }
+            Work::Profile { task } => {
+                let task = self.task(task)?;
+                json!({"task": task.id, "format": task.format, "labels": canonical_labels(task, &inputs["canonical"])})
+            }
+            Work::Overlap { tasks } => {
+                let tasks: Vec<Value> = tasks
+                    .iter()
+                    .map(|name| self.task(name).map(|t| json!({"id": t.id, "format": t.format, "role": t.role})))
+                    .collect::<Result<_>>()?;
+                json!({"tasks": tasks})
             }
             Work::Train { phase, tasks, hyperparameters, seed } => {
                 let tasks: Vec<Value> = tasks
@@ -177,157 +185,6 @@ impl Setup<'_> {
         let label = format!("{}:{}", self.study.id, node.label);
         let identity = Identity { stage: stage.to_owned(), version, label, parameters, inputs: known };
         Ok(Prepared { identity, raw, file })
-    }
-
-    /// Performs `node` into `transaction`'s directory; returns the statistics for the manifest.
-    pub fn perform(
-        &self,
-        node: &Node,
-        prepared: &Prepared,
-        inputs: &BTreeMap<String, Artifact>,
-        transaction: &Transaction,
-        progress: &dyn Progress,
-        stop: &AtomicBool,
-    ) -> Result<Value> {
-        let key = transaction.key().as_str();
-        let out = transaction.dir();
-        let metadata = [("trestle.key", key), ("trestle.stage", node.work.stage())];
-        match &node.work {
-            Work::Generate { layout, options } => {
-                let files = mini::generate(layout, options, &out.join(layout))?;
-                Ok(json!({"files": files.len()}))
-            }
-            Work::Normalize { task, languages } => {
-                let task = self.task(task)?;
-                let raw = prepared.raw.as_ref().expect("prepare found the raw files of a normalize node");
-                let mut codes: Vec<String> = languages.values().flatten().cloned().collect();
-                codes.sort();
-                codes.dedup();
-                let request = NormalizeRequest {
-                    task,
-                    raw,
-                    languages: &codes,
-                    limits: &self.study.limits,
-                    check_counts: self.check_counts,
-                };
-                Ok(json!(normalize(&request, out, &metadata, progress, stop)?))
-            }
-            Work::Compose { task } => {
-                let task = self.task(task)?;
-                let parts: Vec<_> = task
-                    .parts
-                    .iter()
-                    .map(|part| (part.clone(), tables(&inputs[&format!("part:{part}")]).collect()))
-                    .collect();
-                let request = ComposeRequest { task, parts: &parts, check_counts: self.check_counts };
-                Ok(json!(compose(&request, out, &metadata, progress, stop)?))
-            }
-            Work::Tokenizer => {
-                let path = out.join("tokenizer.json");
-                match (&self.model.tokenizer, &prepared.file) {
-                    (TokenizerSource::Train { vocabulary, lines }, _) => {
-                        let tables: Vec<PathBuf> = tables(&inputs["text"]).map(|(_, _, path)| path).collect();
-                        Ok(json!(train_unigram(&tables, *vocabulary, *lines, &path, stop)?))
-                    }
-                    (_, file) => {
-                        let file = file.as_ref().expect("prepare found the tokenizer's file");
-                        std::fs::copy(file, &path).at("copy", file)?;
-                        Ok(json!({"vocabulary": Tokenizer::load(&path)?.vocabulary_size()}))
-                    }
-                }
-            }
-            Work::Tokenize { task } => {
-                let task = self.task(task)?;
-                let tokenizer = Tokenizer::load(&inputs["tokenizer"].dir.join("tokenizer.json"))?;
-                let tables: Vec<(Split, String, PathBuf)> = tables(&inputs["canonical"]).collect();
-                let lengths = &self.model.lengths;
-                let labels = canonical_labels(task, &inputs["canonical"]);
-                let request = TokenizeRequest {
-                    format: task.format,
-                    labels: &labels,
-                    open_labels: task.open_labels,
-                    tokenizer: &tokenizer,
-                    max_length: lengths.of(task.format),
-                    stride: lengths.stride,
-                    max_question: lengths.question,
-                    tables: &tables,
-                };
-                Ok(json!(tokenize(&request, out, &metadata, progress, stop)?))
-            }
-            Work::Train { phase, tasks, hyperparameters, seed } => {
-                let _slot = self.gpu_slot();
-                let request = self.train_request(*phase, tasks, hyperparameters, *seed, inputs)?;
-                Ok(json!(train(&request, out, transaction.scratch(), progress, stop)?))
-            }
-            Work::Predict { task } => {
-                let _slot = self.gpu_slot();
-                let task = self.task(task)?;
-                let model_dir = match inputs.get("model") {
-                    Some(model) => model.dir.clone(),
-                    None => self.encoder_dir()?,
-                };
-                let gold: BTreeMap<String, PathBuf> = evaluation_tables(&inputs["gold"], task).into_iter().collect();
-                let files = evaluation_tables(&inputs["tokens"], task)
-                    .into_iter()
-                    .filter_map(|(language, tokens)| {
-                        Some(PredictFile { canonical: gold.get(&language)?.clone(), language, tokens })
-                    })
-                    .collect();
-                let request = PredictRequest {
-                    model_dir,
-                    task: task.id.clone(),
-                    format: task.format,
-                    labels: tokenized_labels(task, &inputs["tokens"]),
-                    files,
-                    split: task.evaluate,
-                    layers: self.model.retrieval.layers.clone(),
-                    device: self.device.clone(),
-                };
-                Ok(json!(predict(&request, out, progress, stop)?))
-            }
-            Work::Baseline { task, seed } => {
-                let task = self.task(task)?;
-                let train: Vec<PathBuf> = inputs
-                    .get("train")
-                    .into_iter()
-                    .flat_map(tables)
-                    .filter(|(split, language, _)| *split == Split::Train && language == "en")
-                    .map(|(_, _, path)| path)
-                    .collect();
-                let gold = evaluation_tables(&inputs["gold"], task);
-                let split = task.evaluate.name();
-                let labels = canonical_labels(task, &inputs["gold"]);
-                let batches = baseline(task.format.name(), &labels, &train, &gold, split, &task.id, *seed)?;
-                let table = crate::schema::table("predictions");
-                for (language, batch) in &batches {
-                    table.check(batch)?;
-                    let path = out.join(format!("language={language}")).join(crate::shard::PART);
-                    write_table(&path, &table.schema, &metadata, std::slice::from_ref(batch))?;
-                }
-                Ok(json!({"languages": batches.len()}))
-            }
-            Work::Score { task } => {
-                let task = self.task(task)?;
-                let request = ScoreRequest {
-                    task: &task.id,
-                    format: task.format.name(),
-                    metric: task.metric.map_or("", |metric| metric.name()),
-                    predictions: prediction_tables(&inputs["predictions"]),
-                    gold: evaluation_tables(&inputs["gold"], task),
-                    seed: BOOTSTRAP_SEED,
-                    resamples: RESAMPLES,
-                };
-                let (scores, summaries) = score(&request)?;
-                for (id, batch) in [("scores", &scores), ("summaries", &summaries)] {
-                    let table = crate::schema::table(id);
-                    table.check(batch)?;
-                    let mut writer = Writer::create(&out.join(format!("{id}.parquet")), &table.schema, &metadata)?;
-                    writer.write(batch)?;
-                    writer.finish()?;
-                }
-                Ok(json!({"rows": scores.num_rows()}))
-            }
-        }
     }
 
     fn task(&self, name: &str) -> Result<&Task> {
@@ -401,59 +258,6 @@ impl Setup<'_> {
             (EncoderSource::Hub { repo, revision }, Raw::Hub(hub)) => Ok(hub.model_dir(repo, revision)?),
             _ => Err(super::StudyError::NoEncoder { model: self.model.id.clone() }.into()),
         }
-    }
-
-    fn gpu_slot(&self) -> Option<std::sync::MutexGuard<'_, ()>> {
-        self.device.is_gpu().then(|| self.gpu.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
-    }
-
-    fn train_request(
-        &self,
-        phase: Phase,
-        tasks: &[String],
-        hyperparameters: &Hyperparameters,
-        seed: u64,
-        inputs: &BTreeMap<String, Artifact>,
-    ) -> Result<TrainRequest> {
-        let tokenizer = inputs["tokenizer"].dir.join("tokenizer.json");
-        let parent = match (inputs.get("parent"), &self.model.encoder) {
-            (Some(parent), _) => Some(parent.dir.clone()),
-            (None, EncoderSource::FromScratch(_)) => None,
-            (None, _) => Some(self.encoder_dir()?),
-        };
-        let tasks = tasks
-            .iter()
-            .map(|name| {
-                let task = self.task(name)?;
-                let of = |wanted: Split| -> Vec<PathBuf> {
-                    let languages = task.training_languages();
-                    tables(&inputs[&format!("tokens:{name}")])
-                        .filter(|(split, language, _)| *split == wanted && languages.contains(language))
-                        .map(|(_, _, path)| path)
-                        .collect()
-                };
-                Ok(TrainTask {
-                    id: task.id.clone(),
-                    format: task.format,
-                    labels: tokenized_labels(task, &inputs[&format!("tokens:{name}")]),
-                    train: of(Split::Train),
-                    validation: of(Split::Validation),
-                })
-            })
-            .collect::<Result<_>>()?;
-        let from_scratch = match (&self.model.encoder, phase) {
-            (EncoderSource::FromScratch(sizes), Phase::Pretrain) => Some(sizes.clone()),
-            _ => None,
-        };
-        Ok(TrainRequest {
-            parent,
-            from_scratch,
-            tokenizer,
-            tasks,
-            hyperparameters: hyperparameters.clone(),
-            seed,
-            device: self.device.clone(),
-        })
     }
 }
 
