@@ -43,6 +43,16 @@ fn each_command_explains_itself_with_an_example() {
 }
 
 #[test]
+fn the_commands_for_tasks_explain_themselves_with_an_example() {
+    let trestle = Trestle::new();
+    for command in ["check", "new", "show"] {
+        let help = trestle.ok(&["task", command, "--help"]).out;
+        assert!(help.contains("Example"), "{command} has no example");
+        insta::assert_snapshot!(format!("help-task-{command}"), help);
+    }
+}
+
+#[test]
 fn completions_know_the_commands() {
     let trestle = Trestle::new();
     for shell in ["bash", "zsh", "fish"] {

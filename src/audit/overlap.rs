@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray, UInt64Array};
+use arrow::array::{Array, ArrayRef, AsArray, Float64Array, RecordBatch, StringArray, UInt64Array};
+use arrow::datatypes::UInt64Type;
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -56,9 +57,9 @@ pub struct Overlap {
     /// Their language.
     pub language: String,
     /// Their text.
-    pub field: &'static str,
+    pub field: String,
     /// `exact` or `13-gram`.
-    pub kind: &'static str,
+    pub kind: String,
     /// Rows with such a text.
     pub compared: u64,
     /// Rows found.
@@ -71,6 +72,7 @@ pub struct Overlap {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct OverlapOutcome {
     /// The table, in the order of source, evaluation table, field.
+    #[serde(skip)]
     pub rows: Vec<Overlap>,
     /// Rows that were searched.
     pub searched: u64,
@@ -156,10 +158,10 @@ pub fn overlap(
                 task: table.task.clone(),
                 split: table.split,
                 language: table.language.clone(),
-                field: group.field,
+                field: group.field.to_owned(),
                 kind: match group.by {
-                    Match::Exact => "exact",
-                    Match::Gram => "13-gram",
+                    Match::Exact => "exact".to_owned(),
+                    Match::Gram => "13-gram".to_owned(),
                 },
                 compared: group.rows.len() as u64,
                 found: count as u64,
@@ -215,15 +217,15 @@ pub(crate) fn overlap_rows(rows: &[Overlap]) -> RecordBatch {
         |of: &dyn Fn(&Overlap) -> &str| Arc::new(StringArray::from_iter_values(rows.iter().map(of))) as ArrayRef;
     let counts =
         |of: &dyn Fn(&Overlap) -> u64| Arc::new(UInt64Array::from_iter_values(rows.iter().map(of))) as ArrayRef;
-    let shares = rows.iter().map(|row| row.found as f64 / row.compared.max(1) as f64);
+    let shares = rows.iter().map(Overlap::share);
     let columns: Vec<ArrayRef> = vec![
         texts(&|row| &row.source_task),
         texts(&|row| row.source_split.name()),
         texts(&|row| &row.task),
         texts(&|row| row.split.name()),
         texts(&|row| &row.language),
-        texts(&|row| row.field),
-        texts(&|row| row.kind),
+        texts(&|row| &row.field),
+        texts(&|row| &row.kind),
         counts(&|row| row.compared),
         counts(&|row| row.found),
         Arc::new(Float64Array::from_iter_values(shares)),
@@ -231,6 +233,33 @@ pub(crate) fn overlap_rows(rows: &[Overlap]) -> RecordBatch {
     ];
     RecordBatch::try_new(schema::table("overlap").schema.clone(), columns)
         .expect("the columns are built in the schema's order")
+}
+
+impl Overlap {
+    /// Share of the compared rows that were found.
+    pub fn share(&self) -> f64 {
+        self.found as f64 / self.compared.max(1) as f64
+    }
+
+    /// The rows of `batch`, which must be of the schema `overlap`.
+    pub fn rows(batch: &RecordBatch) -> Vec<Self> {
+        let text = |name: &str, row: usize| batch[name].as_string::<i32>().value(row).to_owned();
+        let split = |name: &str, row: usize| Split::named(&text(name, row)).unwrap_or(Split::Test);
+        let count = |name: &str, row: usize| batch[name].as_primitive::<UInt64Type>().value(row);
+        let row = |row: usize| Self {
+            source_task: text("source_task", row),
+            source_split: split("source_split", row),
+            task: text("task", row),
+            split: split("split", row),
+            language: text("language", row),
+            field: text("field", row),
+            kind: text("kind", row),
+            compared: count("compared", row),
+            found: count("found", row),
+            example: batch["example"].is_valid(row).then(|| text("example", row)),
+        };
+        (0..batch.num_rows()).map(row).collect()
+    }
 }
 
 #[cfg(test)]

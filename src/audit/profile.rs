@@ -9,7 +9,7 @@ use arrow::array::{
     Array, ArrayRef, AsArray, Float64Array, ListBuilder, RecordBatch, StringArray, StringBuilder, UInt32Array,
     UInt64Array, UInt64Builder,
 };
-use arrow::datatypes::{DataType, Field, UInt32Type};
+use arrow::datatypes::{DataType, Field, Float64Type, UInt32Type, UInt64Type};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -335,6 +335,45 @@ pub(crate) fn profile_rows(profiles: &[Profile]) -> RecordBatch {
     ];
     RecordBatch::try_new(schema::table("profiles").schema.clone(), columns)
         .expect("the columns are built in the schema's order")
+}
+
+impl Profile {
+    /// The rows of `batch`, which must be of the schema `profiles`.
+    pub fn rows(batch: &RecordBatch) -> Vec<Self> {
+        let text = |name: &str| batch[name].as_string::<i32>();
+        let count = |name: &str| batch[name].as_primitive::<UInt64Type>();
+        let length = |name: &str| batch[name].as_primitive::<UInt32Type>();
+        let share = |name: &str| batch[name].as_primitive::<Float64Type>();
+        let list = |name: &str, row: usize| batch[name].as_list::<i32>().value(row);
+        let row = |row: usize| {
+            let labels = list("labels", row);
+            let labels = labels.as_string::<i32>().iter().flatten().map(str::to_owned);
+            let counts = list("label_counts", row);
+            Self {
+                task: text("task").value(row).to_owned(),
+                split: Split::named(text("split").value(row)).unwrap_or(Split::Test),
+                language: text("language").value(row).to_owned(),
+                examples: count("examples").value(row),
+                words: count("words").value(row),
+                characters: count("characters").value(row),
+                length_mean: share("length_mean").value(row),
+                length_median: length("length_median").value(row),
+                length_p95: length("length_p95").value(row),
+                length_max: length("length_max").value(row),
+                duplicates: count("duplicates").value(row),
+                labels: labels.zip(counts.as_primitive::<UInt64Type>().values().iter().copied()).collect(),
+                answerable_share: share("answerable_share").iter().nth(row).flatten(),
+                tokens: count("instances").is_valid(row).then(|| TokenProfile {
+                    instances: count("instances").value(row),
+                    tokens: count("tokens").value(row),
+                    tokens_per_word: share("tokens_per_word").value(row),
+                    unknown_share: share("unknown_share").value(row),
+                    truncated_share: share("truncated_share").value(row),
+                }),
+            }
+        };
+        (0..batch.num_rows()).map(row).collect()
+    }
 }
 
 #[cfg(test)]

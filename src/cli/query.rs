@@ -1,4 +1,6 @@
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use clap::{Args, ValueEnum};
 
@@ -13,8 +15,8 @@ use crate::store::Artifact;
     trestle query \"SHOW TABLES\"\n  trestle query \"SELECT * FROM canonical_xnli LIMIT 5\" --format json"
 )]
 pub struct QueryArgs {
-    /// One statement in Polars' SQL. Tables: scores, summaries, predictions, runs, training_log, reference (published
-    /// scores), and canonical_TASK.
+    /// One statement in Polars' SQL. Tables: scores, summaries, predictions, runs, training_log, profiles, overlap,
+    /// reference (published scores), and canonical_TASK.
     sql: String,
     /// How to print the rows.
     #[arg(long, value_enum, default_value_t = QueryFormat::Table)]
@@ -55,23 +57,11 @@ pub fn run(context: &Context, args: &QueryArgs) -> Result<ExitCode> {
     Ok(ExitCode::Success)
 }
 
-/// The canonical tables of each task: of several artifacts (another limit, another source), the newest.
+/// The canonical tables of each task.
 fn canonical_tables(artifacts: &[Artifact]) -> Vec<QueryTable> {
-    let mut newest: std::collections::BTreeMap<String, (std::time::SystemTime, &Artifact)> = Default::default();
-    for artifact in
-        artifacts.iter().filter(|artifact| matches!(artifact.manifest.stage.as_str(), "normalize" | "compose"))
-    {
-        let Some(task) = artifact.manifest.parameters["task"].as_str() else { continue };
-        let written = std::fs::metadata(artifact.dir.join("manifest.json")).and_then(|m| m.modified());
-        let written = written.unwrap_or(std::time::SystemTime::UNIX_EPOCH);
-        let entry = newest.entry(task.to_owned()).or_insert((written, artifact));
-        if entry.0 < written {
-            *entry = (written, artifact);
-        }
-    }
-    newest
+    canonical_artifacts(artifacts)
         .into_iter()
-        .map(|(task, (_, artifact))| QueryTable {
+        .map(|(task, artifact)| QueryTable {
             name: format!("canonical_{}", task.replace('-', "_")),
             rows: Rows::Files {
                 root: artifact.dir.clone(),
@@ -79,4 +69,21 @@ fn canonical_tables(artifacts: &[Artifact]) -> Vec<QueryTable> {
             },
         })
         .collect()
+}
+
+/// The artifact of each task's canonical tables: of several (another limit, another source), the newest.
+pub fn canonical_artifacts(artifacts: &[Artifact]) -> BTreeMap<String, &Artifact> {
+    let mut newest: BTreeMap<String, (SystemTime, &Artifact)> = BTreeMap::new();
+    for artifact in
+        artifacts.iter().filter(|artifact| matches!(artifact.manifest.stage.as_str(), "normalize" | "compose"))
+    {
+        let Some(task) = artifact.manifest.parameters["task"].as_str() else { continue };
+        let written = std::fs::metadata(artifact.dir.join("manifest.json")).and_then(|m| m.modified());
+        let written = written.unwrap_or(SystemTime::UNIX_EPOCH);
+        let entry = newest.entry(task.to_owned()).or_insert((written, artifact));
+        if entry.0 < written {
+            *entry = (written, artifact);
+        }
+    }
+    newest.into_iter().map(|(task, (_, artifact))| (task, artifact)).collect()
 }

@@ -4,7 +4,8 @@ use super::run::{Workers, perform};
 use super::study_args::{Resolved, StudyArgs, TaskChoice};
 use super::{Context, print, print_json};
 use crate::error::{ExitCode, Result};
-use crate::study::{Node, Phase, StudyError, Work};
+use crate::report;
+use crate::study::{Node, Outcome, Phase, StudyError, Work, collect};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  trestle normalize mini --task mnli,xnli\n  \
@@ -105,7 +106,7 @@ pub fn normalize(context: &Context, args: &NormalizeArgs) -> Result<ExitCode> {
 
 pub fn tokenize(context: &Context, args: &TokenizeArgs) -> Result<ExitCode> {
     of_tasks(context, &args.stage, |work| match work {
-        Work::Tokenize { task } => Some(task),
+        Work::Tokenize { task } | Work::Profile { task } => Some(task),
         _ => None,
     })
 }
@@ -114,7 +115,14 @@ pub fn tokenize(context: &Context, args: &TokenizeArgs) -> Result<ExitCode> {
 fn of_tasks(context: &Context, args: &TaskStageArgs, task_of: fn(&Work) -> Option<&String>) -> Result<ExitCode> {
     let resolved = args.choice.resolve(context)?;
     let wanted = |node: &Node| task_of(&node.work).is_some_and(|task| args.choice.picks(context, task));
-    perform_picked(context, &resolved, &args.workers, args.json, &args.choice.task.join(","), wanted)
+    let what = args.choice.task.join(",");
+    let outcome = perform_picked(context, &resolved, &args.workers, args.json, &what, wanted)?;
+    let results = collect(&resolved.setup(context)?, &resolved.graph, &outcome.artifacts)?;
+    // A study's results are published when all of it is there.
+    if args.choice.study.is_none() && !results.profiles.is_empty() {
+        report::publish(&results, &resolved.store.results_dir())?;
+    }
+    Ok(ExitCode::Success)
 }
 
 pub fn train(context: &Context, args: &TrainArgs) -> Result<ExitCode> {
@@ -134,12 +142,14 @@ pub fn predict(context: &Context, args: &PredictArgs) -> Result<ExitCode> {
     })
 }
 
-/// Runs the nodes that `wanted` picks, with everything they need, and prints where their artifacts are.
+/// Runs the nodes of a study that `wanted` picks.
 pub fn stage(context: &Context, args: &StageArgs, what: &str, wanted: impl Fn(&Node) -> bool) -> Result<ExitCode> {
     let resolved = args.study.resolve(context)?;
-    perform_picked(context, &resolved, &args.workers, args.json, what, wanted)
+    perform_picked(context, &resolved, &args.workers, args.json, what, wanted)?;
+    Ok(ExitCode::Success)
 }
 
+/// Runs the nodes that `wanted` picks, with everything they need, and prints where their artifacts are.
 fn perform_picked(
     context: &Context,
     resolved: &Resolved,
@@ -147,7 +157,7 @@ fn perform_picked(
     json: bool,
     what: &str,
     wanted: impl Fn(&Node) -> bool,
-) -> Result<ExitCode> {
+) -> Result<Outcome> {
     let picked: Vec<usize> = (0..resolved.graph.nodes.len()).filter(|&i| wanted(&resolved.graph.nodes[i])).collect();
     if picked.is_empty() {
         return Err(StudyError::NoSuchNode { study: resolved.study.id.clone(), name: what.to_owned() }.into());
@@ -161,5 +171,5 @@ fn perform_picked(
             print(&format!("{}  {}", resolved.graph.nodes[index].label, artifact.dir.display()));
         }
     }
-    Ok(ExitCode::Success)
+    Ok(outcome)
 }

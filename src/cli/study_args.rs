@@ -106,7 +106,8 @@ pub struct Resolved {
     pub device: OpenDevice,
     pub graph: Graph,
     raw: RawChoice,
-    check_counts: bool,
+    /// Whether a number of examples other than the published one is an error.
+    pub check_counts: bool,
 }
 
 enum RawChoice {

@@ -8,12 +8,13 @@ use std::sync::atomic::AtomicBool;
 use arrow::array::{AsArray, RecordBatch, StringArray};
 use rayon::prelude::*;
 
+use super::clock::{self, Clock, timed};
 use super::tables::count_labels;
 use super::{NormalizeOutcome, NormalizedTable, label_set, labels_of};
 use crate::error::Error;
 use crate::progress::{self, Progress};
 use crate::schema;
-use crate::shard::{Writer, read_batches, table_path};
+use crate::shard::{Writer, Written, read_batches, table_path};
 use crate::task::{Split, Task};
 
 /// What to compose.
@@ -49,6 +50,7 @@ pub fn compose(
         }
     }
     progress.start(0, "rows");
+    let clock = Clock::default();
     let sources: Vec<_> = sources.into_iter().collect();
     let tables = sources
         .par_iter()
@@ -57,7 +59,8 @@ pub fn compose(
             let mut writer = Writer::create(&output.join(&path), &table.schema, &metadata)?;
             let mut labels = BTreeMap::new();
             for (part, file) in parts {
-                for batch in read_batches(file)? {
+                let mut batches = read_batches(file)?;
+                while let Some(batch) = timed(&clock.read, || batches.next()) {
                     progress::check(stop)?;
                     let batch = batch?;
                     table.check(&batch)?;
@@ -66,7 +69,8 @@ pub fn compose(
                     writer.write(&rows)?;
                 }
             }
-            let rows = writer.finish()?;
+            let Written { rows, time } = writer.finish()?;
+            clock::add(&clock.write, time);
             Ok(NormalizedTable { split: *split, language: (*language).to_owned(), rows, path, labels })
         })
         .collect::<Result<Vec<_>, Error>>()?;
@@ -74,7 +78,8 @@ pub fn compose(
     if request.check_counts {
         super::check_counts(request.task, tables.iter())?;
     }
-    Ok(NormalizeOutcome { labels: labels_of(&tables), label_set: label_set(request.task, &tables), tables })
+    let (labels, label_set) = (labels_of(&tables), label_set(request.task, &tables));
+    Ok(NormalizeOutcome { tables, labels, label_set, seconds: clock.seconds() })
 }
 
 /// The rows with `part/` before each id: ids are unique within a part only.

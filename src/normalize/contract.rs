@@ -14,8 +14,8 @@ use arrow::buffer::OffsetBuffer;
 use arrow::compute::{CastOptions, cast_with_options, interleave};
 use arrow::datatypes::{DataType, Field, Int64Type, UInt32Type};
 
-use super::NormalizeError;
 use super::sql::Selected;
+use super::{NormalizeError, answers};
 use crate::schema::{Table, canonical};
 use crate::task::{Format, OffsetUnit, Task};
 
@@ -33,6 +33,7 @@ pub(super) struct Place<'a> {
 /// What the tables of one task must be.
 pub(super) struct Contract<'a> {
     task: &'a Task,
+    answer_offsets: OffsetUnit,
     table: &'static Table,
     labels: BTreeSet<&'a str>,
 }
@@ -69,9 +70,14 @@ impl Rows<'_> {
 }
 
 impl<'a> Contract<'a> {
-    /// The contract of `task`'s format.
-    pub(super) fn new(task: &'a Task) -> Self {
-        Self { task, table: canonical(task.format), labels: task.labels.iter().map(String::as_str).collect() }
+    /// The contract of `task`'s format, for raw rows whose answer offsets count `answer_offsets`.
+    pub(super) fn new(task: &'a Task, answer_offsets: OffsetUnit) -> Self {
+        Self {
+            task,
+            answer_offsets,
+            table: canonical(task.format),
+            labels: task.labels.iter().map(String::as_str).collect(),
+        }
     }
 
     /// The canonical table.
@@ -251,7 +257,6 @@ impl<'a> Contract<'a> {
         let contexts = rows.text("context");
         let texts = rows.column("answer_texts").as_list::<i32>();
         let starts = rows.column("answer_starts").as_list::<i32>();
-        let unit = self.task.normalize.answer_offsets;
         let mut bytes = Vec::with_capacity(starts.values().len());
         let mut lengths = Vec::with_capacity(rows.origin.len());
         for index in 0..rows.origin.len() {
@@ -261,27 +266,9 @@ impl<'a> Contract<'a> {
                 let message = format!("{} answer texts, but {} starts", texts.len(), starts.len());
                 return Err(rows.wrong(index, message));
             }
-            let context = contexts.value(index);
-            for (text, start) in texts.iter().zip(starts.values()) {
-                let text = text.unwrap_or_default();
-                let start = *start as usize;
-                let begin = match unit {
-                    OffsetUnit::Byte => Some(start),
-                    OffsetUnit::CodePoint if context.is_ascii() => Some(start),
-                    OffsetUnit::CodePoint => context.char_indices().nth(start).map(|(byte, _)| byte),
-                };
-                let there = begin.and_then(|begin| context.get(begin..)).unwrap_or("");
-                if text.is_empty() || !there.starts_with(text) {
-                    let there: String = there.chars().take(text.chars().count().max(1)).collect();
-                    let unit = if unit == OffsetUnit::Byte { "byte" } else { "character" };
-                    let message = format!(
-                        "the answer \"{text}\" does not stand at {unit} {start} of its context, but \"{there}\" does"
-                    );
-                    return Err(rows.wrong(index, message));
-                }
-                let begin = begin.and_then(|begin| u32::try_from(begin).ok());
-                bytes.push(begin.ok_or_else(|| rows.wrong(index, "the context is longer than 4 GiB"))?);
-            }
+            let texts: Vec<&str> = texts.iter().map(Option::unwrap_or_default).collect();
+            let found = answers::stand(contexts.value(index), &texts, starts.values(), self.answer_offsets);
+            bytes.extend(found.map_err(|message| rows.wrong(index, message))?);
             lengths.push(texts.len());
         }
         let field = Arc::new(Field::new("item", DataType::UInt32, false));

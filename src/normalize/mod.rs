@@ -2,34 +2,43 @@
 //! checks every row. No code here knows a task by name.
 //!
 //! Rows stream: memory holds a few batches a thread, and a row group of each table being written. Files of different
-//! languages are worked on in parallel; each table is filled by one thread, in the order of the files and their rows, so
-//! that its bytes do not depend on the number of threads.
+//! languages are worked on in parallel, and while the rows of a batch are worked on, those after them are read and those
+//! before them written; each table is filled by one thread, in the order of the files and their rows, so that its bytes
+//! do not depend on the number of threads.
 
+mod ahead;
+mod answers;
+mod clock;
 mod compose;
 mod contract;
 mod error;
 mod readers;
 mod sql;
 mod tables;
+mod unique;
 
+pub use clock::Seconds;
 pub use compose::{ComposeRequest, compose};
 pub use error::NormalizeError;
 pub use tables::NormalizedTable;
 
 use std::collections::BTreeMap;
+use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::thread::ScopedJoinHandle;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, new_null_array};
 use arrow::datatypes::DataType;
-use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::error::Error;
 use crate::progress::{self, Progress};
 use crate::source::{RawFile, RawPart, RawTask};
 use crate::task::{Reader, Split, Task};
+use ahead::read_ahead;
+use clock::{Clock, timed};
 use contract::{Contract, Place};
 use sql::Query;
 use tables::Tables;
@@ -50,7 +59,7 @@ pub struct NormalizeRequest<'a> {
 }
 
 /// What was written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct NormalizeOutcome {
     /// Every table, by split and language.
     pub tables: Vec<NormalizedTable>,
@@ -58,6 +67,8 @@ pub struct NormalizeOutcome {
     pub labels: BTreeMap<String, u64>,
     /// The label set in head order: the task's, or, where that is open, the labels of the training tables by name.
     pub label_set: Vec<String>,
+    /// Where the time went.
+    pub seconds: Seconds,
 }
 
 /// Files whose rows one thread reads, in order: those of a split, or of a split and language where paths name one.
@@ -82,7 +93,7 @@ pub fn normalize(
 ) -> Result<NormalizeOutcome, Error> {
     let task = request.task;
     let queries = Queries::parse(task, request.raw)?;
-    let contract = Contract::new(task);
+    let contract = Contract::new(task, request.raw.answer_offsets);
     let schema = contract.table().metadata();
     let metadata: Vec<(&str, &str)> =
         metadata.iter().copied().chain(schema.iter().map(|(key, value)| (*key, value.as_str()))).collect();
@@ -96,29 +107,14 @@ pub fn normalize(
         metadata: &metadata,
         progress,
         rows: AtomicU64::new(0),
+        clock: Arc::default(),
     };
-    let failed = AtomicBool::new(false);
-    let results: Vec<Option<Result<Vec<NormalizedTable>, Error>>> = groups
-        .par_iter()
-        .map(|group| {
-            if failed.load(Ordering::Relaxed) {
-                return None;
-            }
-            let result = run.group(group, stop);
-            if result.is_err() {
-                failed.store(true, Ordering::Relaxed);
-            }
-            Some(result)
-        })
-        .collect();
-    let mut tables = Vec::new();
-    for result in results.into_iter().flatten() {
-        tables.extend(result?);
-    }
+    let mut tables = run.groups(&groups, stop)?;
     progress.finish();
     tables.sort_by(|a, b| (a.split, &a.language).cmp(&(b.split, &b.language)));
     check(request, &groups, &tables)?;
-    Ok(NormalizeOutcome { labels: labels_of(&tables), label_set: label_set(task, &tables), tables })
+    let (labels, label_set, seconds) = (labels_of(&tables), label_set(task, &tables), run.clock.seconds());
+    Ok(NormalizeOutcome { tables, labels, label_set, seconds })
 }
 
 /// The names of the columns that `reader` makes of the raw file at `path`, as far as its first rows show them.
@@ -229,42 +225,72 @@ struct Run<'a> {
     metadata: &'a [(&'a str, &'a str)],
     progress: &'a dyn Progress,
     rows: AtomicU64,
+    clock: Arc<Clock>,
 }
 
 impl Run<'_> {
+    /// The tables of all groups, on as many threads as the current rayon pool has. They are not that pool's: the SQL's
+    /// engine has a pool of its own, and a rayon thread that waits for another pool takes up further groups meanwhile.
+    fn groups(&self, groups: &[Group], stop: &AtomicBool) -> Result<Vec<NormalizedTable>, Error> {
+        let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let work = || {
+            let mut done = Vec::new();
+            while !failed.load(Ordering::Relaxed) {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                let Some(group) = groups.get(index) else { break };
+                let result = self.group(group, stop);
+                failed.fetch_or(result.is_err(), Ordering::Relaxed);
+                done.push((index, result));
+            }
+            done
+        };
+        let mut results = std::thread::scope(|scope| {
+            let threads = rayon::current_num_threads().min(groups.len());
+            let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+            let join = |worker: ScopedJoinHandle<_>| worker.join().unwrap_or_else(|panic| resume_unwind(panic));
+            workers.into_iter().flat_map(join).collect::<Vec<_>>()
+        });
+        results.sort_by_key(|(index, _)| *index);
+        let tables = results.into_iter().map(|(_, result)| result).collect::<Result<Vec<_>, _>>()?;
+        Ok(tables.into_iter().flatten().collect())
+    }
+
     fn group(&self, group: &Group, stop: &AtomicBool) -> Result<Vec<NormalizedTable>, Error> {
         let request = self.request;
         let limit = request.limits.get(&group.split).copied();
         let mut tables =
             Tables::new(self.contract.table(), self.output, self.metadata, group.split, request.languages, limit);
         let mut next_row = 0;
+        let mut places: Vec<Place> = Vec::with_capacity(group.files.len());
         'files: for file in &group.files {
             let query = self.queries.of(file);
             let part = file.parts.first().expect("a raw file has a part");
             let path = &part.path;
             let place = Place { path, first_row: next_row, language: group.language };
-            for batch in readers::open(file, query.columns())? {
+            places.push(place);
+            for batch in read_ahead(path, readers::open(file, query.columns())?, &self.clock)? {
                 progress::check(stop)?;
                 if tables.is_full(group.language) {
                     break 'files;
                 }
                 let batch = batch?;
-                let raw = with_place(batch, next_row, group, file_name(&part.name));
+                let raw = with_place(batch, next_row, group, &part.name);
                 next_row += raw.num_rows() as i64;
-                let selected = query.run(path, &raw)?;
-                let rows = self.contract.assemble(&selected, place)?;
-                tables.write(&rows, |index, message| Contract::wrong(&rows, &selected, place, index, message))?;
+                let selected = timed(&self.clock.sql, || query.run(path, &raw))?;
+                let rows = timed(&self.clock.contract, || self.contract.assemble(&selected, place))?;
+                tables.write(&rows, &selected.rows, |index, message| {
+                    Contract::wrong(&rows, &selected, place, index, message)
+                })?;
                 let rows = raw.num_rows() as u64;
                 self.progress.advance(self.rows.fetch_add(rows, Ordering::Relaxed) + rows, "");
             }
         }
-        tables.finish()
+        tables.finish(&self.clock.write, |row, example, message| {
+            let after = places.partition_point(|place| place.first_row <= row);
+            let place = places[after.saturating_sub(1)];
+            NormalizeError::Row { path: place.path.to_owned(), row: row - place.first_row, example, message }
+        })
     }
-}
-
-/// The last part of a raw file's name.
-fn file_name(name: &str) -> &str {
-    name.rsplit_once('/').map_or(name, |(_, last)| last)
 }
 
 /// `batch` with the columns that every reader adds: `row`, `lang`, `split` and `file`. A column of the file that has one of

@@ -1,17 +1,19 @@
 //! The files that canonical rows go to: one a (split, language).
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 
-use arrow::array::{Array, AsArray, RecordBatch, UInt32Array};
+use arrow::array::{Array, AsArray, Int64Array, RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
 use arrow::datatypes::UInt32Type;
 use serde::Serialize;
 
-use super::NormalizeError;
+use super::unique::{self, Seen};
+use super::{NormalizeError, clock};
 use crate::error::Error;
 use crate::schema::Table;
-use crate::shard::{Writer, table_path};
+use crate::shard::{Writer, read_batches, table_path};
 use crate::task::Split;
 
 /// One canonical table that was written.
@@ -32,8 +34,8 @@ pub struct NormalizedTable {
 struct Open {
     writer: Writer,
     table: NormalizedTable,
-    /// Hashes of the ids so far: 16 bytes a row, whatever their length.
-    seen: HashSet<u128>,
+    /// The ids so far.
+    seen: Seen,
 }
 
 /// The tables of one split that a stream of rows fills.
@@ -73,10 +75,11 @@ impl<'a> Tables<'a> {
         }
     }
 
-    /// Appends each row to its language's table. `wrong` makes an error about a row of the batch.
+    /// Appends each row to its language's table. `origin` has the raw row of each; `wrong` makes an error about one.
     pub(super) fn write(
         &mut self,
         rows: &RecordBatch,
+        origin: &Int64Array,
         wrong: impl Fn(usize, String) -> NormalizeError,
     ) -> Result<(), Error> {
         for (language, indices) in by_language(rows) {
@@ -90,7 +93,7 @@ impl<'a> Tables<'a> {
                     let writer = Writer::create(&self.output.join(&path), &self.contract.schema, self.metadata)?;
                     let (split, language) = (self.split, entry.key().clone());
                     let table = NormalizedTable { split, language, rows: 0, path, labels: BTreeMap::new() };
-                    entry.insert(Open { writer, table, seen: HashSet::new() })
+                    entry.insert(Open { writer, table, seen: Seen::new(self.output) })
                 }
             };
             let left = self.limit.map_or(u64::MAX, |limit| limit.saturating_sub(open.table.rows));
@@ -98,12 +101,9 @@ impl<'a> Tables<'a> {
             let indices = &indices[..left];
             let ids = rows.column(0).as_string::<i32>();
             for &index in indices {
-                let hash = blake3::hash(ids.value(index as usize).as_bytes());
-                let (half, _) = hash.as_bytes().split_at(16);
-                let half = u128::from_le_bytes(half.try_into().expect("it is 16 bytes long"));
-                if !open.seen.insert(half) {
-                    let message = "its example_id is that of an earlier row of the same split and language".to_owned();
-                    return Err(wrong(index as usize, message).into());
+                let index = index as usize;
+                if !open.seen.insert(ids.value(index), origin.value(index)).map_err(NormalizeError::File)? {
+                    return Err(wrong(index, TWICE.to_owned()).into());
                 }
             }
             let kept = if indices.len() == rows.num_rows() {
@@ -118,14 +118,37 @@ impl<'a> Tables<'a> {
         Ok(())
     }
 
-    /// Completes every file.
-    pub(super) fn finish(self) -> Result<Vec<NormalizedTable>, Error> {
+    /// Completes every file; adds the time of writing them to `write`. `wrong` makes an error about a raw row and its
+    /// example id.
+    pub(super) fn finish(
+        self,
+        write: &AtomicU64,
+        wrong: impl Fn(i64, String, String) -> NormalizeError,
+    ) -> Result<Vec<NormalizedTable>, Error> {
         let finish = |open: Open| -> Result<NormalizedTable, Error> {
-            open.writer.finish()?;
+            clock::add(write, open.writer.finish()?.time);
+            if let Some(twice) = open.seen.finish().map_err(NormalizeError::File)? {
+                let id = id_with(twice.hash, &self.output.join(&open.table.path))?;
+                return Err(wrong(twice.row, id, TWICE.to_owned()).into());
+            }
             Ok(open.table)
         };
         self.open.into_values().map(finish).collect()
     }
+}
+
+const TWICE: &str = "its example_id is that of an earlier row of the same split and language";
+
+/// The id in the canonical table `path` that has `hash`.
+fn id_with(hash: u128, path: &Path) -> Result<String, Error> {
+    for batch in read_batches(path)? {
+        let batch = batch?;
+        let mut ids = batch.column(0).as_string::<i32>().iter().flatten();
+        if let Some(id) = ids.find(|id| unique::hash(id) == hash) {
+            return Ok(id.to_owned());
+        }
+    }
+    Ok(String::new())
 }
 
 /// The indices of each language's rows, in order.

@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::{Float64Type, UInt64Type};
 use serde::Serialize;
 
 use super::chart::{COLORS, WIDTH};
 use super::{ReportError, StudyResults, stage};
+use crate::audit::{Overlap, Profile, TokenProfile};
 use crate::schema;
+use crate::task::Split;
 
 /// Height of a bar with the space around it, in the chart's units.
 const ROW: f64 = 18.0;
@@ -79,16 +79,6 @@ pub(super) struct OverlapRow {
     pub percent: f64,
 }
 
-/// A row of `profiles`, as far as the page shows it.
-struct ProfileRow {
-    split: String,
-    language: String,
-    examples: u64,
-    /// Tokens per word, and shares of unknown tokens and truncated examples.
-    tokens: Option<[f64; 3]>,
-    labels: Vec<(String, u64)>,
-}
-
 /// Where charts begin and end: the left and the right edge of the bars.
 pub(super) const PLOT: [f64; 2] = [LEFT, WIDTH - RIGHT];
 /// Height of a bar.
@@ -98,61 +88,37 @@ pub(super) const THICKNESS: f64 = BAR;
 pub(super) fn panels(results: &StudyResults) -> Result<Vec<TaskData>, ReportError> {
     let mut panels = Vec::new();
     for (task, table) in &results.profiles {
-        panels.push(panel(task, rows(&stage::read(&table.path, schema::table("profiles"))?)));
+        let batch = stage::read(&table.path, schema::table("profiles"))?;
+        panels.push(panel(task, &Profile::rows(&batch)));
     }
     Ok(panels)
 }
 
-fn texts(batch: &RecordBatch, column: &str) -> Vec<String> {
-    batch[column].as_string::<i32>().iter().map(|text| text.unwrap_or_default().to_owned()).collect()
-}
-
-fn rows(batch: &RecordBatch) -> Vec<ProfileRow> {
-    let (splits, languages) = (texts(batch, "split"), texts(batch, "language"));
-    let examples = batch["examples"].as_primitive::<UInt64Type>();
-    let (labels, counts) = (batch["labels"].as_list::<i32>(), batch["label_counts"].as_list::<i32>());
-    let shares = ["tokens_per_word", "unknown_share", "truncated_share"];
-    let shares = shares.map(|name| batch[name].as_primitive::<Float64Type>());
-    let row = |(row, (split, language)): (usize, (String, String))| {
-        let (labels, counts) = (labels.value(row), counts.value(row));
-        let labels = labels.as_string::<i32>().iter().flatten().map(str::to_owned);
-        ProfileRow {
-            split,
-            language,
-            examples: examples.value(row),
-            tokens: shares[0].is_valid(row).then(|| shares.map(|share| share.value(row))),
-            labels: labels.zip(counts.as_primitive::<UInt64Type>().values().iter().copied()).collect(),
-        }
-    };
-    splits.into_iter().zip(languages).enumerate().map(row).collect()
-}
-
-fn panel(task: &str, rows: Vec<ProfileRow>) -> TaskData {
-    let mut splits: Vec<&str> = rows.iter().map(|row| row.split.as_str()).collect();
+fn panel(task: &str, rows: &[Profile]) -> TaskData {
+    let mut splits: Vec<Split> = rows.iter().map(|row| row.split).collect();
     splits.dedup();
     // The split in the most languages; of several, the last: where there is a test split, it is that.
-    let of_split = |split: &str| rows.iter().filter(|row| row.split == split).count();
-    let split = splits.iter().copied().max_by_key(|split| of_split(split)).unwrap_or_default().to_owned();
-    let tokenised: Vec<(&ProfileRow, [f64; 3])> =
-        rows.iter().filter(|row| row.split == split).filter_map(|row| Some((row, row.tokens?))).collect();
-    let largest = tokenised.iter().map(|(_, shares)| shares[0]).fold(f64::MIN_POSITIVE, f64::max);
-    let bars = tokenised.iter().enumerate().map(|(place, (row, [value, unknown, truncated]))| Bar {
+    let of_split = |split: Split| rows.iter().filter(move |row| row.split == split);
+    let split = splits.iter().copied().max_by_key(|split| of_split(*split).count()).unwrap_or(Split::Test);
+    let tokenised: Vec<(&Profile, TokenProfile)> = of_split(split).filter_map(|row| Some((row, row.tokens?))).collect();
+    let largest = tokenised.iter().map(|(_, tokens)| tokens.tokens_per_word).fold(f64::MIN_POSITIVE, f64::max);
+    let bars = tokenised.iter().enumerate().map(|(place, (row, tokens))| Bar {
         language: row.language.clone(),
         examples: row.examples,
-        value: *value,
-        truncated: 100.0 * truncated,
-        unknown: 100.0 * unknown,
+        value: tokens.tokens_per_word,
+        truncated: 100.0 * tokens.truncated_share,
+        unknown: 100.0 * tokens.unknown_share,
         y: place as f64 * ROW,
-        width: ((PLOT[1] - PLOT[0]) * value / largest).max(0.0),
+        width: (PLOT[1] - PLOT[0]) * tokens.tokens_per_word / largest,
     });
     let fertility: Vec<Bar> = bars.collect();
-    let (labels, legend) = distribution(&splits, &rows);
+    let (labels, legend) = distribution(&splits, rows);
     let heights = [fertility.len() as f64 * ROW, labels.len() as f64 * ROW];
-    TaskData { task: task.to_owned(), split, fertility, labels, legend, heights }
+    TaskData { task: task.to_owned(), split: split.to_string(), fertility, labels, legend, heights }
 }
 
 /// The label bars of each split that has gold: the most frequent labels by name, the others together.
-fn distribution(splits: &[&str], rows: &[ProfileRow]) -> (Vec<SplitLabels>, Vec<(String, usize)>) {
+fn distribution(splits: &[Split], rows: &[Profile]) -> (Vec<SplitLabels>, Vec<(String, usize)>) {
     let mut all: Vec<(String, u64)> = Vec::new();
     for (label, count) in rows.iter().flat_map(|row| &row.labels) {
         match all.iter_mut().find(|(known, _)| known == label) {
@@ -187,7 +153,7 @@ fn distribution(splits: &[&str], rows: &[ProfileRow]) -> (Vec<SplitLabels>, Vec<
             LabelPart { label: legend[color].0.clone(), color, percent: 100.0 * share, x: begin, width }
         });
         let parts = parts.collect();
-        bars.push(SplitLabels { split: (*split).to_owned(), total, y: bars.len() as f64 * ROW, parts });
+        bars.push(SplitLabels { split: split.to_string(), total, y: bars.len() as f64 * ROW, parts });
     }
     (bars, legend)
 }
@@ -196,23 +162,16 @@ fn distribution(splits: &[&str], rows: &[ProfileRow]) -> (Vec<SplitLabels>, Vec<
 pub(super) fn overlaps(results: &StudyResults) -> Result<(Vec<OverlapRow>, usize), ReportError> {
     let Some(table) = &results.overlap else { return Ok((Vec::new(), 0)) };
     let batch = stage::read(&table.path, schema::table("overlap"))?;
-    let names = ["source_task", "source_split", "task", "split", "language", "field", "kind"];
-    let columns = names.map(|name| texts(&batch, name));
-    let [compared, found] = ["compared", "found"].map(|name| batch[name].as_primitive::<UInt64Type>());
-    let mut rows: Vec<OverlapRow> = (0..batch.num_rows())
-        .filter(|&row| found.value(row) > 0)
-        .map(|row| {
-            let [source_task, source_split, task, split, language, field, kind] =
-                columns.each_ref().map(|column| column[row].as_str());
-            OverlapRow {
-                source: format!("{source_task} {source_split}"),
-                evaluated: format!("{task} {split} {language}"),
-                field: field.to_owned(),
-                kind: kind.to_owned(),
-                compared: compared.value(row),
-                found: found.value(row),
-                percent: 100.0 * found.value(row) as f64 / compared.value(row).max(1) as f64,
-            }
+    let found = Overlap::rows(&batch).into_iter().filter(|row| row.found > 0);
+    let mut rows: Vec<OverlapRow> = found
+        .map(|row| OverlapRow {
+            source: format!("{} {}", row.source_task, row.source_split),
+            evaluated: format!("{} {} {}", row.task, row.split, row.language),
+            percent: 100.0 * row.share(),
+            field: row.field,
+            kind: row.kind,
+            compared: row.compared,
+            found: row.found,
         })
         .collect();
     rows.sort_by(|a, b| b.percent.total_cmp(&a.percent));
@@ -249,10 +208,11 @@ mod tests {
             assert!((last.x + last.width - PLOT[1]).abs() < 1e-9 && split.parts[0].x == PLOT[0]);
             assert!((split.parts.iter().map(|part| part.percent).sum::<f64>() - 100.0).abs() < 1e-9);
         }
-        let many: Vec<(String, u64)> = (0..17).map(|tag| (format!("T{tag}"), 100 - tag)).collect();
-        let tokens = None;
-        let row = ProfileRow { split: "test".to_owned(), language: "en".to_owned(), examples: 9, tokens, labels: many };
-        let (bars, legend) = distribution(&["test"], &[row]);
+        let batch =
+            stage::read(&fixture::results(dir.path()).profiles["xnli"].path, schema::table("profiles")).unwrap();
+        let mut row = Profile::rows(&batch).remove(0);
+        row.labels = (0..17).map(|tag| (format!("T{tag}"), 100 - tag)).collect();
+        let (bars, legend) = distribution(&[Split::Test], &[row]);
         assert_eq!((legend.len(), bars[0].parts.len()), (COLORS, COLORS));
         assert_eq!(legend[COLORS - 1].0, "others");
         // 100 - 7 to 100 - 16 of a sum of 1564.

@@ -15,14 +15,19 @@ pub use error::ShardError;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use arrow::array::{RecordBatch, RecordBatchReader};
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
+use parquet::schema::types::ColumnPath;
 
 use crate::error::IoContext;
 
@@ -32,6 +37,9 @@ pub const ROW_GROUP_ROWS: usize = 8_192;
 /// Rows per batch that [`read_batches`] yields.
 pub const BATCH_ROWS: usize = 1_024;
 
+/// Batches that wait for a [`Writer`]'s thread at most.
+const QUEUED: usize = 2;
+
 /// The file name of the only part of a (split, language) table.
 pub const PART: &str = "part-00000.parquet";
 
@@ -40,11 +48,23 @@ pub fn table_path(split: &str, language: &str) -> PathBuf {
     PathBuf::from(format!("split={split}")).join(format!("language={language}")).join(PART)
 }
 
-/// Writes one Parquet file, row group by row group.
+/// Writes one Parquet file, row group by row group, on a thread of its own: whoever makes the rows goes on while they
+/// are encoded.
 pub struct Writer {
     path: PathBuf,
-    inner: ArrowWriter<File>,
-    rows: u64,
+    /// None once nothing more is to come.
+    queue: Option<SyncSender<RecordBatch>>,
+    /// None once it has been joined.
+    encoder: Option<JoinHandle<Result<Written, ShardError>>>,
+}
+
+/// What a [`Writer`] has written.
+#[derive(Debug, Clone, Copy)]
+pub struct Written {
+    /// Rows in the file.
+    pub rows: u64,
+    /// The time of encoding, compressing and writing them, without that of waiting for them.
+    pub time: Duration,
 }
 
 impl Writer {
@@ -55,29 +75,85 @@ impl Writer {
         }
         let file = File::create(path).at("create", path)?;
         let pairs = metadata.iter().map(|(k, v)| KeyValue::new((*k).to_owned(), (*v).to_owned())).collect();
-        let properties = WriterProperties::builder()
-            .set_compression(Compression::ZSTD(ZstdLevel::default()))
-            .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-            .set_created_by("trestle".to_owned())
-            .set_key_value_metadata(Some(pairs))
-            .build();
+        let properties = properties(schema).set_key_value_metadata(Some(pairs)).build();
         let inner = ArrowWriter::try_new(file, Arc::new(schema.clone()), Some(properties))
             .map_err(|source| ShardError::write(path, source))?;
-        Ok(Self { path: path.to_owned(), inner, rows: 0 })
+        let (queue, batches) = sync_channel(QUEUED);
+        let encoder = std::thread::Builder::new().name("parquet".to_owned());
+        let encoder = encoder.spawn({
+            let path = path.to_owned();
+            move || encode(&path, inner, &batches)
+        });
+        let encoder = encoder.at("start a thread to write", path)?;
+        Ok(Self { path: path.to_owned(), queue: Some(queue), encoder: Some(encoder) })
     }
 
-    /// Appends the rows of `batch`, whose schema must be the writer's.
+    /// Appends the rows of `batch`, whose schema must be the writer's. An error may be about earlier rows.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<(), ShardError> {
-        self.rows += batch.num_rows() as u64;
-        self.inner.write(batch).map_err(|source| ShardError::write(&self.path, source))
+        let queued = self.queue.as_ref().is_some_and(|queue| queue.send(batch.clone()).is_ok());
+        // The thread leaves before the queue is closed only where it fails.
+        if queued { Ok(()) } else { self.join().map(drop) }
     }
 
-    /// Writes the footer, makes the bytes durable, and returns the number of rows.
-    pub fn finish(self) -> Result<u64, ShardError> {
-        let file = self.inner.into_inner().map_err(|source| ShardError::write(&self.path, source))?;
-        file.sync_all().at("sync", &self.path)?;
-        Ok(self.rows)
+    /// Writes the footer and makes the bytes durable.
+    pub fn finish(mut self) -> Result<Written, ShardError> {
+        self.join()
     }
+
+    /// Closes the queue and waits for the thread.
+    fn join(&mut self) -> Result<Written, ShardError> {
+        drop(self.queue.take());
+        match self.encoder.take().map(JoinHandle::join) {
+            Some(Ok(result)) => result,
+            Some(Err(panic)) => std::panic::resume_unwind(panic),
+            None => Err(ShardError::write(&self.path, ParquetError::General("it failed before".to_owned()))),
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // A file that is given up must not be written to any more: its directory may be on its way out.
+        drop(self.queue.take());
+        if let Some(encoder) = self.encoder.take() {
+            let _ = encoder.join();
+        }
+    }
+}
+
+/// The writer's side of the queue: all of the file, up to its last byte.
+fn encode(path: &Path, mut inner: ArrowWriter<File>, batches: &Receiver<RecordBatch>) -> Result<Written, ShardError> {
+    let (mut rows, mut time) = (0, Duration::ZERO);
+    for batch in batches {
+        let began = Instant::now();
+        rows += batch.num_rows() as u64;
+        inner.write(&batch).map_err(|source| ShardError::write(path, source))?;
+        time += began.elapsed();
+    }
+    let began = Instant::now();
+    let file = inner.into_inner().map_err(|source| ShardError::write(path, source))?;
+    file.sync_all().at("sync", path)?;
+    time += began.elapsed();
+    Ok(Written { rows, time })
+}
+
+/// How tables are encoded. Numbers within lists (token ids, offsets, labels) are written plain: zstd makes them smaller,
+/// and in less time, than a dictionary does, of which a row group of ids needs one as large as itself.
+fn properties(schema: &Schema) -> WriterPropertiesBuilder {
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_created_by("trestle".to_owned());
+    schema.fields().iter().fold(properties, |properties, field| {
+        let mut path = vec![field.name().clone()];
+        let mut leaf = field.data_type();
+        while let DataType::List(item) = leaf {
+            path.extend(["list".to_owned(), item.name().clone()]);
+            leaf = item.data_type();
+        }
+        let plain = path.len() > 1 && leaf.is_numeric();
+        if plain { properties.set_column_dictionary_enabled(ColumnPath::new(path), false) } else { properties }
+    })
 }
 
 /// Writes all of `batches` to `path` at once: for small tables.
@@ -91,7 +167,7 @@ pub fn write_table(
     for batch in batches {
         writer.write(batch)?;
     }
-    writer.finish()
+    Ok(writer.finish()?.rows)
 }
 
 /// The rows of a Parquet file, a batch at a time.

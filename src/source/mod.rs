@@ -22,7 +22,7 @@ use rayon::prelude::*;
 use self::archive::Archives;
 use self::directory::Found;
 use crate::error::{FileError, IoContext};
-use crate::task::{FileSpec, Language, Reader, Split, Task};
+use crate::task::{FileSpec, Language, OffsetUnit, Reader, Split, Task};
 
 /// Where raw files come from.
 #[derive(Clone, Copy)]
@@ -89,6 +89,8 @@ pub struct RawTask {
     pub files: Vec<RawFile>,
     /// The SQL that makes canonical rows of their rows.
     pub sql: String,
+    /// The unit in which those rows give answer offsets.
+    pub answer_offsets: OffsetUnit,
 }
 
 /// The files and readers of one source, whichever kind it is.
@@ -98,21 +100,23 @@ struct Source<'a> {
     files: &'a std::collections::BTreeMap<Split, FileSpec>,
     columns: Option<&'a Vec<String>>,
     sql: &'a str,
+    answer_offsets: OffsetUnit,
 }
 
 impl<'a> Source<'a> {
     fn of(task: &'a Task, kind: &'static str) -> Result<Self, SourceError> {
-        let normalize = &task.normalize.sql;
+        let normalize = &task.normalize;
         let found = match kind {
-            "hub" => task.source.hub.as_ref().map(|s| (s.reader, &s.files, &s.columns, &s.sql)),
-            _ => task.source.directory.as_ref().map(|s| (s.reader, &s.files, &s.columns, &s.sql)),
+            "hub" => task.source.hub.as_ref().map(|s| (s.reader, &s.files, &s.columns, &s.sql, s.answer_offsets)),
+            _ => task.source.directory.as_ref().map(|s| (s.reader, &s.files, &s.columns, &s.sql, None)),
         };
-        let Some((reader, files, columns, sql)) = found else {
+        let Some((reader, files, columns, sql, offsets)) = found else {
             let other = if kind == "hub" { "a data directory (--data)" } else { "the hub" };
             return Err(SourceError::NoSource { task: task.id.clone(), kind, other });
         };
-        let sql = sql.as_deref().unwrap_or(normalize);
-        Ok(Self { kind, reader, files, columns: columns.as_ref(), sql })
+        let sql = sql.as_deref().unwrap_or(&normalize.sql);
+        let answer_offsets = offsets.unwrap_or(normalize.answer_offsets);
+        Ok(Self { kind, reader, files, columns: columns.as_ref(), sql, answer_offsets })
     }
 
     fn split(&self, task: &Task, split: Split) -> Result<&'a FileSpec, SourceError> {
@@ -231,7 +235,7 @@ pub fn resolve(
         }
     }
     let files = found.into_par_iter().map(hash).collect::<Result<_, _>>()?;
-    Ok(RawTask { files, sql: source.sql.to_owned() })
+    Ok(RawTask { files, sql: source.sql.to_owned(), answer_offsets: source.answer_offsets })
 }
 
 /// The files of one split and language, digests left empty; or the pattern that matches nothing.

@@ -154,6 +154,21 @@ impl Graph {
         }
         (0..self.nodes.len()).filter(|&index| keep[index]).collect()
     }
+
+    /// Narrows profiles and overlap to `tasks` and to what canonical tables alone tell: no tokenizer is needed then.
+    pub fn narrow_audit(&mut self, tasks: &BTreeSet<String>) {
+        for node in &mut self.nodes {
+            match &mut node.work {
+                Work::Profile { .. } => drop(node.needs.remove("tokens")),
+                Work::Overlap { tasks: all } => {
+                    all.retain(|task| tasks.contains(task));
+                    node.needs
+                        .retain(|name, _| name.strip_prefix("canonical:").is_some_and(|task| tasks.contains(task)));
+                }
+                _ => {}
+            }
+        }
+    }
 }
 
 impl<'a> Planner<'a> {

@@ -8,6 +8,7 @@
 //! Keys depend on the content of inputs, so a stage's key is known once its inputs exist; [`inspect()`] walks as far as it
 //! can without running anything.
 
+mod check;
 mod error;
 mod executor;
 mod graph;
@@ -16,6 +17,7 @@ mod results;
 mod stage;
 mod tasks;
 
+pub use check::{CheckOutcome, CheckRequest, CountDifference, TaskCheck, Verdict, check};
 pub use error::StudyError;
 pub use executor::{Outcome, Watcher, execute};
 pub use graph::{Graph, GridCell, Node, Phase, RawOrigin, Work, plan};

@@ -120,6 +120,11 @@ pub enum Split {
 }
 
 impl Split {
+    /// The split of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Split::Train, Split::Validation, Split::Test].into_iter().find(|split| split.name() == name)
+    }
+
     /// The name used in paths and tables.
     pub fn name(self) -> &'static str {
         match self {
@@ -137,8 +142,8 @@ impl fmt::Display for Split {
 }
 
 /// How raw bytes become raw columns. Every reader adds `split` (utf8), `row` (int64, 0-based within the files of a split
-/// and language), `lang` (utf8, from `{lang}` in the path, else null) and `file` (utf8, the last part of the file's name;
-/// the first file's where several stand side by side).
+/// and language), `lang` (utf8, from `{lang}` in the path, else null) and `file` (utf8, the file's name below the data
+/// directory or on the hub; the first file's where several stand side by side).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reader {
@@ -177,7 +182,11 @@ pub enum Reader {
 /// The raw files of one split: a path, a path with its own reader, several files read side by side, or several read one
 /// after the other.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    deny_unknown_fields,
+    expecting = "files are a path, { path, reader?, columns?, sql? }, a list of these (side by side), or { sequence = […] }"
+)]
 pub enum FileSpec {
     /// A path relative to the source's root. `{lang}`, `{lang3}` and `{name}` stand for a language's ISO 639-1 code,
     /// ISO 639-3 code and English name; `*` and `?` match within one path segment.
@@ -263,6 +272,9 @@ pub struct HubSource {
     /// Instead of the task's own SQL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sql: Option<String>,
+    /// Instead of the task's own unit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer_offsets: Option<OffsetUnit>,
 }
 
 pub(super) fn main_revision() -> String {
@@ -308,6 +320,9 @@ pub enum OffsetUnit {
     CodePoint,
     /// UTF-8 bytes: TyDiQA's raw form.
     Byte,
+    /// Code points before blanks around contexts and answers were cut off, as some of the hub's copies were made: a
+    /// question's answers stand where they are said to, or all moved by the same few characters.
+    CodePointBeforeStrip,
 }
 
 /// From raw columns to the canonical table.
@@ -596,6 +611,11 @@ mod tests {
             ("license", "suites = [\"more\"]\nadded_languages = { more = [\"en\"] }\nlicense", "`en` stands twice"),
             ("license", "parts = [\"other\"]\nlicense", "takes no [source]"),
             ("sql = \"SELECT a AS text_a, b AS text_b, label FROM raw\"", "", "has no SQL"),
+            (
+                "train = \"train.tsv\"",
+                "train = { path = \"train.tsv\", colums = [\"a\"] }",
+                "files are a path, { path,",
+            ),
             ("train = \"train.tsv\"", "train = [{ sequence = [\"a\"] }]", "one `sequence` for the split"),
         ] {
             let message = Task::parse(&GOOD.replace(from, to), "toy.toml").unwrap_err().to_string();

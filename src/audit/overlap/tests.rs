@@ -17,6 +17,11 @@ fn compared(tables: &[AuditTable], output: &Path) -> OverlapOutcome {
 }
 
 type Pair = (String, String);
+type Found = (String, String, u64, u64, Option<String>);
+
+fn found_row(row: Overlap) -> Found {
+    (row.field, row.kind, row.compared, row.found, row.example)
+}
 
 fn pairs(dir: &Path, name: &str, rows: &[Pair]) -> PathBuf {
     let side = |of: fn(&Pair) -> &String| texts(&rows.iter().map(|row| of(row).as_str()).collect::<Vec<_>>());
@@ -25,7 +30,7 @@ fn pairs(dir: &Path, name: &str, rows: &[Pair]) -> PathBuf {
 }
 
 /// Rows of `evaluated` that are in `source`, by field and kind: compared, found, and the first.
-fn naive(source: &[Pair], evaluated: &[Pair]) -> Vec<(&'static str, &'static str, u64, u64, Option<String>)> {
+fn naive(source: &[Pair], evaluated: &[Pair]) -> Vec<Found> {
     let words = |text: &String| naive_words(text);
     let runs = |text: &String| -> Vec<Vec<String>> { words(text).windows(GRAM).map(<[String]>::to_vec).collect() };
     let all: Vec<&String> = source.iter().flat_map(|(a, b)| [a, b]).collect();
@@ -33,12 +38,12 @@ fn naive(source: &[Pair], evaluated: &[Pair]) -> Vec<(&'static str, &'static str
     let grams: HashSet<Vec<String>> = all.iter().flat_map(|text| runs(text)).collect();
     let both: HashSet<[Vec<String>; 2]> = source.iter().map(|(a, b)| [words(a), words(b)]).collect();
     let mut counts = Vec::new();
-    let mut count = |field, kind, rows: Vec<Option<bool>>| {
+    let mut count = |field: &str, kind: &str, rows: Vec<Option<bool>>| {
         let compared = rows.iter().flatten().count() as u64;
         let found = rows.iter().filter(|row| **row == Some(true)).count() as u64;
         let first = rows.iter().position(|row| *row == Some(true)).map(|row| format!("row-{row}"));
         if compared > 0 {
-            counts.push((field, kind, compared, found, first));
+            counts.push((field.to_owned(), kind.to_owned(), compared, found, first));
         }
     };
     for (field, of) in [("text_a", (|row| &row.0) as fn(&Pair) -> &String), ("text_b", |row| &row.1)] {
@@ -81,7 +86,7 @@ proptest! {
         ];
         let outcome = compared(&tables, dir.path());
         let mut found: Vec<_> =
-            outcome.rows.into_iter().map(|row| (row.field, row.kind, row.compared, row.found, row.example)).collect();
+            outcome.rows.into_iter().map(found_row).collect();
         found.sort();
         prop_assert_eq!(found, naive(&source, &evaluated));
         prop_assert_eq!(outcome.searched, source.len() as u64);
@@ -135,7 +140,9 @@ fn each_pair_that_may_leak_is_compared_and_no_other() {
     );
     let file = read_batches(&dir.path().join("overlap.parquet")).unwrap();
     assert_eq!(file.rows(), outcome.rows.len());
-    file.for_each(|batch| schema::table("overlap").check(&batch.unwrap()).unwrap());
+    let batches: Vec<RecordBatch> = file.map(Result::unwrap).collect();
+    batches.iter().for_each(|batch| schema::table("overlap").check(batch).unwrap());
+    assert_eq!(batches.iter().flat_map(Overlap::rows).collect::<Vec<_>>(), outcome.rows);
     assert!(outcome.index_bytes > outcome.hashes * 12);
 }
 
@@ -182,7 +189,8 @@ fn contexts_and_questions_are_found_in_any_field() {
         audit_table("mnli", Role::Intermediate, Split::Train, "en", Format::PairClassification, source),
     ];
     let rows = compared(&tables, dir.path()).rows;
-    let rows: Vec<_> = rows.iter().map(|row| (row.field, row.kind, row.compared, row.found)).collect();
+    let rows: Vec<_> =
+        rows.iter().map(|row| (row.field.as_str(), row.kind.as_str(), row.compared, row.found)).collect();
     assert_eq!(
         rows,
         [
@@ -254,11 +262,11 @@ fn xquad_comes_from_squad() {
             ),
         ];
         let outcome = compared(&tables, dir.path());
-        let mut found: Vec<_> =
-            outcome.rows.into_iter().map(|row| (row.field, row.kind, row.compared, row.found, row.example)).collect();
+        let mut found: Vec<_> = outcome.rows.into_iter().map(found_row).collect();
         found.sort();
         assert_eq!(found, naive(&squad, &xquad));
-        let contexts = found.iter().find(|(field, kind, ..)| (*field, *kind) == ("text_a", "exact")).unwrap();
+        let contexts =
+            found.iter().find(|(field, kind, ..)| (field.as_str(), kind.as_str()) == ("text_a", "exact")).unwrap();
         assert_eq!((contexts.2, contexts.3), (1190, whole));
     }
 }

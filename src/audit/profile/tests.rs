@@ -16,6 +16,7 @@ fn described(format: Format, labels: &[&str], tokens: Option<&[TokenCounts]>, co
     assert_eq!(file.metadata("stage"), Some("profile"));
     let batch = file.map(Result::unwrap).next().unwrap();
     schema::table("profiles").check(&batch).unwrap();
+    assert_eq!(Profile::rows(&batch), outcome.profiles);
     outcome.profiles.into_iter().next().unwrap()
 }
 

@@ -1,4 +1,6 @@
+mod check;
 mod new;
+mod show;
 
 use clap::{Args, Subcommand};
 
@@ -6,7 +8,10 @@ use super::{Context, print, print_json};
 use crate::error::{ExitCode, Result};
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  trestle task list\n  trestle task show xnli\n  trestle task list --json")]
+#[command(
+    after_help = "Examples:\n  trestle task list\n  trestle task show xnli\n  trestle task check --all --edition mini\n  \
+    trestle task new toy_nli --format pair-classification"
+)]
 pub struct TaskArgs {
     #[command(subcommand)]
     command: TaskCommand,
@@ -22,14 +27,11 @@ enum TaskCommand {
     },
     /// Writes a task file to start from.
     New(new::NewArgs),
-    /// Shows one task: format, labels, sources, licence, published counts.
-    Show {
-        /// The task's id.
-        id: String,
-        /// Prints JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    /// Shows one task: what its file says, and, once its rows are loaded, counts, lengths and samples.
+    Show(show::ShowArgs),
+    /// Loads tasks' rows and checks them: schema, labels, offsets, ids, counts, duplicates, evaluation texts in training
+    /// data.
+    Check(check::CheckArgs),
 }
 
 pub fn run(context: &Context, args: &TaskArgs) -> Result<ExitCode> {
@@ -53,11 +55,26 @@ pub fn run(context: &Context, args: &TaskArgs) -> Result<ExitCode> {
             print(&table.to_string());
         }
         TaskCommand::New(args) => return new::run(context, args),
-        TaskCommand::Show { id, json: true } => print_json(context.registry.task(id, "the command line")?),
-        TaskCommand::Show { id, json: false } => {
-            let task = context.registry.task(id, "the command line")?;
-            print(toml::to_string_pretty(task).unwrap_or_default().trim_end());
-        }
+        TaskCommand::Show(args) => return show::run(context, args),
+        TaskCommand::Check(args) => return check::run(context, args),
     }
     Ok(ExitCode::Success)
+}
+
+/// A number with commas between its thousands.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let first = digits.len() % 3;
+    let groups = digits.as_bytes()[first..].chunks(3).map(String::from_utf8_lossy);
+    let groups = (first > 0).then(|| digits[..first].into()).into_iter().chain(groups);
+    groups.collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn thousands_are_grouped() {
+        let numbers = [0, 7, 999, 1_000, 12_345, 392_702, 1_104_934].map(super::grouped);
+        assert_eq!(numbers, ["0", "7", "999", "1,000", "12,345", "392,702", "1,104,934"]);
+    }
 }

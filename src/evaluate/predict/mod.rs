@@ -108,7 +108,7 @@ pub fn predict(
         for rows in predictions.chunks(crate::shard::ROW_GROUP_ROWS) {
             writer.write(&prediction_batch(&request.task, request.split.name(), &file.language, rows))?;
         }
-        rows.push((file.language.clone(), writer.finish()?));
+        rows.push((file.language.clone(), writer.finish()?.rows));
     }
     progress.finish();
     Ok(PredictOutcome { rows })

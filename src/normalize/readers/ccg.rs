@@ -63,18 +63,20 @@ fn leaves(line: &str) -> Result<Vec<(&str, &str)>, String> {
     let mut leaves = Vec::new();
     let mut path: Vec<Inner> = Vec::new();
     let mut rest = line;
-    let place = |rest: &str| line[..line.len() - rest.len()].chars().count() + 1;
     while !rest.is_empty() {
-        let at = place(rest);
-        let mut child = true;
+        let at = line[..line.len() - rest.len()].chars().count() + 1;
+        let first: String = rest.chars().take_while(|c| *c != ' ').take(20).collect();
         if at > 1 && path.is_empty() {
-            return Err(format!("`{}` at character {at} stands behind the end of the derivation", first(rest)));
+            return Err(format!("`{first}` at character {at} stands behind the end of the derivation"));
         }
         if let Some(leaf) = rest.strip_prefix("(<L ") {
-            let whole = leaf_fields(leaf)
+            let leaf = leaf_fields(leaf)
                 .ok_or_else(|| format!("the leaf at character {at} is not `(<L category tag tag word category>)`"))?;
-            leaves.push((whole.word, whole.category));
-            rest = whole.rest;
+            leaves.push((leaf.word, leaf.category));
+            if let Some(parent) = path.last_mut() {
+                parent.found += 1;
+            }
+            rest = leaf.rest;
         } else if let Some(node) = rest.strip_prefix("(<T ") {
             let (said, behind) = children(node)
                 .ok_or_else(|| format!("the node at character {at} is not `(<T category head children> …)`"))?;
@@ -83,20 +85,15 @@ fn leaves(line: &str) -> Result<Vec<(&str, &str)>, String> {
             }
             path.push(Inner { said, found: 0 });
             rest = behind;
-            child = false;
-        } else if let Some(behind) = rest.strip_prefix(')') {
-            let closed = path.pop().expect("the path is empty only before the first node");
-            if closed.said != closed.found {
-                let Inner { said, found } = closed;
-                return Err(format!("the node closed at character {at} says {said} children, but has {found}"));
+        } else if let (Some(behind), Some(Inner { said, found })) = (rest.strip_prefix(')'), path.pop()) {
+            if said != found {
+                return Err(format!(
+                    "the node closed at character {at} says {said} children, but has {found}; copy the file again"
+                ));
             }
             rest = behind;
-            child = false;
         } else {
-            return Err(format!("`{}` at character {at} is neither a node nor a bracket", first(rest)));
-        }
-        if child && let Some(parent) = path.last_mut() {
-            parent.found += 1;
+            return Err(format!("`{first}` at character {at} is neither a node nor a bracket"));
         }
         rest = rest.trim_start_matches(' ');
     }
@@ -130,9 +127,4 @@ fn children(text: &str) -> Option<(usize, &str)> {
     let (children, rest) = text.split_once('>')?;
     let children = children.parse().ok().filter(|children| *children > 0)?;
     (!category.is_empty()).then_some((children, rest))
-}
-
-/// The first word of `text`, for messages.
-fn first(text: &str) -> String {
-    text.chars().take_while(|c| *c != ' ').take(20).collect()
 }

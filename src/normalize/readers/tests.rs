@@ -3,11 +3,13 @@ use std::sync::Arc;
 use arrow::array::{Array, AsArray, Int8Array, ListBuilder, StringBuilder, StructArray, UInt32Builder};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
-use proptest::prelude::*;
 
 use super::*;
 use crate::source::{RawFile, Stored};
 use crate::task::Split;
+
+mod corpora;
+mod fuzz;
 
 /// The whole of `bytes` as `reader` reads it; an error's words, with the file called `FILE`.
 fn read_with(
@@ -407,59 +409,16 @@ fn a_missing_file_is_named() {
         Reader::TokenTagTsv,
         Reader::Conllu,
         Reader::Lines,
+        Reader::RaggedTsv,
+        Reader::CcgAuto,
+        Reader::Wikiann,
+        Reader::XquadR,
+        Reader::MewsliX,
     ] {
         let path = PathBuf::from("/nowhere/FILE");
         let part = RawPart::plain(path, reader);
         let error = open_part(&part, None, None).err().unwrap();
         assert!(error.to_string().contains("/nowhere/FILE"), "{error}");
         assert_eq!(error.exit(), crate::error::ExitCode::Missing);
-    }
-}
-
-/// Bytes that look enough like the format to reach into it.
-fn nearly(alphabet: &'static [&'static str]) -> impl Strategy<Value = Vec<u8>> {
-    let piece = prop_oneof![
-        4 => proptest::sample::select(alphabet).prop_map(|piece| piece.as_bytes().to_vec()),
-        1 => proptest::collection::vec(any::<u8>(), 0..4),
-    ];
-    proptest::collection::vec(piece, 0..60).prop_map(|pieces| pieces.concat())
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
-
-    #[test]
-    fn conllu_never_panics(bytes in nearly(&["\t", "\n", "1", "2", "1-2", "2.1", "_", "0", "a", "# sent_id = x\n", "1\ta\t_\tX\t_\t_\t0\t_\t_\t_\n"])) {
-        let _ = read(Reader::Conllu, None, &bytes);
-    }
-
-    #[test]
-    fn token_tag_never_panics(bytes in nearly(&["\t", "\n", "word", "TAG", "\n\n", "\r\n"])) {
-        let _ = read(Reader::TokenTagTsv, None, &bytes);
-    }
-
-    #[test]
-    fn squad_never_panics(bytes in nearly(&["{", "}", "[", "]", ",", ":", "\"data\":[", "\"paragraphs\":[", "\"context\":\"c\"", "\"qas\":[", "\"id\":\"i\"", "\"question\":\"q\"", "1", "null"])) {
-        let _ = read(Reader::SquadJson, None, &bytes);
-    }
-
-    #[test]
-    fn jsonl_never_panics(bytes in nearly(&["{", "}", "[", "]", ",", ":", "\"a\":", "\"b\"", "1", "null", "{\"a\":1}\n", "\n"])) {
-        let _ = read(Reader::Jsonl, None, &bytes);
-    }
-
-    #[test]
-    fn csv_never_panics(bytes in nearly(&["\"", ",", "\n", "a", "\r\n", "a,b\n"])) {
-        let _ = read(Reader::Csv, None, &bytes);
-    }
-
-    #[test]
-    fn token_tags_come_back_as_they_were(sentences in proptest::collection::vec(proptest::collection::vec("[a-zα-ω_]{1,5}", 1..6), 0..8)) {
-        let text: String = sentences.iter().map(|s| s.iter().map(|w| format!("{w}\tX\n")).collect::<String>() + "\n").collect();
-        let batch = read(Reader::TokenTagTsv, None, &text).unwrap();
-        let found: Vec<Vec<String>> = batch.column_by_name("words").map_or_else(Vec::new, |words| {
-            words.as_list::<i32>().iter().flatten().map(|s| s.as_string::<i32>().iter().flatten().map(str::to_owned).collect()).collect()
-        });
-        prop_assert_eq!(found, sentences);
     }
 }

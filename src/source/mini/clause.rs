@@ -102,6 +102,11 @@ impl Clause {
         self
     }
 
+    /// Whom the clause is about: its subject and who is with it.
+    pub fn heads(&self) -> Vec<Head> {
+        [self.subject.head].into_iter().chain(self.companion.map(Head::Name)).collect()
+    }
+
     /// Whether the place adverbial, rather than the predicate, may say where.
     pub fn takes_modifiers(&self) -> bool {
         matches!(self.predicate, Predicate::Act(..))

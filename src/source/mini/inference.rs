@@ -31,6 +31,11 @@ impl Label {
             Label::Contradiction => "contradiction",
         }
     }
+
+    /// The letter that stands for it in ANLI and in the identifiers of MultiNLI and SNLI.
+    pub fn initial(self) -> &'static str {
+        &self.name()[..1]
+    }
 }
 
 /// A premise, a hypothesis and their relation.
@@ -294,15 +299,20 @@ fn count_loosely(hypothesis: &Clause, _: &[NounId], rng: &mut ChaCha8Rng) -> Opt
 
 /// The same of somebody else.
 fn change_subject(hypothesis: &Clause, _: &[NounId], rng: &mut ChaCha8Rng) -> Option<Vec<Clause>> {
-    let subject = match hypothesis.subject.head {
-        Head::Name(_) => NounPhrase::name(sample::companion(&hypothesis.subject, rng)),
+    Some(vec![of_another(hypothesis, rng)])
+}
+
+/// The same of somebody else of the same kind.
+pub fn of_another(clause: &Clause, rng: &mut ChaCha8Rng) -> Clause {
+    let subject = match clause.subject.head {
+        Head::Name(_) => NounPhrase::name(sample::companion(&clause.subject, rng)),
         Head::Noun(noun) => {
             let members: Vec<_> = WORLD.category(noun).members.iter().copied().filter(|n| *n != noun).collect();
-            NounPhrase { head: Head::Noun(sample::pick(&members, rng)), ..hypothesis.subject }
+            NounPhrase { head: Head::Noun(sample::pick(&members, rng)), ..clause.subject }
         }
     };
-    let companion = hypothesis.companion.filter(|name| subject.head != Head::Name(*name));
-    Some(vec![Clause { subject, companion, ..*hypothesis }])
+    let companion = clause.companion.filter(|name| subject.head != Head::Name(*name));
+    Clause { subject, companion, ..*clause }
 }
 
 /// Something else about the same person or thing.

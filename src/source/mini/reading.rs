@@ -4,9 +4,9 @@ use rand::RngExt;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
-use super::clause::{Clause, NounPhrase, Part, Predicate, Utterance};
+use super::clause::{Clause, Head, NounPhrase, Part, Predicate, Utterance};
 use super::sample;
-use super::world::NounId;
+use super::world::{NounId, VerbId, WORLD};
 
 /// A question, and where its answer stands: the sentence, and the part of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,4 +62,37 @@ pub fn distinct(clause: &Clause, sentences: &[Clause]) -> bool {
         (None, None) => other.subject.head != clause.subject.head,
         _ => true,
     })
+}
+
+/// A question like one about the sentence that nothing in the passage answers, and the part that seems to answer it:
+/// somebody of the passage is asked about who does something else, or something is asked about that nobody does.
+pub fn unanswerable(passage: &Passage, sentence: usize, rng: &mut ChaCha8Rng) -> Option<Question> {
+    let clause = passage.sentences[sentence];
+    let (_, part) = sample::question(&clause, rng)?;
+    let does = |head: Option<Head>, verb: VerbId| {
+        passage.sentences.iter().any(|other| {
+            matches!(other.predicate, Predicate::Act(done, _) if done == verb || WORLD.verb(done).synonym == Some(verb))
+                && head.is_none_or(|head| other.subject.head == head)
+        })
+    };
+    let animal = |np: &NounPhrase| np.noun_id().is_some_and(|noun| WORLD.category(noun).key == "animal");
+    let Predicate::Act(verb, object) = clause.predicate else { return None };
+    let could = |other: &NounPhrase| WORLD.verb(verb).animals || !animal(other);
+    let others = passage.sentences.iter().map(|other| other.subject);
+    let idle: Vec<_> = others.filter(|other| could(other) && !does(Some(other.head), verb)).collect();
+    let asked = match idle.choose(rng).filter(|_| part != Part::Subject && rng.random_bool(0.5)) {
+        Some(other) => Clause { subject: *other, ..clause },
+        None => {
+            let suits = |id: &VerbId| {
+                let verb = WORLD.verb(*id);
+                let takes = object.map_or(verb.objects.is_empty(), |np| {
+                    np.noun_id().is_some_and(|noun| verb.objects.contains(&WORLD.noun(noun).category))
+                });
+                takes && !verb.fact && (verb.animals || !animal(&clause.subject)) && !does(None, *id)
+            };
+            let verbs: Vec<_> = (0..WORLD.verbs.len()).map(VerbId).filter(suits).collect();
+            Clause { predicate: Predicate::Act(*verbs.choose(rng)?, object), ..clause }
+        }
+    };
+    Some(Question { question: sample::ask(&asked, part), sentence, part })
 }

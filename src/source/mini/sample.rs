@@ -108,6 +108,18 @@ pub fn clause(places: &[NounId], rng: &mut ChaCha8Rng) -> Clause {
     clause
 }
 
+/// A single sentence of any sort.
+pub fn utterance(rng: &mut ChaCha8Rng) -> Utterance {
+    let places = &WORLD.category_named("place").members;
+    let clause = clause(places, rng);
+    match rng.random_range(0..100) {
+        0..20 => question(&clause, rng).map_or(Utterance::Statement(vec![clause]), |(question, _)| question),
+        20..32 => Utterance::Statement(vec![clause, self::clause(places, rng)]),
+        32..38 => Utterance::Statement(vec![pick(&FACTS, rng)]),
+        _ => Utterance::Statement(vec![clause]),
+    }
+}
+
 /// Something or somebody has a quality.
 pub fn state(rng: &mut ChaCha8Rng) -> Clause {
     if rng.random_bool(0.4) {

@@ -42,7 +42,7 @@ fn unspaced(c: char) -> bool {
 
 impl Sentence {
     /// What is written: contractions and the words outside them, in order, with the words that each covers.
-    fn written(&self) -> Vec<(Range<usize>, &str)> {
+    pub fn written(&self) -> Vec<(Range<usize>, &str)> {
         let mut written = Vec::new();
         let mut word = 0;
         while word < self.tokens.len() {
@@ -107,6 +107,27 @@ impl Sentence {
         let span = first.start..ranges.next_back().unwrap_or(first).end;
         let answer = text.chars().skip(span.start).take(span.len()).collect();
         Some((span, answer))
+    }
+
+    /// Puts several words, of which the first is the head, in the place of one.
+    pub fn replace(&mut self, position: usize, words: &[String]) {
+        let longer = words.len() - 1;
+        let moved = |index: usize| if index > position { index + longer } else { index };
+        for token in &mut self.tokens {
+            token.head = token.head.map(moved);
+        }
+        for contraction in &mut self.contractions {
+            contraction.words = moved(contraction.words.start)..moved(contraction.words.end - 1) + 1;
+        }
+        let replaced = self.tokens.remove(position);
+        let word = |(index, word): (usize, &String)| {
+            let (form, lemma) = (word.clone(), word.clone());
+            match index {
+                0 => Token { form, lemma, ..replaced.clone() },
+                _ => Token { form, lemma, head: Some(position), relation: "flat", ..replaced.clone() },
+            }
+        };
+        self.tokens.splice(position..position, words.iter().enumerate().map(word));
     }
 
     /// A right-branching binary bracketing.

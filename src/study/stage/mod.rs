@@ -19,10 +19,10 @@ use crate::task::{EncoderSource, Format, Language, Model, Registry, Split, Study
 /// Raised when a stage's code changes its output for the same parameters and inputs.
 const VERSIONS: &[(&str, u32)] = &[
     ("generate", 1),
-    ("normalize", 1),
-    ("compose", 1),
+    ("normalize", 2),
+    ("compose", 2),
     ("tokenizer", 1),
-    ("tokenize", 1),
+    ("tokenize", 2),
     ("profile", 1),
     ("overlap", 1),
     ("train", 1),
@@ -97,7 +97,7 @@ impl Setup<'_> {
                 let parameters = json!({
                     "task": task.id, "format": task.format, "labels": task.labels, "open_labels": task.open_labels,
                     "sql": found.sql,
-                    "choices": task.normalize.choices, "answer_offsets": task.normalize.answer_offsets,
+                    "choices": task.normalize.choices, "answer_offsets": found.answer_offsets,
                     "languages": languages, "limits": self.study.limits, "source": self.source_parameters(task),
                 });
                 raw = Some(found);

@@ -1,17 +1,26 @@
 //! The raw formats and file layouts of the original datasets.
 
+#[cfg(test)]
+mod bayes;
+pub mod choices;
+pub mod derivations;
+pub mod entailment;
+pub mod entities;
+mod json;
 pub mod lines;
-pub mod pairs;
-pub mod questions;
+pub mod paraphrases;
+pub mod reading;
+pub mod retrieval;
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use rand::SeedableRng;
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::MiniOptions;
+use super::language::{LANGUAGES, Language};
 use crate::error::{FileError, IoContext};
 
 /// Where a layout writes, and what changes its bytes.
@@ -39,7 +48,12 @@ impl Target<'_> {
     /// The generator of one example: it depends on the seed, the layout, the purpose and the index alone, so that no
     /// example's bytes depend on what was written before.
     pub fn rng(&self, purpose: &str, index: usize) -> ChaCha8Rng {
-        let name = format!("{}\0{}\0{purpose}\0{index}", self.options.seed, self.layout);
+        self.rng_of(self.layout, purpose, index)
+    }
+
+    /// The generator of an example of another layout, of which this one holds a translation or another edition.
+    pub fn rng_of(&self, layout: &str, purpose: &str, index: usize) -> ChaCha8Rng {
+        let name = format!("{}\0{layout}\0{purpose}\0{index}", self.options.seed);
         ChaCha8Rng::from_seed(*blake3::hash(name.as_bytes()).as_bytes())
     }
 
@@ -73,7 +87,29 @@ impl RawFile {
     }
 }
 
-/// A value as one line of JSON.
-pub fn json(value: &impl serde::Serialize) -> String {
-    serde_json::to_string(value).expect("rows of strings and numbers are always JSON")
+/// The mini edition's languages among those of an original, in the mini edition's order.
+pub fn spoken(codes: &[&str]) -> impl Iterator<Item = &'static Language> {
+    LANGUAGES.iter().filter(move |language| codes.contains(&language.code.as_str()))
+}
+
+/// Draws until the draw is for evaluation or for training, as asked. Which of them it is for, its text decides (one in
+/// eight is for evaluation), so that nothing is in both at any size.
+pub fn drawn<T>(
+    evaluation: bool,
+    rng: &mut ChaCha8Rng,
+    mut draw: impl FnMut(&mut ChaCha8Rng) -> T,
+    text: impl Fn(&T) -> String,
+) -> T {
+    loop {
+        let candidate = draw(rng);
+        let digest = blake3::hash(text(&candidate).as_bytes());
+        if digest.as_bytes()[0].is_multiple_of(8) == evaluation {
+            return candidate;
+        }
+    }
+}
+
+/// Lower-case hexadecimal digits, as identifiers have.
+pub fn hexadecimal(digits: usize, rng: &mut ChaCha8Rng) -> String {
+    (0..digits).map(|_| char::from_digit(rng.random_range(0..16), 16).expect("below 16")).collect()
 }
