@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::clause::Part;
 use super::language::{LANGUAGES, Language};
+use super::sample;
 use super::sentence::Sentence;
 use super::world::{NameId, WORLD};
 
@@ -60,16 +61,20 @@ pub static ENTITIES: LazyLock<Vec<Entity>> = LazyLock::new(|| {
 });
 
 impl Entity {
+    /// A city.
+    pub fn city(rng: &mut ChaCha8Rng) -> Entity {
+        Entity::City(rng.random_range(0..NAMES.cities["en"].len()))
+    }
+
     /// An entity; of each class as many.
     pub fn random(rng: &mut ChaCha8Rng) -> Entity {
-        let city = rng.random_range(0..NAMES.cities["en"].len());
         match rng.random_range(0..3) {
-            0 => {
-                let name = NameId(rng.random_range(0..WORLD.names.len()));
-                Entity::Person(name, rng.random_range(0..NAMES.family_names.len()))
+            0 => Entity::Person(sample::name(rng), rng.random_range(0..NAMES.family_names.len())),
+            1 => Entity::city(rng),
+            _ => {
+                let kind = rng.random_range(0..NAMES.organisations["en"].len());
+                Entity::Organisation(kind, rng.random_range(0..NAMES.cities["en"].len()))
             }
-            1 => Entity::City(city),
-            _ => Entity::Organisation(rng.random_range(0..NAMES.organisations["en"].len()), city),
         }
     }
 
@@ -97,9 +102,8 @@ impl Entity {
 
     /// Its name as the language writes it.
     pub fn name(self, language: &Language) -> String {
-        let latin = |word: &str| word.chars().all(|c| c.is_ascii());
         let words = self.words(language);
-        let together = !language.spaces && words.iter().any(|word| !latin(word));
+        let together = !language.spaces && words.iter().any(|word| !word.is_ascii());
         words.join(if together { "" } else { " " })
     }
 }

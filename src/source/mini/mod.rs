@@ -242,16 +242,4 @@ mod tests {
         assert!(refused("text", MiniOptions { parallel_share: 0.8, ..options }).contains("at most 1 together"));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "nothing half-written");
     }
-
-    #[test]
-    #[ignore = "scratch"]
-    fn dump() {
-        let out = PathBuf::from(std::env::var("DUMP").unwrap());
-        let size = std::env::var("SIZE").map_or(1.0, |s| s.parse().unwrap());
-        for layout in LAYOUTS {
-            let start = std::time::Instant::now();
-            generate(layout, &MiniOptions { size, ..MiniOptions::default() }, &out.join(layout)).unwrap();
-            println!("{layout} {:?}", start.elapsed());
-        }
-    }
 }

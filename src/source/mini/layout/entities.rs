@@ -69,11 +69,7 @@ fn clause_about(entity: Entity, language: &Language, rng: &mut ChaCha8Rng) -> Ve
     let named = entity::put(&mut sentence, Part::Subject, &entity.words(language)).unwrap_or_default();
     let mut words = Vec::new();
     if rng.random_bool(0.2) {
-        let city = loop {
-            if let city @ Entity::City(_) = Entity::random(rng) {
-                break city;
-            }
-        };
+        let city = Entity::city(rng);
         words.extend(tagged(&city.words(language), city.class()));
         words.push(outside(":"));
     }
