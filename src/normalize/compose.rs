@@ -17,12 +17,15 @@ use crate::schema;
 use crate::shard::{Writer, Written, read_batches, table_path};
 use crate::task::{Split, Task};
 
+/// Split, language and file of a canonical table.
+pub type PartTable = (Split, String, PathBuf);
+
 /// What to compose.
 pub struct ComposeRequest<'a> {
     /// The composed task.
     pub task: &'a Task,
     /// Split, language and file of each canonical table, by part, in the order of `task.parts`.
-    pub parts: &'a [(String, Vec<(Split, String, PathBuf)>)],
+    pub parts: &'a [(String, Vec<PartTable>)],
     /// Whether another number of examples than the task's `expect` is an error.
     pub check_counts: bool,
 }

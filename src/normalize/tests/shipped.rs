@@ -131,8 +131,11 @@ fn other_pairs_on_the_hub() {
     }
 }
 
-/// `context`, `question` and the answers as the hub has them, one row an `id`.
-fn questions(rows: &[(&str, &str, &[(&str, i32)])]) -> Vec<(&'static str, ArrayRef)> {
+/// Id, context, and answers with their starts.
+type QuestionRow<'a> = (&'a str, &'a str, &'a [(&'a str, i32)]);
+
+/// The hub's columns of `rows`.
+fn questions(rows: &[QuestionRow]) -> Vec<(&'static str, ArrayRef)> {
     let mut starts = ListBuilder::new(Int32Builder::new());
     let mut answers = ListBuilder::new(StringBuilder::new());
     for (_, _, given) in rows {
@@ -140,9 +143,8 @@ fn questions(rows: &[(&str, &str, &[(&str, i32)])]) -> Vec<(&'static str, ArrayR
         starts.append_value(given.iter().map(|(_, start)| Some(*start)));
     }
     let answers = structs(vec![("text", Arc::new(answers.finish())), ("answer_start", Arc::new(starts.finish()))]);
-    let of = |pick: fn(&(&str, &str, &[(&str, i32)])) -> String| {
-        Arc::new(StringArray::from_iter_values(rows.iter().map(pick))) as ArrayRef
-    };
+    let of =
+        |pick: fn(&QuestionRow) -> String| Arc::new(StringArray::from_iter_values(rows.iter().map(pick))) as ArrayRef;
     let question = Arc::new(StringArray::from_iter_values(rows.iter().map(|_| "?")));
     vec![
         ("id", of(|row| row.0.to_owned())),
@@ -209,7 +211,7 @@ fn other_choices_on_the_hub() {
             ("label", number(1)),
         ]);
         let table = from_hub(id, Split::Validation, language, columns);
-        assert_eq!(texts(&table, "question"), ["What happened as a result?"]);
+        assert_eq!(texts(&table, "question"), ["p What happened as a result?"]);
         assert_eq!((texts(&table, "choices"), texts(&table, "label")), (vec!["[1, 2]".into()], vec!["1".into()]));
     }
 }
