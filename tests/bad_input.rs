@@ -209,37 +209,12 @@ fn a_store_that_cannot_be_written() {
     assert!(said.err.contains("work"), "{}", said.err);
 }
 
-/// A small file system of its own, where the test may mount one.
-#[cfg(target_os = "linux")]
-struct Mounted(PathBuf);
-
-#[cfg(target_os = "linux")]
-impl Mounted {
-    fn new(at: &Path, options: &str) -> Option<Self> {
-        std::fs::create_dir_all(at).unwrap();
-        let status = std::process::Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(at).output();
-        status.is_ok_and(|output| output.status.success()).then(|| Self(at.to_owned()))
-    }
-
-    fn remount_read_only(&self) {
-        let done = std::process::Command::new("mount").args(["-o", "remount,ro"]).arg(&self.0).status().unwrap();
-        assert!(done.success());
-    }
-}
-
-#[cfg(target_os = "linux")]
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        let _ = std::process::Command::new("umount").arg(&self.0).status();
-    }
-}
-
 #[cfg(target_os = "linux")]
 #[test]
 #[ignore = "needs the right to mount a file system (TRESTLE_SHARED's runs have it)"]
 fn shared_a_full_and_a_read_only_disk() {
     let trestle = Trestle::new();
-    let mounted = Mounted::new(&trestle.home(), "size=1m").expect("mounting needs root");
+    let mounted = support::Mounted::new(&trestle.home(), "size=1m").expect("mounting needs root");
     let said = trestle.run(&["normalize", "tiny", "--mini-size", "3"]);
     assert_eq!(said.code, 6, "{}", said.err);
     assert!(said.err.contains("free some space"), "{}", said.err);

@@ -83,6 +83,36 @@ fn a_composed_task_holds_the_rows_of_its_parts() {
 }
 
 #[test]
+fn an_archive_is_as_good_as_its_folder() {
+    let trestle = Trestle::new();
+    let root = trestle.dir.path();
+    house(root, WHOLE);
+    let (tasks, data) = (path(root, "tasks"), path(root, "data"));
+    let arguments = ["normalize", "--suite", "house", "--tasks", &tasks, "--data", &data];
+    trestle.ok(&arguments);
+    let folder = root.join("data/house");
+    let packed = std::fs::File::create(root.join("data/house.tar.gz")).unwrap();
+    let mut archive = tar::Builder::new(flate2::write::GzEncoder::new(packed, flate2::Compression::default()));
+    archive.append_dir_all("house", &folder).unwrap();
+    archive.into_inner().unwrap().finish().unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+    let again = trestle.ok(&arguments);
+    assert!(again.err.contains("0 stages run"), "{}", again.err);
+
+    // Made anew from the archive, the tables are the same bytes.
+    let before = trestle.digests();
+    std::fs::remove_dir_all(trestle.home()).unwrap();
+    trestle.ok(&arguments);
+    assert_eq!(trestle.digests(), before);
+
+    let whole = std::fs::read(root.join("data/house.tar.gz")).unwrap();
+    std::fs::write(root.join("data/house.tar.gz"), &whole[..whole.len() / 2]).unwrap();
+    let said = trestle.run(&arguments);
+    assert_eq!(said.code, 4, "{}", said.err);
+    assert!(said.err.contains("house.tar.gz: damaged (it ends too early); download or copy it again"), "{}", said.err);
+}
+
+#[test]
 fn counts_of_a_composed_task_are_checked() {
     let trestle = Trestle::new();
     let root = trestle.dir.path();

@@ -2,8 +2,9 @@
 
 Each task's raw files become one `datasets.Dataset` (the library's own CSV and JSON loaders where they fit, a generator
 where they do not), `map(batched=True, num_proc=N)` with a fast tokenizer makes the inputs, `to_parquet` writes them. One
-dataset a task rather than one a language, so that the worker processes start once; the tokenizer's own threads are off
-where `map` has processes, as its documentation advises. Rows stand in the order of `sources`, which the report repeats.
+dataset a task rather than one a language, so that the worker processes start once. With one process, `map` runs in this
+one and the tokenizer uses its own threads; with more they are off, as its documentation advises. Rows stand in the order
+of `sources`, which the report repeats.
 
 Prints one JSON object: seconds and rows by task, and the versions.
 """
@@ -16,8 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-# Read when the libraries load. The tokenizer's threads and the processes of `map` would fight for the same cores.
-os.environ["TOKENIZERS_PARALLELISM"] = "false"
+# Read when the libraries load.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_VERBOSITY"] = "error"
 
@@ -29,6 +29,10 @@ from transformers import PreTrainedTokenizerFast
 PAIR_LABELS = {"entailment": 0, "neutral": 1, "contradiction": 2}
 UPOS = "ADJ ADP ADV AUX CCONJ DET INTJ NOUN NUM PART PRON PROPN PUNCT SCONJ SYM VERB X".split()
 ENTITIES = "O B-PER I-PER B-ORG I-ORG B-LOC I-LOC".split()
+MLQA = "ar de en hi zh".split()
+TYDIQA = {
+    "ar": "arabic", "en": "english", "fi": "finnish", "id": "indonesian", "ko": "korean", "ru": "russian", "sw": "swahili",
+}  # fmt: skip
 XNLI = "ar bg de el en es fr hi ru sw th tr ur vi zh".split()
 TATOEBA = {
     "af": "afr", "ar": "ara", "bg": "bul", "bn": "ben", "de": "deu", "el": "ell", "es": "spa", "et": "est", "eu": "eus",
@@ -172,9 +176,16 @@ def tagged(settings, dataset, names):
 def spans(settings, dataset):
     """Windows of rows with `context`, `question`, `text` and `start`, each with the answer's first and last token."""
 
+    def cut(question):
+        """As much of a question as the most tokens that one may have."""
+        if len(question) <= settings.max_question:
+            return question
+        offsets = settings.tokenizer(question, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+        return question if len(offsets) <= settings.max_question else question[: offsets[settings.max_question - 1][1]]
+
     def encode(rows):
         inputs = settings.tokenizer(
-            rows["question"], rows["context"], truncation="only_second", max_length=settings.max_span,
+            [cut(question) for question in rows["question"]], rows["context"], truncation="only_second", max_length=settings.max_span,
             stride=settings.stride, return_overflowing_tokens=True, return_offsets_mapping=True,
         )  # fmt: skip
         starts, ends = [], []
@@ -257,13 +268,16 @@ def panx(settings):
 
 
 def squad_v1(settings):
-    file = ["squad/cs224n/dev-v2.0.json"]
-    train = settings.generate(squad_rows, file, keep=lambda row, question: not question["is_impossible"] and row % 10 != 0)
-    validation = settings.generate(
-        squad_rows, file, keep=lambda row, question: not question["is_impossible"] and row % 10 == 0
-    )
-    both = concatenate_datasets([train, validation])
-    return [("train", "en"), ("validation", "en")], *spans(settings, both)
+    def answerable(validation):
+        return lambda row, question: not question["is_impossible"] and (row % 10 == 0) == validation
+
+    files = ["squad/cs224n/dev-v2.0.json"]
+    both = [settings.generate(squad_rows, files, keep=answerable(validation)) for validation in [False, True]]
+    return [("train", "en"), ("validation", "en")], *spans(settings, concatenate_datasets(both))
+
+
+def squad_v2(settings):
+    return questions(settings, [("validation", "en", "squad/cs224n/dev-v2.0.json")])
 
 
 def questions(settings, sources):
@@ -278,14 +292,19 @@ def xquad(settings):
 
 
 def mlqa(settings):
-    found = settings.existing("mlqa/dev/dev-context-{0}-question-{0}.json", "ar de en hi zh".split())
+    found = settings.existing("mlqa/dev/dev-context-{0}-question-{0}.json", MLQA)
     return questions(settings, [("validation", language, file) for language, file in found])
 
 
+def mlqa_cross(settings):
+    files = [(context, f"mlqa/dev/dev-context-{context}-question-{question}.json") for context in MLQA for question in MLQA]
+    return questions(settings, [("validation", context, file) for context, file in files])
+
+
 def tydiqa(settings):
-    names = {"ar": "arabic", "en": "english", "fi": "finnish", "id": "indonesian", "ko": "korean", "ru": "russian", "sw": "swahili"}
-    dev = [("validation", language, f"tydiqa/{name}_tydiqa_dev.json") for language, name in names.items()]
-    return questions(settings, [("train", "en", "tydiqa/english_tydiqa_train.json"), *dev])
+    dev = [(language, f"tydiqa/{name}_tydiqa_dev.json") for language, name in TYDIQA.items()]
+    evaluation = [(split, language, file) for split in ["validation", "test"] for language, file in dev]
+    return questions(settings, [("train", "en", "tydiqa/english_tydiqa_train.json"), *evaluation])
 
 
 def commonsenseqa(settings):
@@ -309,15 +328,20 @@ def cosmosqa(settings):
         prompts = [f"{context} {question}" for context, question in zip(rows["context"], rows["question"])]
         return {"prompt": prompts, "choices": [list(row) for row in zip(*answers)]}
 
-    dataset = settings.load("csv", ["cosmosqa/valid.csv"], keep_default_na=False)
+    dataset = settings.load("csv", ["cosmosqa/layout/train.csv", "cosmosqa/valid.csv"], keep_default_na=False)
     dataset = dataset.map(flat, batched=True, remove_columns=[name for name in dataset.column_names if name != "label"])
-    return [("validation", "en")], *choices(settings, dataset)
+    return [("train", "en"), ("validation", "en")], *choices(settings, dataset)
 
 
 def hellaswag(settings):
-    dataset = settings.load("json", ["hellaswag/hellaswag_val.first1000.jsonl"])
-    dataset = dataset.rename_columns({"ctx": "prompt", "endings": "choices"})
-    return [("validation", "en")], *choices(settings, dataset)
+    def flat(rows):
+        endings = zip(rows["ctx_b"], rows["endings"])
+        return {"prompt": rows["ctx_a"], "choices": [[f"{begin} {end}".lstrip() for end in ends] for begin, ends in endings]}
+
+    files = ["hellaswag/layout/hellaswag_train.jsonl", "hellaswag/hellaswag_val.first1000.jsonl"]
+    dataset = settings.load("json", files)
+    dataset = dataset.map(flat, batched=True, remove_columns=[name for name in dataset.column_names if name != "label"])
+    return [("train", "en"), ("validation", "en")], *choices(settings, dataset)
 
 
 def tatoeba(settings):
@@ -340,14 +364,17 @@ def aligned_rows(file):
 
 
 def bucc2018(settings):
-    files = ["bucc2018/zh-en.dev.en", "bucc2018/zh-en.dev.zh"]
+    files = ["bucc2018/zh-en.dev.zh", "bucc2018/zh-en.dev.en"]
     dataset = settings.load("csv", files, column_names=["id", "text"], **TSV)
-    return [("test", "zh")], *texts(settings, dataset)
+    return [("validation", "zh")], *texts(settings, dataset)
 
 
 TASKS = {
     task.__name__: task
-    for task in [xnli, pawsx, mnli, snli, udpos, panx, squad_v1, xquad, mlqa, tydiqa, commonsenseqa, cosmosqa, hellaswag, tatoeba, bucc2018]
+    for task in [
+        xnli, pawsx, mnli, snli, udpos, panx, squad_v1, squad_v2, xquad, mlqa, mlqa_cross, tydiqa, commonsenseqa, cosmosqa,
+        hellaswag, tatoeba, bucc2018,
+    ]
 }  # fmt: skip
 
 
@@ -363,6 +390,7 @@ def main():
     parser.add_argument("--stride", type=int, default=128)
     parser.add_argument("--max-question", type=int, default=64)
     arguments = parser.parse_args()
+    os.environ["TOKENIZERS_PARALLELISM"] = "true" if arguments.processes == 1 else "false"
     began = time.perf_counter()
     with tempfile.TemporaryDirectory(dir=arguments.output) as arguments.cache:
         report = run(Settings(arguments), arguments.task.split(","))
@@ -376,11 +404,14 @@ def run(settings, names):
         began = time.perf_counter()
         sources, encode, dataset = TASKS[name](settings)
         inputs = dataset.map(
-            encode, batched=True, num_proc=settings.processes, remove_columns=dataset.column_names, desc=name
+            encode,
+            batched=True,
+            num_proc=settings.processes if settings.processes > 1 else None,
+            remove_columns=dataset.column_names,
         )
         inputs.to_parquet(str(settings.output / f"{name}.parquet"))
         seconds = time.perf_counter() - began
-        tasks[name] = {"seconds": seconds, "examples": len(dataset), "rows": len(inputs), "sources": sources}
+        tasks[name] = {"seconds": seconds, "examples": len(dataset), "rows": len(inputs), "sources": list(dict.fromkeys(sources))}
     return {"tasks": tasks, "versions": {"datasets": datasets.__version__, "transformers": transformers.__version__}}
 
 

@@ -71,7 +71,7 @@ enum Command {
     Status(status::StatusArgs),
     /// Says what a stage is made from, and why it has to run.
     Explain(explain::ExplainArgs),
-    /// Downloads a study's raw files from the hub and pins them in the lock file.
+    /// Downloads raw files from the hub and pins them in the lock file.
     Fetch(fetch::FetchArgs),
     /// Makes canonical tables of a study's tasks.
     Normalize(stages::NormalizeArgs),

@@ -25,6 +25,19 @@ impl Terminal {
         Self { bars, quiet, total, done: AtomicUsize::new(0) }
     }
 
+    /// A bar for the work called `label`.
+    pub fn bar(&self, label: &str) -> Box<dyn Progress + '_> {
+        match &self.bars {
+            Some(bars) => {
+                let bar = bars.add(ProgressBar::new(0));
+                bar.set_prefix(label.to_owned());
+                bar.enable_steady_tick(Duration::from_millis(250));
+                Box::new(Bar(bar))
+            }
+            None => Box::new(Quiet),
+        }
+    }
+
     /// Prints a line above the bars.
     pub fn line(&self, text: &str) {
         match (&self.bars, self.quiet) {
@@ -43,10 +56,10 @@ struct Bar(ProgressBar);
 
 impl Progress for Bar {
     fn start(&self, total: u64, what: &str) {
-        let template = if total == 0 {
-            "{prefix:.bold} {spinner} {pos} {wide_msg}"
-        } else {
-            "{prefix:.bold} {bar:24} {pos}/{len} {per_sec} {eta} {wide_msg}"
+        let template = match (total, what) {
+            (0, _) => "{prefix:.bold} {spinner} {pos} {wide_msg}",
+            (_, "bytes") => "{prefix:.bold} {bar:24} {bytes}/{total_bytes} {bytes_per_sec} {eta} {wide_msg}",
+            _ => "{prefix:.bold} {bar:24} {pos}/{len} {per_sec} {eta} {wide_msg}",
         };
         let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
         self.0.set_style(style);
@@ -74,15 +87,7 @@ impl Drop for Bar {
 
 impl Watcher for Terminal {
     fn begin(&self, node: &Node) -> Box<dyn Progress + '_> {
-        match &self.bars {
-            Some(bars) => {
-                let bar = bars.add(ProgressBar::new(0));
-                bar.set_prefix(node.label.clone());
-                bar.enable_steady_tick(Duration::from_millis(250));
-                Box::new(Bar(bar))
-            }
-            None => Box::new(Quiet),
-        }
+        self.bar(&node.label)
     }
 
     fn waiting(&self, node: &Node) {

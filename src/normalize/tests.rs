@@ -217,6 +217,67 @@ fn the_raw_columns_say_where_a_row_comes_from() {
     assert_eq!(texts(&world.table(Split::Test, "fi"), "example_id"), ["own/fi/test/0"]);
 }
 
+/// A text task over `files` read by `reader`, and the texts of German and Finnish that it gives.
+fn read_texts(reader: &str, pattern: &str, sql: &str, files: &[(&str, &str)]) -> [Vec<String>; 2] {
+    let task = format!(
+        "format = \"text\"\nlanguages = [\"de\", \"fi\"]\n[source.directory]\nlayout = \"toy\"\nreader = \"{reader}\"\n\
+         files = {{ train = \"{pattern}\" }}\n[normalize]\nsql = \"{sql}\"\n"
+    );
+    let world = World::new(&task, files);
+    world.run_with(&["de", "fi"], &[Split::Train], &[], false).unwrap();
+    ["de", "fi"].map(|language| texts(&world.table(Split::Train, language), "text"))
+}
+
+#[test]
+fn texts_have_their_language_in_the_path_or_in_a_column() {
+    let expected = [vec!["Ja.".to_owned(), "Nein.".to_owned()], vec!["Ei.".to_owned()]];
+    let sql = "SELECT text FROM raw WHERE text <> ''";
+    let lines = [("de.txt", "Ja.\n\nNein.\n"), ("fi.txt", "Ei.\n")];
+    assert_eq!(read_texts("lines", "{lang}.txt", sql, &lines), expected);
+    let rows = [
+        ("de/1.jsonl", "{\"text\": \"Ja.\"}\n"),
+        ("de/2.jsonl", "{\"text\": \"Nein.\"}\n"),
+        ("fi/1.jsonl", "{\"text\": \"Ei.\"}\n"),
+    ];
+    assert_eq!(read_texts("jsonl", "{lang}/*.jsonl", sql, &rows), expected);
+    let column = "{\"code\": \"de\", \"text\": \"Ja.\"}\n{\"code\": \"fi\", \"text\": \"Ei.\"}\n{\"code\": \"de\", \"text\": \"Nein.\"}\n";
+    let sql = "SELECT text, code AS language FROM raw";
+    assert_eq!(read_texts("jsonl", "*.jsonl", sql, &[("all.jsonl", column)]), expected);
+}
+
+const CATEGORIES: &str = r#"
+    format = "word-tagging"
+    open_labels = true
+    [source.directory]
+    layout = "toy"
+    reader = "token-tag-tsv"
+    files = { train = { sequence = ["a/*.tsv", { path = "b.tsv", sql = "SELECT CONCAT('b-', CAST(row AS VARCHAR)) AS example_id, words, tags FROM raw" }] }, test = "test.tsv" }
+    [normalize]
+    sql = "SELECT words, tags FROM raw"
+"#;
+
+#[test]
+fn an_open_label_set_is_that_of_the_training_split() {
+    let files =
+        [("a/2.tsv", "x\tN/N\n"), ("a/1.tsv", "y\tNP\nz\tN\n"), ("b.tsv", "u\tS\n\nv\tN\n"), ("test.tsv", "w\tPP\n")];
+    let world = World::new(CATEGORIES, &files);
+    let outcome = world.run_with(&["en"], &[Split::Train, Split::Test], &[], false).unwrap();
+    assert_eq!(outcome.label_set, ["N", "N/N", "NP", "S"]);
+    assert_eq!(outcome.labels.len(), 5);
+    assert_eq!(world.column("example_id"), ["0", "1", "b-2", "b-3"]);
+    assert_eq!(world.column("words"), ["[y, z]", "[x]", "[u]", "[v]"]);
+    let closed = World::new(PAIRS, &[("train-1.tsv", "x\ta\tb\tyes\n")]);
+    assert_eq!(closed.run().unwrap().label_set, ["yes", "no"]);
+}
+
+#[test]
+fn the_file_of_a_row_is_known() {
+    let task = PAIRS.replace("SELECT a", "SELECT CONCAT(file, '#', CAST(row AS VARCHAR)) AS example_id, a");
+    let world = World::new(&task, &[("train-1.tsv", "x\ta\tb\tyes\n"), ("train-2.tsv", "x\ta\tb\tno\n")]);
+    world.run().unwrap();
+    assert_eq!(world.column("example_id"), ["toy/train-1.tsv#0", "toy/train-2.tsv#1"]);
+}
+
 #[test]
 fn the_bytes_do_not_depend_on_the_number_of_threads() {
     let lines = |seed: usize| (0..3000).map(|i| format!("x\ttext {} {i}\tb\tyes\n", i * seed)).collect::<String>();

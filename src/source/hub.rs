@@ -67,7 +67,9 @@ pub struct FetchedFile {
     /// Its entry in the lock file.
     #[serde(flatten)]
     pub entry: LockEntry,
-    /// How many bytes were transferred for it: 0 if it was there, less than its size if a part of it was.
+    /// Whether it was there before.
+    pub already_here: bool,
+    /// How many bytes were transferred for it now: less than its size if a part of it was there.
     pub transferred: u64,
 }
 
@@ -99,9 +101,19 @@ impl Hub {
     /// The directory of a model repository, with its `config.json`, `model.safetensors` and `tokenizer.json`: fetched if
     /// they are not here yet.
     pub fn model_dir(&self, repo: &str, revision: &str) -> Result<PathBuf, SourceError> {
+        self.model(repo, revision, &crate::progress::Quiet, &AtomicBool::new(false)).map(|(dir, _)| dir)
+    }
+
+    /// As [`Self::model_dir`], with the files that are in the directory then.
+    pub fn model(
+        &self,
+        repo: &str,
+        revision: &str,
+        progress: &dyn Progress,
+        stop: &AtomicBool,
+    ) -> Result<(PathBuf, Vec<FetchedFile>), SourceError> {
         let repo = Repo { kind: RepoKind::Model, id: repo, revision };
-        let stop = AtomicBool::new(false);
-        let listing = self.listing(repo, &stop)?;
+        let listing = self.listing(repo, stop)?;
         let mut dir = self.options.cache.join("models");
         dir.push(format!("{}--{}", repo.id.replace('/', "--"), listing.commit));
         let mut wanted = Vec::new();
@@ -113,14 +125,15 @@ impl Hub {
                 }
             }
         }
-        for file in self.get(repo, &listing.commit, &wanted, &crate::progress::Quiet, &stop)? {
+        let files = self.get(repo, &listing.commit, &wanted, progress, stop)?;
+        for file in &files {
             let path = dir.join(&file.entry.path);
             if !path.is_file() {
                 std::fs::create_dir_all(&dir).at("create directory", &dir)?;
                 std::fs::hard_link(self.blob(&file.entry.sha256), &path).at("link", &path)?;
             }
         }
-        Ok(dir)
+        Ok((dir, files))
     }
 
     fn lock(&self) -> MutexGuard<'_, Lock> {
@@ -152,7 +165,11 @@ impl Hub {
         let here = |listed: &&&Listed| {
             let entry = self.known(repo, &listed.path)?;
             let file = std::fs::metadata(self.blob(&entry.sha256));
-            file.is_ok_and(|file| file.len() == entry.bytes).then_some(FetchedFile { entry, transferred: 0 })
+            file.is_ok_and(|file| file.len() == entry.bytes).then_some(FetchedFile {
+                entry,
+                already_here: true,
+                transferred: 0,
+            })
         };
         let missing = |found: &[FetchedFile]| -> Vec<&Listed> {
             wanted.iter().filter(|listed| !found.iter().any(|file| file.entry.path == listed.path)).copied().collect()
@@ -299,7 +316,7 @@ impl Hub {
             lock.add(entry.clone());
             lock.save(&self.options.lock)?;
         }
-        Ok(FetchedFile { entry, transferred })
+        Ok(FetchedFile { entry, already_here: false, transferred })
     }
 }
 

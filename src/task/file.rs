@@ -182,7 +182,11 @@ pub enum Reader {
 /// The raw files of one split: a path, a path with its own reader, several files read side by side, or several read one
 /// after the other.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    deny_unknown_fields,
+    expecting = "files are a path, { path, reader?, columns?, sql? }, a list of these (side by side), or { sequence = […] }"
+)]
 pub enum FileSpec {
     /// A path relative to the source's root. `{lang}`, `{lang3}` and `{name}` stand for a language's ISO 639-1 code,
     /// ISO 639-3 code and English name; `*` and `?` match within one path segment.
@@ -607,6 +611,11 @@ mod tests {
             ("license", "suites = [\"more\"]\nadded_languages = { more = [\"en\"] }\nlicense", "`en` stands twice"),
             ("license", "parts = [\"other\"]\nlicense", "takes no [source]"),
             ("sql = \"SELECT a AS text_a, b AS text_b, label FROM raw\"", "", "has no SQL"),
+            (
+                "train = \"train.tsv\"",
+                "train = { path = \"train.tsv\", colums = [\"a\"] }",
+                "files are a path, { path,",
+            ),
             ("train = \"train.tsv\"", "train = [{ sequence = [\"a\"] }]", "one `sequence` for the split"),
         ] {
             let message = Task::parse(&GOOD.replace(from, to), "toy.toml").unwrap_err().to_string();

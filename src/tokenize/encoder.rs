@@ -1,4 +1,4 @@
-//! Encodes the texts of a batch, a long one that comes again only once.
+//! Encodes the texts of a batch, each distinct one only once where that is worth looking.
 //!
 //! Contexts with several questions and premises with several hypotheses come again and again.
 
@@ -8,9 +8,6 @@ use std::ops::Range;
 
 use super::TokenizeError;
 use super::tokenizer::{Encoded, Memory, Tokenizer};
-
-/// Texts of fewer bytes are encoded again rather than looked for.
-const SHORT: usize = 32;
 
 /// A tokenizer with its working memory, for one thread at a time.
 pub(super) struct Encoder<'a> {
@@ -47,15 +44,14 @@ impl<'e, 't> Encodings<'e, 't> {
     /// Encodes `text`, without special tokens.
     pub(super) fn encode(&mut self, text: impl Into<Cow<'t, str>>) -> Result<Tokens, TokenizeError> {
         let text = text.into();
-        if text.len() >= SHORT
-            && let Some(known) = self.known.get(&text)
-        {
+        let worth = text.len() >= self.tokenizer.worth_remembering();
+        if worth && let Some(known) = self.known.get(&text) {
             return Ok(known.clone());
         }
         let begin = self.tokens.ids.len();
         self.tokenizer.encode_into(&text, self.memory, &mut self.tokens)?;
         let tokens = Tokens(begin..self.tokens.ids.len());
-        if text.len() >= SHORT {
+        if worth {
             self.known.insert(text, tokens.clone());
         }
         Ok(tokens)

@@ -1,6 +1,6 @@
 //! Canonical tables to model inputs: one row an instance, ready to be padded and given to an encoder.
 //!
-//! [`tokenize`] streams each canonical table: a few batches at a time are encoded (`encoder`) and put together by the
+//! [`tokenize`] streams the canonical tables, side by side: a few batches at a time are encoded (`encoder`) and put together by the
 //! format's module (`text`, `choice`, `span`, `word`) on the current rayon pool, while those before them are written, in
 //! order. So memory is bounded by some batches and a memo of fixed size a thread, and the bytes written depend on the
 //! request alone, never on the number of threads. What is cut where is decided in `length`; how special tokens frame a
@@ -29,11 +29,11 @@ pub use tokenizer::{SpecialTokens, Tokenizer};
 pub use train::{TokenizerStatistics, train_unigram};
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use arrow::array::RecordBatch;
-use rayon::iter::{IntoParallelIterator, ParallelIterator};
+use rayon::iter::{IndexedParallelIterator, IntoParallelIterator, IntoParallelRefIterator, ParallelIterator};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
@@ -164,18 +164,38 @@ pub fn tokenize(
     pairs.extend(schema_metadata.iter().map(|(key, value)| (*key, value.as_str())));
     pairs.push(("trestle.tokenizer", request.tokenizer.digest()));
 
-    let encoders = Mutex::new(Vec::new());
-    let mut tables = Vec::with_capacity(request.tables.len());
-    let mut done = 0;
-    for (split, language, path) in request.tables {
+    let run =
+        Run { request, output, metadata: &pairs, encoders: Mutex::default(), done: AtomicU64::new(0), progress, stop };
+    let tables: Vec<_> = request.tables.par_iter().with_max_len(1).map(|table| run.table(table)).collect();
+    progress.finish();
+    let framing = request.template().specials() as u64;
+    Ok(TokenizeOutcome { framing, tables: tables.into_iter().collect::<Result<_, _>>()? })
+}
+
+/// A request on its way.
+struct Run<'a> {
+    request: &'a TokenizeRequest<'a>,
+    output: &'a Path,
+    metadata: &'a [(&'a str, &'a str)],
+    /// Those that no thread is using.
+    encoders: Mutex<Vec<Encoder<'a>>>,
+    /// Rows of all tables that are written.
+    done: AtomicU64,
+    progress: &'a dyn Progress,
+    stop: &'a AtomicBool,
+}
+
+impl Run<'_> {
+    /// Tokenises one table: a few batches are encoded while those before them are written.
+    fn table(&self, (split, language, path): &(Split, String, PathBuf)) -> Result<TableOutcome, Error> {
         let place = table_path(split.name(), language);
-        let mut writer = Writer::create(&output.join(&place), &schema::tokenized(request.format).schema, &pairs)?;
-        let table = Table { request, path, encoders: &encoders };
+        let schema = &schema::tokenized(self.request.format).schema;
+        let mut writer = Writer::create(&self.output.join(&place), schema, self.metadata)?;
         let (mut batches, mut row) = (read_batches(path)?, 0);
         let mut counts = Counts::default();
-        let mut ready = table.next(&mut batches, &mut row)?;
+        let mut ready = self.next(path, &mut batches, &mut row)?;
         while !ready.is_empty() {
-            check(stop)?;
+            check(self.stop)?;
             let write = || -> Result<(), Error> {
                 for (instances, batch_counts) in &ready {
                     writer.write(instances)?;
@@ -183,41 +203,30 @@ pub fn tokenize(
                 }
                 Ok(())
             };
-            let (written, next) = rayon::join(write, || table.next(&mut batches, &mut row));
+            let (written, next) = rayon::join(write, || self.next(path, &mut batches, &mut row));
             written?;
-            done += ready.iter().map(|(_, counts)| counts.examples).sum::<u64>();
-            progress.advance(done, &format!("{split} {language}"));
+            let rows = ready.iter().map(|(_, counts)| counts.examples).sum();
+            let done = self.done.fetch_add(rows, Ordering::Relaxed) + rows;
+            self.progress.advance(done, &format!("{split} {language}"));
             ready = next?;
         }
         let Counts { examples, tokens, words, unknown_tokens, truncated_examples } = counts;
-        tables.push(TableOutcome {
+        Ok(TableOutcome {
             split: *split,
             language: language.clone(),
             path: place,
             examples,
             instances: writer.finish()?.rows,
             tokens,
-            words: (request.format == Format::WordTagging && examples > 0).then_some(words),
+            words: (self.request.format == Format::WordTagging && examples > 0).then_some(words),
             unknown_tokens,
             truncated_examples,
-        });
+        })
     }
-    progress.finish();
-    Ok(TokenizeOutcome { framing: request.template().specials() as u64, tables })
-}
 
-/// A table of a request.
-struct Table<'a> {
-    request: &'a TokenizeRequest<'a>,
-    path: &'a Path,
-    /// Those that no thread is using.
-    encoders: &'a Mutex<Vec<Encoder<'a>>>,
-}
-
-impl Table<'_> {
-    /// The instances of the next `batches`, in order, and what was counted; none at the table's end. `row` is the row that
-    /// they begin at.
-    fn next(&self, batches: &mut Batches, row: &mut u64) -> Result<Vec<(RecordBatch, Counts)>, Error> {
+    /// The instances of the next `batches` of the table `path`, in order, and what was counted; none at the table's end.
+    /// `row` is the row that they begin at.
+    fn next(&self, path: &Path, batches: &mut Batches, row: &mut u64) -> Result<Vec<(RecordBatch, Counts)>, Error> {
         let mut group = Vec::with_capacity(GROUP);
         for batch in batches.take(GROUP) {
             let batch = batch?;
@@ -226,13 +235,13 @@ impl Table<'_> {
             *row += rows;
         }
         let instances: Vec<_> =
-            group.into_par_iter().map(|(first_row, batch)| self.instances(first_row, &batch)).collect();
+            group.into_par_iter().map(|(first_row, batch)| self.instances(path, first_row, &batch)).collect();
         instances.into_iter().collect()
     }
 
-    /// The instances of one batch, which begins at `first_row` of the table.
-    fn instances(&self, first_row: u64, batch: &RecordBatch) -> Result<(RecordBatch, Counts), Error> {
-        let Self { request, path, .. } = *self;
+    /// The instances of one batch, which begins at `first_row` of the table `path`.
+    fn instances(&self, path: &Path, first_row: u64, batch: &RecordBatch) -> Result<(RecordBatch, Counts), Error> {
+        let request = self.request;
         let not_canonical =
             |source: SchemaError| TokenizeError::Table { path: path.to_owned(), source: Box::new(source) };
         schema::canonical(request.format).check(batch).map_err(not_canonical)?;

@@ -30,7 +30,7 @@ pub(super) fn instances<'a>(
     let template = request.tokenizer.pair();
     let (mut names, mut sequences) = (Names::default(), Sequences::new());
     let mut ranges = [const { Vec::<u32>::new() }; 4];
-    let mut offsets = ids_builder();
+    let (mut offsets, mut flat) = (ids_builder(), Vec::new());
     for row in 0..batch.num_rows() {
         let text = contexts.value(row);
         let lengths = (items(texts, row).len(), starts.value_length(row) as usize);
@@ -69,9 +69,9 @@ pub(super) fn instances<'a>(
             }
             let pairs = offsets.values();
             pairs.append_value_n(0, 2 * begin);
-            for &(from, to) in &context_offsets[window.clone()] {
-                pairs.append_slice(&[from, to]);
-            }
+            flat.clear();
+            flat.extend(context_offsets[window.clone()].iter().flat_map(|&(from, to)| [from, to]));
+            pairs.append_slice(&flat);
             pairs.append_value_n(0, 2 * template.after.ids.len());
             offsets.append(true);
             counts.unknown_tokens += request.unknown(question) + request.unknown(&context[window.clone()]);

@@ -202,6 +202,14 @@ impl Tokenizer {
         &self.pair
     }
 
+    /// The bytes from which on a text is faster found among others than encoded.
+    pub(super) fn worth_remembering(&self) -> usize {
+        match self.engine {
+            Engine::Unigram(_) => 32,
+            Engine::Library(_) => 0,
+        }
+    }
+
     /// Working memory for [`Self::encode_into`]; `with_offsets` says whether encodings hold byte offsets.
     pub(super) fn memory(&self, with_offsets: bool) -> Memory {
         match self.engine {

@@ -3,6 +3,8 @@
 //! `GET /api/datasets/{repo}/revision/{rev}`, `GET /api/datasets/{repo}/tree/{rev}?recursive=true` (in pages of three
 //! entries), `GET /datasets/{repo}/resolve/{rev}/{path}` with `Range`; the same without `datasets` for models. Large files
 //! are answered with a redirect to a second server, the store, which must not see the token.
+// Unit tests and tests of the binary share it; each uses a part.
+#![allow(dead_code, clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -164,6 +166,11 @@ impl HubServer {
     /// The most requests that were answered at the same time so far.
     pub fn busiest(&self) -> usize {
         self.state().busiest
+    }
+
+    /// The number of requests that are being answered.
+    pub fn busy(&self) -> usize {
+        self.state().busy
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -340,7 +347,6 @@ fn file_answer(file: &File, request: &Request, headers: String) -> Answer {
 fn send(mut stream: TcpStream, answer: Answer, fault: Option<Fault>, state: &Mutex<State>) -> std::io::Result<()> {
     let Answer { mut status, mut headers, mut body } = answer;
     headers = headers.replace("http://HOST", &format!("http://{}", stream.local_addr()?));
-    let is_file = headers.contains("ETag") || headers.contains("X-Repo-Commit");
     let (mut until, mut piece, mut pause) = (body.len(), usize::MAX, Duration::ZERO);
     match fault {
         None | Some(Fault::Nothing | Fault::IgnoreRange) => (),
@@ -365,6 +371,7 @@ fn send(mut stream: TcpStream, answer: Answer, fault: Option<Fault>, state: &Mut
             until = 0;
         }
     }
+    let is_file = headers.contains("ETag:") || headers.contains("X-Repo-Commit:");
     let head = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n{headers}\r\n", body.len());
     stream.write_all(head.as_bytes())?;
     for part in body[..until].chunks(piece.min(1 << 16)) {

@@ -106,3 +106,28 @@ pub fn fixtures() -> PathBuf {
 pub fn shared() -> PathBuf {
     PathBuf::from(std::env::var("TRESTLE_SHARED").expect("these tests need TRESTLE_SHARED"))
 }
+
+/// A small file system of its own, where the test may mount one.
+#[cfg(target_os = "linux")]
+pub struct Mounted(PathBuf);
+
+#[cfg(target_os = "linux")]
+impl Mounted {
+    pub fn new(at: &Path, options: &str) -> Option<Self> {
+        std::fs::create_dir_all(at).unwrap();
+        let status = Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(at).output();
+        status.is_ok_and(|output| output.status.success()).then(|| Self(at.to_owned()))
+    }
+
+    pub fn remount_read_only(&self) {
+        let done = Command::new("mount").args(["-o", "remount,ro"]).arg(&self.0).status().unwrap();
+        assert!(done.success());
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}

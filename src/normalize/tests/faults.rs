@@ -200,3 +200,23 @@ fn invalid_utf8_and_truncation_pass_through_with_their_place() {
     let world = World::new(&cut, &[("x.json", "PAR1 and no more")]);
     assert!(world.run().unwrap_err().starts_with("x.json: not a readable parquet file"));
 }
+
+#[test]
+fn words_of_wikiann() {
+    let task = r#"
+        format = "word-tagging"
+        labels = ["O", "B-LOC"]
+        [source.directory]
+        layout = "toy"
+        reader = "wikiann"
+        files = { train = "train-1.tsv" }
+        [normalize]
+        sql = "SELECT words, tags FROM raw"
+    "#;
+    let fault = |text: &str| fault(task, text);
+    assert_eq!(fault("en:a\tO\n\nen:b\tO\nen: \tO\n"), "train-1.tsv, row 1, example 1: word 2 is blank");
+    assert_eq!(fault("en:a\tB-PER\n"), "train-1.tsv, row 0, example 0: tag \"B-PER\" is none of the task's (O, B-LOC)");
+    for nothing in ["", "\n\n", "en:a O\n"] {
+        assert!(fault(nothing).starts_with("task toy, split train: no row of toy/train-1.tsv becomes an example"));
+    }
+}

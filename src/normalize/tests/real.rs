@@ -1,6 +1,6 @@
 //! The published datasets in the folder that `TRESTLE_SHARED` names, through the task files of `tests/real`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 use super::*;
@@ -135,8 +135,10 @@ fn tatoeba() {
     assert_eq!((test["de"], test["jv"], test["sw"], test["ta"], test["th"]), (2_000, 410, 780, 614, 1_096));
 }
 
-/// The treebanks' current files against XTREME's preparation of release 2.5: annotation has changed since then (much of
-/// it in Tamil and English), but the text has not, so the words must come out the same, and in Finnish the tags too.
+/// The treebanks' current files against XTREME's preparation of release 2.5. Annotation has changed since then, much of it in
+/// Tamil and English, but the text has not: the words come out the same, and in Finnish the tags too. In English, contractions
+/// (`didn't`) have since become multi-word tokens, which are one word here and were two in release 2.5: the sentences with one
+/// are those that differ.
 #[test]
 #[ignore = "needs TRESTLE_SHARED"]
 fn treebanks_come_out_as_xtreme_prepared_them() {
@@ -152,15 +154,23 @@ fn treebanks_come_out_as_xtreme_prepared_them() {
             |batch: RecordBatch| texts(&batch, "words").into_iter().zip(texts(&batch, "tags")).collect::<Vec<_>>();
         readers::open(&file, None).unwrap().flat_map(|batch| pairs(batch.unwrap())).collect()
     };
+    let mut wrong = Vec::new();
     for (language, treebank, tsv, same_words, same_tags) in [
         ("ta", "UD_Tamil-TTB/ta_ttb-ud-test", "test-ta", 120, 59),
         ("ta", "UD_Tamil-TTB/ta_ttb-ud-dev", "dev-ta", 79, 46),
         ("fi", "UD_Finnish-TDT/fi_tdt-ud-test", "test-fi", 1_555, 1_551),
+        ("fi", "UD_Finnish-TDT/fi_tdt-ud-dev", "dev-fi", 1_364, 1_349),
+        ("en", "UD_English-EWT/en_ewt-ud-dev", "dev-en", 1_699, 1_430),
+        ("en", "UD_English-EWT/en_ewt-ud-test", "test-en", 1_772, 1_515),
     ] {
         let ours = sentences(format!("conllu/{treebank}.conllu"), Reader::Conllu, language);
         let theirs = sentences(format!("xtreme/{tsv}.tsv"), Reader::TokenTagTsv, language);
-        let words = ours.iter().filter(|(words, _)| theirs.iter().any(|(other, _)| other == words)).count();
+        let (their_words, theirs): (HashSet<_>, HashSet<_>) = theirs.into_iter().map(|s| (s.0.clone(), s)).unzip();
+        let words = ours.iter().filter(|(words, _)| their_words.contains(words)).count();
         let tags = ours.iter().filter(|sentence| theirs.contains(sentence)).count();
-        assert_eq!((words, tags), (same_words, same_tags), "{treebank}");
+        if (words, tags) != (same_words, same_tags) {
+            wrong.push((treebank, words, tags));
+        }
     }
+    assert!(wrong.is_empty(), "{wrong:?}");
 }

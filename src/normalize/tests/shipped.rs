@@ -282,33 +282,63 @@ fn sentences_and_articles_on_the_hub() {
     assert_eq!(texts(&table, "text"), ["An article.\nOf lines."]);
 }
 
-/// The shipped task `id` over the folder `root` of published files.
-fn from_directory(id: &str, root: &str, splits: &[Split], languages: &[&str]) -> NormalizeOutcome {
+/// The shipped task `id` over the published folder `from`, which stands for `at` in the task's layout; rows by split and
+/// language.
+fn from_directory(id: &str, at: &str, from: &str, splits: &[Split], languages: &[&str]) -> Vec<(Split, String, u64)> {
     let registry = shipped();
-    let root = super::real::shared().join(root);
-    let chosen: Vec<&Language> = languages.iter().map(|code| registry.language(code, id).unwrap()).collect();
     let task = registry.task(id, "the test").unwrap();
-    let raw = resolve(task, &Origin::Directory { root: &root }, &chosen, splits, true).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let layout = &task.source.directory.as_ref().unwrap().layout;
+    let link = if at.is_empty() { dir.path().join(layout) } else { dir.path().join(layout).join(at) };
+    std::fs::create_dir_all(link.parent().unwrap()).unwrap();
+    std::os::unix::fs::symlink(super::real::shared().join(from), link).unwrap();
+    let chosen: Vec<&Language> = languages.iter().map(|code| registry.language(code, id).unwrap()).collect();
+    let raw = resolve(task, &Origin::Directory { root: dir.path() }, &chosen, splits, true).unwrap();
     let (languages, limits) = (languages.iter().map(|code| (*code).to_owned()).collect::<Vec<_>>(), BTreeMap::new());
     let request = NormalizeRequest { task, raw: &raw, languages: &languages, limits: &limits, check_counts: false };
-    let out = tempfile::tempdir().unwrap();
-    normalize(&request, out.path(), &[], &Quiet, &AtomicBool::new(false)).unwrap()
+    let outcome = normalize(&request, &dir.path().join("out"), &[], &Quiet, &AtomicBool::new(false)).unwrap();
+    outcome.tables.into_iter().map(|table| (table.split, table.language, table.rows)).collect()
 }
 
 #[test]
 #[ignore = "needs TRESTLE_SHARED"]
 fn the_original_distributions_as_published() {
-    let mnli = from_directory(
-        "mnli",
-        "mnli/hf_dummy_multinli_1.0/multinli_1.0.zip",
-        &[Split::Train, Split::Validation],
-        &["en"],
-    );
-    assert_eq!(mnli.tables.len(), 2);
-    let xnli = from_directory("xnli", "xnli/layout", &[Split::Validation, Split::Test], &["ar"]);
-    assert_eq!(xnli.tables.iter().map(|table| table.rows).collect::<Vec<_>>(), [2, 2]);
-    let commonsenseqa = from_directory("commonsenseqa", "", &[Split::Train, Split::Validation], &["en"]);
-    assert_eq!(commonsenseqa.tables[0].rows, 9_741);
-    let xquad = from_directory("xquad", "", &[Split::Test], &["ar", "zh"]);
-    assert_eq!(xquad.tables[1].rows, 1_190);
+    use Split::{Test, Train, Validation};
+    type Case<'a> = (&'a str, &'a str, &'a [Split], &'a [&'a str], &'a [u64]);
+    let cases: &[Case] = &[
+        ("mnli", "mnli/hf_dummy_multinli_1.0/multinli_1.0.zip/multinli_1.0", &[Train, Validation], &["en"], &[5, 5]),
+        ("anli_r1", "anli/layout/anli_v0.1.zip/anli_v0.1", &[Train, Validation, Test], &["en"], &[5, 5, 5]),
+        ("anli_r3", "anli/layout/anli_v0.1.zip/anli_v0.1", &[Train, Validation, Test], &["en"], &[5, 5, 5]),
+        ("snli", "snli/excerpt", &[Train, Validation, Test], &["en"], &[5, 5, 5]),
+        ("qqp", "qqp/layout/QQP", &[Train, Validation], &["en"], &[3, 2]),
+        ("squad_v2", "squad/layout_v2.0", &[Train, Validation], &["en"], &[2, 2]),
+        ("hellaswag", "hellaswag/layout", &[Train, Validation], &["en"], &[2, 2]),
+        ("cosmosqa", "cosmosqa/layout", &[Train, Validation], &["en"], &[2, 2]),
+        ("socialiqa", "siqa", &[Validation, Test], &["en"], &[1_954, 2_224]),
+        ("commonsenseqa", "commonsenseqa", &[Train, Validation], &["en"], &[9_741, 1_221]),
+        ("mlqa_translated", "mlqa/layout/mlqa-translate-train", &[Train, Validation], &["de"], &[1, 1]),
+        ("xnli", "xnli/layout/XNLI-1.0", &[Validation, Test], &["ar"], &[2, 2]),
+        ("pawsx", "pawsx/layout/en/x-final.tar.gz/x-final", &[Train, Validation, Test], &["en"], &[4, 4, 4]),
+        ("pawsx_translated", "pawsx/layout/ko/x-final.tar.gz/x-final", &[Train], &["ko"], &[4]),
+        ("xquad", "xquad", &[Test], &["ar", "zh"], &[1_190, 1_190]),
+        ("mlqa", "mlqa", &[Validation], &["de", "hi"], &[512, 507]),
+        ("mlqa_cross", "mlqa", &[Validation], &["de"], &[1_584]),
+        ("tydiqa", "tydiqa/layout", &[Validation, Test], &["ar"], &[1, 1]),
+        ("tatoeba", "tatoeba/v1", &[Test], &["ta"], &[614]),
+        ("xcopa", "xcopa", &[Validation, Test], &["et"], &[100, 500]),
+        ("lareqa", "lareqa", &[Test], &["en", "zh"], &[2_370, 2_386]),
+    ];
+    let mut wrong = Vec::new();
+    for (id, from, splits, languages, rows) in cases {
+        let found = from_directory(id, "", from, splits, languages);
+        if found.iter().map(|table| table.2).collect::<Vec<_>>() != *rows {
+            wrong.push((id, found));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:?}");
+    for language in ["de", "en", "fi", "ja", "sw", "ta", "th", "zh"] {
+        let from = format!("panx/layout/{language}/{language}.tar.gz");
+        let found = from_directory("panx", language, &from, &[Train, Validation, Test], &[language]);
+        assert_eq!(found.iter().map(|table| table.2).collect::<Vec<_>>(), [1, 1, 1], "{language}");
+    }
 }

@@ -150,11 +150,13 @@ impl Unigram {
     /// Encodes stretch by stretch; `false` where that can't be done.
     fn by_segments(&self, text: &str, scratch: &mut Scratch, out: &mut Encoded) -> tokenizers::Result<bool> {
         let mut begin = 0;
-        for segment in text.split(' ') {
-            if !segment.is_empty() && !self.segment(segment, begin, scratch, out)? {
+        while begin < text.len() {
+            let rest = &text[begin..];
+            let length = rest.bytes().position(|byte| byte == b' ').unwrap_or(rest.len());
+            if length > 0 && !self.segment(&rest[..length], begin as u32, scratch, out)? {
                 return Ok(false);
             }
-            begin += segment.len() as u32 + 1;
+            begin += length + 1;
         }
         Ok(true)
     }
@@ -198,9 +200,9 @@ impl Unigram {
     fn as_a_whole(&self, text: &str, scratch: &mut Scratch, out: &mut Encoded) -> tokenizers::Result<()> {
         let Scratch { with_offsets, normalized, lattice, tokens, .. } = scratch;
         tokens.clear();
-        let (mut begin, mut at) = (0, 0);
+        let mut begin = 0;
         loop {
-            let token = self.next_added(text, at);
+            let token = self.next_added(text, begin);
             let mut end = token.map_or(text.len(), |(at, _)| at);
             if let Some((_, token)) = token
                 && token.strips_left
@@ -213,7 +215,7 @@ impl Unigram {
                 self.words(&normalized.text, origins, begin as u32, *with_offsets, lattice, tokens);
             }
             let Some((found, token)) = token else { break };
-            (begin, at) = (found + token.content.len(), found + token.content.len());
+            begin = found + token.content.len();
             tokens.ids.push(token.id);
             if *with_offsets {
                 tokens.offsets.push((end as u32, begin as u32));

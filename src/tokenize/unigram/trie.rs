@@ -137,6 +137,8 @@ impl Builder {
         let (next, previous) = (self.next[unit], self.previous[unit]);
         self.next[previous as usize] = next;
         self.previous[next as usize] = previous;
+        // Out of the ring, so that a second time changes nothing.
+        (self.next[unit], self.previous[unit]) = (unit as u32, unit as u32);
     }
 
     /// A new block of free units at the end of the ring: its begin.
@@ -195,5 +197,21 @@ mod tests {
                 prop_assert_eq!(prefixes(&trie, text), want);
             }
         }
+    }
+
+    #[test]
+    fn a_large_vocabulary_is_packed_densely() {
+        let character = |number: u32| char::from_u32(0x4e00 + number % 20_000).unwrap();
+        let pieces: BTreeMap<String, u32> = (0..60_000u32)
+            .map(|i| (i.wrapping_mul(2_654_435_761) >> 4, i))
+            .map(|(mixed, i)| ((0..mixed % 4 + 1).map(|j| character(mixed >> (5 * j))).collect(), i))
+            .collect();
+        let sorted: Vec<(&str, u32)> = pieces.iter().map(|(piece, &id)| (piece.as_str(), id)).collect();
+        let trie = Trie::build(&sorted).unwrap();
+        for (piece, id) in &sorted {
+            assert_eq!(prefixes(&trie, piece).last(), Some(&(piece.len(), *id)));
+        }
+        let taken = trie.units.iter().filter(|&&unit| unit & TAKEN != 0).count();
+        assert!(taken * 10 > trie.units.len() * 7, "{taken} of {}", trie.units.len());
     }
 }

@@ -185,4 +185,7 @@ fn ragged_lines_have_nulls_behind_their_end() {
     assert_eq!(fault("a\tb\n1\t2\t3\n"), "FILE:2: 3 columns, should be at most 2");
     assert_eq!(fault("a\ta\n"), "FILE:1: the header names column `a` twice; give `columns` in the task file");
     assert_eq!(fault(""), "FILE: the file is empty, but should begin with a header");
+    assert_eq!(super::fault(Reader::RaggedTsv, Some(&["a"]), "1\n1\t2\n"), "FILE:2: 2 columns, should be at most 1");
+    let bytes = super::fault(Reader::RaggedTsv, None, b"a\tb\n\xff\n");
+    assert_eq!(bytes, "FILE:2: byte 1 of the line is not valid UTF-8; convert the file to UTF-8");
 }

@@ -30,6 +30,8 @@ const FRAMES: [&str; 6] = [
 /// Share of questions with a quotation mark that nothing closes: the files have no quoting, and a reader that believes
 /// in it swallows the lines that follow.
 const STRAY_QUOTE: f64 = 0.02;
+/// Share of rows with a line end in the second question, which cuts them into two lines without all columns.
+const BROKEN: f64 = 0.002;
 
 /// A question in its frame.
 fn framed(question: &Utterance, frame: usize) -> String {
@@ -57,6 +59,7 @@ pub fn qqp(target: &mut Target) -> Result<(), FileError> {
                 texts.join("\t")
             });
             let [first, second] = [0, 1].map(|side| framed(&questions[side], frames[side]));
+            let second = if rng.random_bool(BROKEN) { second.replacen(' ', "\n", 1) } else { second };
             let quote = if rng.random_bool(STRAY_QUOTE) { "\"" } else { "" };
             let row = if labelled {
                 let label = u8::from(duplicate);

@@ -12,7 +12,7 @@ use rand_chacha::ChaCha8Rng;
 use super::{Target, hexadecimal, json, spoken};
 use crate::error::FileError;
 use crate::source::mini::clause::Utterance;
-use crate::source::mini::language::{LANGUAGES, Language, english};
+use crate::source::mini::language::{Language, english};
 use crate::source::mini::reading::{self, Passage};
 use crate::source::mini::realize::Realizer;
 use crate::source::mini::sample;
@@ -343,9 +343,9 @@ fn partly_answered(passage: &Passage, rng: &mut ChaCha8Rng) -> Paragraph {
 /// The languages of XQuAD's professional translations, which XQuAD-R shares.
 const XQUAD_LANGUAGES: [&str; 11] = ["ar", "de", "el", "en", "es", "hi", "ru", "th", "tr", "vi", "zh"];
 
-/// Writes the XQuAD files: the same passages and questions in every language of the mini edition.
+/// Writes the XQuAD files: the same passages and questions in every language.
 pub fn xquad(target: &mut Target) -> Result<(), FileError> {
-    for language in LANGUAGES.iter() {
+    for language in spoken(&XQUAD_LANGUAGES) {
         let render = |passage: Passage, rng| translated(&passage, language, rng);
         let path = format!("xquad.{}.json", language.code);
         Series { layout: "xquad", purpose: "test" }.write(target, path, &XQUAD_FORM, XQUAD, render)?;
