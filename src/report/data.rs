@@ -130,7 +130,7 @@ fn distribution(splits: &[Split], rows: &[Profile]) -> (Vec<SplitLabels>, Vec<(S
     if all.len() <= COLORS {
         legend.extend(all.into_iter().map(|(label, _)| label).zip(0..));
     } else {
-        all.sort_by(|a, b| b.1.cmp(&a.1));
+        all.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
         legend.extend(all.into_iter().take(COLORS - 1).map(|(label, _)| label).zip(0..));
         legend.push(("others".to_owned(), COLORS - 1));
     }

@@ -141,7 +141,8 @@ fn rows(tables: &[Profile], split: Split) -> String {
     }
 }
 
-/// What is to be said of a task beside its numbers. Findings in `composed` tasks are those in their parts.
+/// What is to be said of a task beside its numbers: of the overlaps the most telling one of each split, since the table
+/// in `results` holds all. Findings in `composed` tasks are those in their parts.
 fn notes(check: &TaskCheck, composed: &[&str]) -> Vec<String> {
     let task = &check.task;
     let mut notes = Vec::new();
@@ -155,16 +156,17 @@ fn notes(check: &TaskCheck, composed: &[&str]) -> Vec<String> {
     }
     let absent = check.absent.iter();
     notes.extend(absent.map(|(split, codes)| format!("{task}: no {split} rows in {}", codes.join(" "))));
-    let mut pairs: BTreeMap<(&str, Split, Split), Vec<&Overlap>> = BTreeMap::new();
+    let mut splits: BTreeMap<Split, Vec<&Overlap>> = BTreeMap::new();
     for row in check.overlap.iter().filter(|row| !composed.contains(&row.source_task.as_str())) {
-        pairs.entry((&row.source_task, row.source_split, row.split)).or_default().push(row);
+        splits.entry(row.split).or_default().push(row);
     }
-    for ((source, source_split, split), rows) in pairs {
+    for (split, rows) in splits {
         notes.extend(rows.iter().max_by(|a, b| weight(a).total_cmp(&weight(b))).map(|row| {
             let (found, compared, share) = (grouped(row.found), grouped(row.compared), 100.0 * row.share());
             let what = format!("{task}: {split} {}: {found} of {compared} rows ({share:.1}%)", row.language);
-            let more = if rows.len() > 1 { format!(" (and {} more)", rows.len() - 1) } else { String::new() };
-            format!("{what} share their {} ({}) with {source} {source_split}{more}", row.field, row.kind)
+            let source = format!("{} {}", row.source_task, row.source_split);
+            let more = if rows.len() > 1 { format!(" (the first of {} findings)", rows.len()) } else { String::new() };
+            format!("{what} share their {} ({}) with {source}{more}", row.field, row.kind)
         }));
     }
     notes

@@ -168,7 +168,7 @@ fn table(tables: &[Profile]) -> Table {
         let total: u64 = row.labels.iter().map(|(_, count)| count).sum();
         let mut labels: Vec<&(String, u64)> = row.labels.iter().collect();
         if labels.len() > 5 {
-            labels.sort_by(|a, b| b.1.cmp(&a.1));
+            labels.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
         }
         let share = |count: u64| format!("{:.0}%", 100.0 * count as f64 / total.max(1) as f64);
         let shown: Vec<String> =
