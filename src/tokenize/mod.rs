@@ -31,6 +31,7 @@ pub use train::{TokenizerStatistics, train_unigram};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
@@ -107,12 +108,21 @@ impl TokenizeRequest<'_> {
 }
 
 /// What tokenising gave, table by table in the order of the request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TokenizeOutcome {
     /// Special tokens that frame each sequence.
     pub framing: u64,
     /// One a table.
     pub tables: Vec<TableOutcome>,
+    /// Where the time went.
+    pub seconds: Seconds,
+}
+
+/// Seconds of work by step; what is left of the stage's time went into encoding.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Seconds {
+    /// Writing Parquet, on a thread beside those that encode.
+    pub write: f64,
 }
 
 /// What one table became.
@@ -167,6 +177,7 @@ pub fn tokenize(
     let encoders = Mutex::new(Vec::new());
     let mut tables = Vec::with_capacity(request.tables.len());
     let mut done = 0;
+    let mut writing = Duration::ZERO;
     for (split, language, path) in request.tables {
         let place = table_path(split.name(), language);
         let mut writer = Writer::create(&output.join(&place), &schema::tokenized(request.format).schema, &pairs)?;
@@ -189,13 +200,15 @@ pub fn tokenize(
             progress.advance(done, &format!("{split} {language}"));
             ready = next?;
         }
+        let written = writer.finish()?;
+        writing += written.time;
         let Counts { examples, tokens, words, unknown_tokens, truncated_examples } = counts;
         tables.push(TableOutcome {
             split: *split,
             language: language.clone(),
             path: place,
             examples,
-            instances: writer.finish()?.rows,
+            instances: written.rows,
             tokens,
             words: (request.format == Format::WordTagging && examples > 0).then_some(words),
             unknown_tokens,
@@ -203,7 +216,8 @@ pub fn tokenize(
         });
     }
     progress.finish();
-    Ok(TokenizeOutcome { framing: request.template().specials() as u64, tables })
+    let seconds = Seconds { write: (writing.as_secs_f64() * 1e3).round() / 1e3 };
+    Ok(TokenizeOutcome { framing: request.template().specials() as u64, tables, seconds })
 }
 
 /// A table of a request.
