@@ -7,7 +7,7 @@ WORKERS ?= $(shell nproc)
 DATA ?= real
 
 .DEFAULT_GOAL := help
-.PHONY: help build pipeline report test check bench real clean
+.PHONY: help build pipeline report test check bench bench-data real clean
 
 help: ## Lists these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,19 @@ check: ## Formatting, lints and documentation, with warnings denied
 
 bench: build ## Measures stage by stage: time, peak memory, growth with ten times the data
 	benches/stages.sh
+
+PEER = target/peer
+ROUNDS ?= 3
+SCALE ?= 6
+
+$(PEER)/installed: benches/peers/requirements.txt
+	python3 -m venv $(PEER)
+	$(PEER)/bin/pip install --quiet --requirement $<
+	touch $@
+
+bench-data: build $(PEER)/installed ## Measures raw files to model inputs beside Hugging Face's libraries (DATA=DIR; SCALE=7: up to 10^7 examples)
+	$(PEER)/bin/python benches/data.py --data $(DATA) --trestle "$${CARGO_TARGET_DIR:-target}/release/trestle" \
+		--rounds $(ROUNDS) --scale $(SCALE)
 
 real: build ## Runs a study over real files below DATA (make real DATA=DIR)
 	$(TRESTLE) run real --tasks tests/real --data $(DATA) --tokenizer $(DATA)/xlmr/tokenizer.json --workers $(WORKERS)

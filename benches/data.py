@@ -155,7 +155,7 @@ def compare(directory, file, sources):
         if mine in ours.column_names and other in theirs.column_names:
             differ |= set(differing(column(ours, mine), column(theirs, other)))
     rows = {row: (ours.slice(row, 1).to_pylist(), theirs.slice(row, 1).to_pylist()) for row in differ}
-    unexplained = [row for row, (mine, other) in rows.items() if not mine or not other or not explained(mine[0], other[0])]
+    unexplained = [row for row, (a, b) in rows.items() if not (a and b and explained(a[0], b[0]))]
     return len(ours), sorted(unexplained), len(differ) - len(unexplained)
 
 
@@ -234,7 +234,8 @@ def side_by_side(arguments, names):
                     compared[name] = rows, len(differ), explained
                     wrong += len(differ)
                     if differ:
-                        print(f"{name}: {len(differ)} of {rows} rows differ from {tool}, as rows {differ[:5]}", file=sys.stderr)
+                        message = f"{name}: {len(differ)} of {rows} rows differ from {tool}, as rows {differ[:5]}"
+                        print(message, file=sys.stderr)
     report(costs, names, compared)
     if wrong:
         sys.exit("the tools do not give the same model inputs")
@@ -251,8 +252,9 @@ def report(costs, names, compared):
     examples = sum(task["examples"] for task in costs["peer, 1 process"][-1].report["tasks"].values())
     print(f"raw files to tokenised Parquet: {examples:,} examples, {rounds} rounds, medians; peer: "
           + ", ".join(f"{name} {version}" for name, version in versions.items()))  # fmt: skip
-    print(f"load before: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores\n")
-    print(f"{'':20} {'wall s':>8} {'cpu s':>8} {'peak MiB, all':>14} {'one process':>12} {'times wall':>11} {'cpu':>6} {'memory':>7}")
+    print(f"load average: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores\n")
+    print(f"{'':20} {'wall s':>8} {'cpu s':>8} {'peak MiB, all':>14} {'one process':>12}"
+          f" {'times wall':>11} {'cpu':>6} {'memory':>7}")  # fmt: skip
     mine = [median(getattr(cost, name) for cost in ours) for name in ("wall", "processor", "shared", "largest")]
     for tool, runs in costs.items():
         wall, processor, shared, largest = (
@@ -261,8 +263,8 @@ def report(costs, names, compared):
         print(f"{tool:20} {wall:8.2f} {processor:8.2f} {shared / 1024:14.0f} {largest / 1024:12.0f} "
               f"{wall / mine[0]:11.2f} {processor / mine[1]:6.2f} {shared / mine[2]:7.2f}")  # fmt: skip
 
-    print(f"\n{'task':15} {'examples':>9} {'rows':>8} {'differ':>7} {'cut':>5} {'trestle s':>10} {'2 proc. s':>10} {'1 proc. s':>10}"
-          f" {'ratios':>12}")  # fmt: skip
+    print(f"\n{'task':15} {'examples':>9} {'rows':>8} {'differ':>7} {'told':>5} {'trestle s':>10} {'2 proc. s':>10}"
+          f" {'1 proc. s':>10} {'ratios':>12}")  # fmt: skip
     for name in names:
         stages = [[cost.stages[stage, name]["seconds"] for stage in ("normalize", "tokenize")] for cost in ours]
         seconds = median(map(sum, stages))
@@ -275,7 +277,8 @@ def report(costs, names, compared):
         print(f"{name:15} {told:9,} {rows:8,} {differ:7} {explained:5} {seconds:10.2f} {peers[0]:10.2f} {peers[1]:10.2f}"
               f" {peers[0] / seconds:6.1f} {peers[1] / seconds:5.1f}")  # fmt: skip
 
-    print("\nwhere Trestle's time goes, seconds of work over all tasks (steps overlap: their sum is more than the wall time)")
+    print("\n(told: rows that differ for a reason that `explained` in this script gives)")
+    print("where Trestle's time goes, seconds of work over all tasks; steps overlap")
     spent(ours)
 
 
@@ -318,7 +321,8 @@ def scale(arguments):
         for file in sorted(Path(arguments.data).glob("xnli/xtreme/dev-*.tsv"))
         for line in file.read_text(encoding="utf-8").splitlines()
     ]
-    print(f"\n{'examples':>10} {'raw MiB':>8} {'wall s':>8} {'us/example':>11} {'normalize':>10} {'tokenize':>9} {'cpu us':>7} {'peak MiB':>9}")
+    print(f"\nTrestle alone, microseconds an example\n{'examples':>10} {'raw MiB':>8} {'wall s':>8} {'wall us':>8}"
+          f" {'normalize':>10} {'tokenize':>9} {'cpu us':>7} {'peak MiB':>9}")  # fmt: skip
     for power in range(4, arguments.scale + 1):
         with tempfile.TemporaryDirectory(prefix="bench-scale-") as root:
             root = Path(root)
@@ -340,7 +344,7 @@ def scale(arguments):
                 cost = Measured(command, errors)
             stages = manifests(root / "store")
             each = [stages[stage, "scale"]["seconds"] * 1e6 / 10**power for stage in ("normalize", "tokenize")]
-            print(f"{10**power:10,} {raw.stat().st_size / 2**20:8.0f} {cost.wall:8.2f} {cost.wall * 1e6 / 10**power:11.1f} "
+            print(f"{10**power:10,} {raw.stat().st_size / 2**20:8.0f} {cost.wall:8.2f} {cost.wall * 1e6 / 10**power:8.1f} "
                   f"{each[0]:10.1f} {each[1]:9.1f} {cost.processor * 1e6 / 10**power:7.1f} {cost.largest / 1024:9.0f}", flush=True)  # fmt: skip
 
 

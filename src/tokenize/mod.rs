@@ -31,6 +31,7 @@ pub use train::{TokenizerStatistics, train_unigram};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use rayon::iter::{IndexedParallelIterator, IntoParallelIterator, IntoParallelRefIterator, ParallelIterator};
@@ -107,12 +108,21 @@ impl TokenizeRequest<'_> {
 }
 
 /// What tokenising gave, table by table in the order of the request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TokenizeOutcome {
     /// Special tokens that frame each sequence.
     pub framing: u64,
     /// One a table.
     pub tables: Vec<TableOutcome>,
+    /// Where the time went.
+    pub seconds: Seconds,
+}
+
+/// Seconds of work by step; what is left of the stage's time went into encoding.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Seconds {
+    /// Writing Parquet, on a thread beside those that encode.
+    pub write: f64,
 }
 
 /// What one table became.
@@ -168,8 +178,11 @@ pub fn tokenize(
         Run { request, output, metadata: &pairs, encoders: Mutex::default(), done: AtomicU64::new(0), progress, stop };
     let tables: Vec<_> = request.tables.par_iter().with_max_len(1).map(|table| run.table(table)).collect();
     progress.finish();
-    let framing = request.template().specials() as u64;
-    Ok(TokenizeOutcome { framing, tables: tables.into_iter().collect::<Result<_, _>>()? })
+    let (tables, times): (Vec<_>, Vec<Duration>) =
+        tables.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
+    let writing: Duration = times.iter().sum();
+    let seconds = Seconds { write: (writing.as_secs_f64() * 1e3).round() / 1e3 };
+    Ok(TokenizeOutcome { framing: request.template().specials() as u64, tables, seconds })
 }
 
 /// A request on its way.
@@ -186,8 +199,9 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Tokenises one table: a few batches are encoded while those before them are written.
-    fn table(&self, (split, language, path): &(Split, String, PathBuf)) -> Result<TableOutcome, Error> {
+    /// Tokenises one table: a few batches are encoded while those before them are written. Also gives the time that
+    /// writing took.
+    fn table(&self, (split, language, path): &(Split, String, PathBuf)) -> Result<(TableOutcome, Duration), Error> {
         let place = table_path(split.name(), language);
         let schema = &schema::tokenized(self.request.format).schema;
         let mut writer = Writer::create(&self.output.join(&place), schema, self.metadata)?;
@@ -210,18 +224,20 @@ impl Run<'_> {
             self.progress.advance(done, &format!("{split} {language}"));
             ready = next?;
         }
+        let written = writer.finish()?;
         let Counts { examples, tokens, words, unknown_tokens, truncated_examples } = counts;
-        Ok(TableOutcome {
+        let outcome = TableOutcome {
             split: *split,
             language: language.clone(),
             path: place,
             examples,
-            instances: writer.finish()?.rows,
+            instances: written.rows,
             tokens,
             words: (self.request.format == Format::WordTagging && examples > 0).then_some(words),
             unknown_tokens,
             truncated_examples,
-        })
+        };
+        Ok((outcome, written.time))
     }
 
     /// The instances of the next `batches` of the table `path`, in order, and what was counted; none at the table's end.
