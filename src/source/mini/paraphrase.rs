@@ -36,7 +36,7 @@ pub fn questions(frames: usize, rng: &mut ChaCha8Rng) -> Questions {
         }
         let second = if rng.random_bool(0.5) { sample::ask(&with_synonyms(&clause), part) } else { asked };
         let frames = [rng.random_range(0..frames), rng.random_range(0..frames)];
-        if first != second || frames[0] != frames[1] {
+        if frames[0] != frames[1] || text(&first) != text(&second) {
             return Questions { questions: [first, second], frames, duplicate };
         }
     }
@@ -70,9 +70,13 @@ fn another_object(clause: &Clause, rng: &mut ChaCha8Rng) -> Clause {
     }
 }
 
-/// Whether two questions are the same but for synonyms. Their texts are compared: a question doesn't say what it asks for.
+/// What a question says. It needn't say everything that its clause has, so that questions are compared by their texts.
+fn text(question: &Utterance) -> String {
+    Realizer::new(english()).sentence(question).text()
+}
+
+/// Whether two questions are the same but for synonyms.
 fn same(a: &Utterance, b: &Utterance) -> bool {
-    let text = |question: &Utterance| Realizer::new(english()).sentence(question).text();
     let Utterance::Question(clause, part) = a else { return false };
     text(a) == text(b) || text(&Utterance::Question(with_synonyms(clause), *part)) == text(b)
 }
