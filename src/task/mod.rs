@@ -10,15 +10,14 @@ mod language;
 mod model;
 mod registry;
 mod scaffold;
+mod source;
 mod study;
 
 pub use error::TaskError;
-pub use file::{
-    DirectorySource, Expected, FileSpec, Format, HubSource, Metric, Normalize, OffsetUnit, Reader, Role, Sources,
-    Split, Task,
-};
+pub use file::{Expected, Format, Metric, Role, Split, Task};
 pub use language::{Language, Languages};
 pub use model::{EncoderSource, FromScratch, Lengths, Model, RetrievalSettings, TokenizerSource};
 pub use registry::Registry;
 pub use scaffold::{ExampleFile, Scaffold};
+pub use source::{DirectorySource, FileSpec, HubSource, Normalize, OffsetUnit, Reader, Sources};
 pub use study::{CHANCE, Edition, NONE, Pretrain, Study};

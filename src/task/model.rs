@@ -43,7 +43,7 @@ pub enum EncoderSource {
         /// `owner/name`.
         repo: String,
         /// Branch, tag or commit.
-        #[serde(default = "super::file::main_revision")]
+        #[serde(default = "super::source::main_revision")]
         revision: String,
     },
 }
