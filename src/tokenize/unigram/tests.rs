@@ -186,13 +186,24 @@ fn every_line_has_the_librarys_tokens() {
 fn every_character_has_the_librarys_tokens() {
     // Of those that mean nothing (unassigned or for private use), a sample.
     let meaningless = regex::Regex::new(r"[\p{Cn}\p{Co}]").unwrap();
-    let kept = |c: &char| *c as u32 % 128 == 0 || !meaningless.is_match(c.encode_utf8(&mut [0; 4]));
+    let kept = |c: &char| (*c as u32).is_multiple_of(128) || !meaningless.is_match(c.encode_utf8(&mut [0; 4]));
     let characters: Vec<char> = ('\0'..=char::MAX).filter(kept).collect();
+    // Made before the threads begin: training waits for threads of its own, which might then wait for it.
+    let both = [trained(), xlm_r()];
     characters.par_chunks(4_096).for_each(|characters| {
-        let texts: Vec<String> =
-            characters.iter().map(|c| format!("{c} x{c} {c}y 语{c}语 {c}\u{301} e{c} x {c}")).collect();
-        trained().check(&texts);
-        xlm_r().check(&texts);
+        let around = |c| {
+            let mixed = format!("{c} x{c} {c}y 语{c}语 {c}\u{301} e{c} x {c}");
+            [
+                mixed,
+                format!("x {c}"),
+                format!("x{c} y"),
+                format!("语{c}语 y"),
+                format!("x {c}\u{301}"),
+                format!("{c}y z"),
+            ]
+        };
+        let texts: Vec<String> = characters.iter().flat_map(around).collect();
+        both.iter().for_each(|both| both.check(&texts));
     });
 }
 
