@@ -5,7 +5,7 @@ time and peak memory, by task and in all, and where Trestle's time goes. The ids
 round; a difference that is not explained below fails the run. With `--scale`, goes on to Trestle alone at 10,000 to
 10^N examples (real rows, numbered so that none is like another): cost per example and peak memory.
 
-Memory is polled from /proc every 20 ms: the proportional set size (which counts shared pages once) summed over a tool's
+Memory is polled from /proc four times a second: the proportional set size (which counts shared pages once) summed over a tool's
 processes, and the largest resident set of one process. So this needs Linux.
 """
 
@@ -71,7 +71,8 @@ class Measured:
                 total += field(f"/proc/{pid}/smaps_rollup", "Pss:")
                 self.largest = max(self.largest, field(f"/proc/{pid}/status", "VmHWM:"))
             self.shared = max(self.shared, total)
-            time.sleep(0.02)
+            # Adding up a large process takes milliseconds of its time and ours.
+            time.sleep(0.25)
 
 
 def tree(pid):
