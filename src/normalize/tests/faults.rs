@@ -31,6 +31,12 @@ fn texts_and_ids() {
         fault(&named, "n1\ta\tb\tyes\nn2\ta\tb\tyes\nn1\tc\td\tno\n"),
         "train-1.tsv, row 2, example n1: its example_id is that of an earlier row of the same split and language"
     );
+    // Farther apart than the ids that memory holds.
+    let far: String = (0..70_000).map(|row| format!("n{}\ta\tb\tyes\n", row % 69_999)).collect();
+    assert_eq!(
+        fault(&named, &far),
+        "train-1.tsv, row 69999, example n0: its example_id is that of an earlier row of the same split and language"
+    );
     assert_eq!(fault(&named, "\ta\tb\tyes\n"), "train-1.tsv, row 0, example : its example_id is empty");
     let null = PAIRS.replace("b AS text_b", "CASE WHEN b = 'b' THEN b END AS text_b");
     assert_eq!(
