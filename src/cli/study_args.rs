@@ -230,6 +230,7 @@ impl Resolved {
             device: &self.device,
             check_counts: self.check_counts,
             gpu: Mutex::new(()),
+            tokenizer: Mutex::new(None),
         })
     }
 }

@@ -4,7 +4,7 @@ mod perform;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
@@ -15,6 +15,7 @@ use crate::shard::table_path;
 use crate::source::{Origin, RawTask, hub::Hub, mini, resolve};
 use crate::store::{Artifact, Identity, Input, Store, digest_file};
 use crate::task::{EncoderSource, Format, Language, Model, Registry, Split, Study, Task, TokenizerSource};
+use crate::tokenize::Tokenizer;
 
 /// Raised when a stage's code changes its output for the same parameters and inputs.
 const VERSIONS: &[(&str, u32)] = &[
@@ -64,6 +65,8 @@ pub struct Setup<'a> {
     pub check_counts: bool,
     /// Held by the stage that works on the GPU, if there is one.
     pub gpu: Mutex<()>,
+    /// The tokenizer, once a stage has needed it: reading a large one takes longer than tokenising a small task.
+    pub tokenizer: Mutex<Option<Arc<Tokenizer>>>,
 }
 
 /// A stage whose inputs are there: its key, and what was found on the way to it.

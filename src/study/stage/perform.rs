@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, PoisonError};
 
 use serde_json::{Value, json};
 
@@ -85,7 +86,7 @@ impl Setup<'_> {
             }
             Work::Tokenize { task } => {
                 let task = self.task(task)?;
-                let tokenizer = Tokenizer::load(&inputs["tokenizer"].dir.join("tokenizer.json"))?;
+                let tokenizer = self.shared_tokenizer(&inputs["tokenizer"])?;
                 let tables: Vec<(Split, String, PathBuf)> = tables(&inputs["canonical"]).collect();
                 let lengths = &self.model.lengths;
                 let labels = canonical_labels(task, &inputs["canonical"]);
@@ -207,8 +208,18 @@ impl Setup<'_> {
         }
     }
 
+    /// The tokenizer of the graph, of which there is one.
+    fn shared_tokenizer(&self, artifact: &Artifact) -> Result<Arc<Tokenizer>> {
+        let mut shared = self.tokenizer.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tokenizer) = &*shared {
+            return Ok(Arc::clone(tokenizer));
+        }
+        let loaded = Arc::new(Tokenizer::load(&artifact.dir.join("tokenizer.json"))?);
+        Ok(Arc::clone(shared.insert(loaded)))
+    }
+
     fn gpu_slot(&self) -> Option<std::sync::MutexGuard<'_, ()>> {
-        self.device.is_gpu().then(|| self.gpu.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+        self.device.is_gpu().then(|| self.gpu.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn train_request(
