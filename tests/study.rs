@@ -141,7 +141,10 @@ fn only_what_depends_on_a_change_is_made_again_and_explain_says_why() {
         .collect();
     assert_eq!(rate, expected);
     // Another tokenizer: everything from it on, no data.
-    assert_eq!(changed("tiny-vocabulary"), scores(with(&[&["tokenizer", "tokenize/"][..], &model_stages].concat())));
+    assert_eq!(
+        changed("tiny-vocabulary"),
+        scores(with(&[&["tokenizer", "tokenize/", "profile/"][..], &model_stages].concat()))
+    );
     // Another source: everything.
     let source = changed("tiny-source");
     assert_eq!(source, all);
@@ -167,7 +170,9 @@ fn another_seed_makes_other_models_of_the_same_data() {
         states.into_iter().map(|s| (s["label"].as_str().unwrap().to_owned(), s)).collect()
     };
     for (label, state) in plan {
-        let data = ["generate/", "normalize/", "tokenizer", "tokenize/"].iter().any(|p| label.starts_with(p));
+        let data = ["generate/", "normalize/", "tokenizer", "tokenize/", "profile/", "overlap"]
+            .iter()
+            .any(|p| label.starts_with(p));
         assert_eq!(state["state"] == "done", data, "{label}: {state}");
     }
 }
