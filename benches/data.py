@@ -229,7 +229,7 @@ def side_by_side(arguments, names):
             for tool, run in tools.items():
                 outputs[tool] = Path(root) / tool.replace(" ", "-")
                 outputs[tool].mkdir()
-                with open(Path(tempfile.gettempdir()) / "bench-data.log", "w+") as errors:
+                with open(Path(tempfile.gettempdir()) / "bench-data.stderr", "w+") as errors:
                     costs[tool].append(run(outputs[tool], errors))
             stages = costs["trestle"][-1].stages
             for tool in list(tools)[1:]:
@@ -345,7 +345,7 @@ def scale(arguments):
                 "xlm-roberta-base", "--tokenizer", arguments.tokenizer, "--task", "scale", "--home", root / "store",
                 "--workers", "1", "--quiet",
             ]  # fmt: skip
-            with open(Path(tempfile.gettempdir()) / "bench-data.log", "w+") as errors:
+            with open(Path(tempfile.gettempdir()) / "bench-data.stderr", "w+") as errors:
                 cost = Measured(command, errors)
             stages = manifests(root / "store")
             each = [stages[stage, "scale"]["seconds"] * 1e6 / 10**power for stage in ("normalize", "tokenize")]

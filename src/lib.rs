@@ -15,6 +15,7 @@
 
 pub mod audit;
 pub mod cli;
+mod distinct;
 pub mod error;
 pub mod evaluate;
 pub mod model;

@@ -1,11 +1,14 @@
 use std::path::PathBuf;
 
-use crate::error::ExitCode;
+use crate::error::{ExitCode, FileError};
 use crate::schema::SchemaError;
 
 /// What goes wrong in this area.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
+    /// A file system operation.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// A table is not what `normalize` writes.
     #[error("{}: {source}; normalise the task again", path.display())]
     Table {
@@ -25,6 +28,9 @@ pub enum AuditError {
 impl AuditError {
     /// The exit code of this failure.
     pub fn exit(&self) -> ExitCode {
-        ExitCode::Data
+        match self {
+            AuditError::File(e) => e.exit(),
+            AuditError::Table { .. } | AuditError::TooMany { .. } => ExitCode::Data,
+        }
     }
 }

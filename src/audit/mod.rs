@@ -7,8 +7,8 @@
 //! Words and texts are compared by 64-bit hashes: among ten million texts of evaluation data and a hundred million of
 //! training data, one wrong match is expected in about twenty thousand audits.
 //!
-//! Everything streams. A profile remembers 8 bytes a row (to see duplicates); an overlap remembers the evaluation side
-//! alone, whatever the size of the training data. No result depends on the number of threads.
+//! Everything streams. A profile sees duplicates in bounded memory; an overlap remembers the evaluation side alone,
+//! whatever the size of the training data. No result depends on the number of threads.
 
 mod error;
 mod fold;

@@ -1,6 +1,6 @@
 //! What a task's tables hold: one row a split and language.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,8 +13,10 @@ use arrow::datatypes::{DataType, Field, Float64Type, UInt32Type, UInt64Type};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::fold::{ByHash, Folder, count_words};
+use super::AuditError;
+use super::fold::{Folder, count_words};
 use super::texts::{fold_rows, text_columns};
+use crate::distinct::Seen;
 use crate::error::Error;
 use crate::progress::{Progress, check};
 use crate::schema;
@@ -111,7 +113,8 @@ pub struct ProfileOutcome {
 }
 
 /// Describes every table of `request` and writes `profiles.parquet` into `output`, in the schema `profiles`, on the
-/// current rayon pool, one thread a table. Memory: a batch, 8 bytes a row and a count a different length, for each.
+/// current rayon pool, one thread a table. Memory: a batch and a count a different length, for each; what duplicates are
+/// told by goes to temporary files in `output` where it gets large.
 ///
 /// # Errors
 /// A table that is missing, broken or not canonical, named; a failed write; `stop`.
@@ -129,14 +132,16 @@ pub fn profile(
         .par_iter()
         .map(|(split, language, path)| {
             let mut count = Count::new(request);
+            let mut seen = Seen::new(output);
             for batch in read_batches(path)? {
                 check(stop)?;
                 let batch = batch?;
-                count.add(path, &batch)?;
+                count.add(path, &batch, &mut seen)?;
                 let rows = batch.num_rows() as u64;
                 progress.advance(done.fetch_add(rows, Ordering::Relaxed) + rows, "");
             }
-            Ok(count.finish(*split, language))
+            let different = seen.count().map_err(AuditError::File)?;
+            Ok(count.finish(*split, language, different))
         })
         .collect();
     let profiles = described.into_iter().collect::<Result<Vec<_>, _>>()?;
@@ -154,7 +159,6 @@ pub fn profile(
 struct Count<'a> {
     request: &'a ProfileRequest<'a>,
     folder: Folder,
-    seen: HashSet<u64, ByHash>,
     examples: u64,
     words: u64,
     characters: u64,
@@ -171,7 +175,6 @@ impl<'a> Count<'a> {
         Self {
             request,
             folder: Folder::default(),
-            seen: HashSet::default(),
             examples: 0,
             words: 0,
             characters: 0,
@@ -182,13 +185,15 @@ impl<'a> Count<'a> {
         }
     }
 
-    fn add(&mut self, path: &Path, batch: &RecordBatch) -> Result<(), Error> {
+    fn add(&mut self, path: &Path, batch: &RecordBatch, seen: &mut Seen) -> Result<(), Error> {
         let format = self.request.format;
         let columns = text_columns(format, path, batch)?;
         let tables = Columns::new(path, batch);
         let choices = (format == Format::MultipleChoice).then(|| tables.list("choices")).transpose()?;
         let words = (format == Format::WordTagging).then(|| tables.list("words")).transpose()?;
-        self.seen.extend(fold_rows(&columns, &mut self.folder, |_, _, _, _| ()));
+        for hash in fold_rows(&columns, &mut self.folder, |_, _, _, _| ()) {
+            seen.insert(u128::from(hash), 0).map_err(AuditError::File)?;
+        }
         for row in 0..batch.num_rows() {
             let repeated = choices.map_or(1, |choices| choices.value_length(row) as u64);
             let mut length = 0;
@@ -240,7 +245,8 @@ impl<'a> Count<'a> {
         reached.map_or(0, |(length, _)| *length)
     }
 
-    fn finish(mut self, split: Split, language: &str) -> Profile {
+    /// The profile of a table in which `different` rows have different texts.
+    fn finish(mut self, split: Split, language: &str, different: u64) -> Profile {
         let tokens = self.request.tokens.into_iter().flatten();
         let tokens = tokens.filter(|t| t.split == split && t.language == language).map(|t| self.tokens(t)).next();
         let (length_median, length_p95) = (self.quantile(0.5), self.quantile(0.95));
@@ -266,7 +272,7 @@ impl<'a> Count<'a> {
             length_median,
             length_p95,
             length_max: self.lengths.last_key_value().map_or(0, |(length, _)| *length),
-            duplicates: self.examples - self.seen.len() as u64,
+            duplicates: self.examples - different,
             labels,
             answerable_share,
             tokens,

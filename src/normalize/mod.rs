@@ -15,7 +15,6 @@ mod error;
 mod readers;
 mod sql;
 mod tables;
-mod unique;
 
 pub use clock::Seconds;
 pub use compose::{ComposeRequest, compose};

@@ -9,8 +9,8 @@ use arrow::compute::take_record_batch;
 use arrow::datatypes::UInt32Type;
 use serde::Serialize;
 
-use super::unique::{self, Seen};
 use super::{NormalizeError, clock};
+use crate::distinct::{self, Seen};
 use crate::error::Error;
 use crate::schema::Table;
 use crate::shard::{Writer, read_batches, table_path};
@@ -102,7 +102,11 @@ impl<'a> Tables<'a> {
             let ids = rows.column(0).as_string::<i32>();
             for &index in indices {
                 let index = index as usize;
-                if !open.seen.insert(ids.value(index), origin.value(index)).map_err(NormalizeError::File)? {
+                if !open
+                    .seen
+                    .insert(distinct::hash(ids.value(index)), origin.value(index))
+                    .map_err(NormalizeError::File)?
+                {
                     return Err(wrong(index, TWICE.to_owned()).into());
                 }
             }
@@ -127,7 +131,7 @@ impl<'a> Tables<'a> {
     ) -> Result<Vec<NormalizedTable>, Error> {
         let finish = |open: Open| -> Result<NormalizedTable, Error> {
             clock::add(write, open.writer.finish()?.time);
-            if let Some(twice) = open.seen.finish().map_err(NormalizeError::File)? {
+            if let Some(twice) = open.seen.twice().map_err(NormalizeError::File)? {
                 let id = id_with(twice.hash, &self.output.join(&open.table.path))?;
                 return Err(wrong(twice.row, id, TWICE.to_owned()).into());
             }
@@ -144,7 +148,7 @@ fn id_with(hash: u128, path: &Path) -> Result<String, Error> {
     for batch in read_batches(path)? {
         let batch = batch?;
         let mut ids = batch.column(0).as_string::<i32>().iter().flatten();
-        if let Some(id) = ids.find(|id| unique::hash(id) == hash) {
+        if let Some(id) = ids.find(|id| distinct::hash(id) == hash) {
             return Ok(id.to_owned());
         }
     }

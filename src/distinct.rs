@@ -1,4 +1,4 @@
-//! Ids that must differ: hashes of those of a table so far, in bounded memory. What memory does not hold goes to a
+//! Which hashes of a table's rows are different, exactly and in bounded memory. What memory does not hold goes to a
 //! temporary file in sorted runs, which are merged at the end.
 
 use std::cmp::Reverse;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{FileError, IoContext};
 
-/// Ids in memory at most.
+/// Hashes in memory at most.
 const RECENT: usize = 1 << 16;
 
 /// Bytes of an entry in a run: hash and row.
@@ -18,11 +18,11 @@ const ENTRY: usize = 24;
 /// Entries of each run in memory while runs are merged.
 const BUFFERED: usize = 512;
 
-/// Half of an id's blake3: two ids of one table with the same 128 bits are the same id.
-type Hash = u128;
+/// What a row is known by: of ids half of their blake3, so that two with the same 128 bits are the same id.
+pub(crate) type Hash = u128;
 
-/// The ids of a table so far, each with the raw row that it comes from.
-pub(super) struct Seen {
+/// The hashes of a table so far, each with the row that it comes from.
+pub(crate) struct Seen {
     /// Where temporary files may be.
     directory: PathBuf,
     limit: usize,
@@ -36,44 +36,69 @@ struct Runs {
     lengths: Vec<usize>,
 }
 
-/// An id that two rows have.
+/// A hash that two rows have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Twice {
-    /// The id's hash.
+pub(crate) struct Twice {
+    /// The hash.
     pub hash: Hash,
-    /// The later raw row.
+    /// The later row.
     pub row: i64,
 }
 
 /// The hash by which `id` is known.
-pub(super) fn hash(id: &str) -> Hash {
+pub(crate) fn hash(id: &str) -> Hash {
     let hash = blake3::hash(id.as_bytes());
     let (half, _) = hash.as_bytes().split_at(16);
     Hash::from_le_bytes(half.try_into().expect("it is 16 bytes long"))
 }
 
 impl Seen {
-    /// No ids yet; those that memory does not hold will go below `directory`.
-    pub(super) fn new(directory: &Path) -> Self {
+    /// No hashes yet; those that memory does not hold will go below `directory`.
+    pub(crate) fn new(directory: &Path) -> Self {
         Self { directory: directory.to_owned(), limit: RECENT, recent: HashMap::new(), runs: None }
     }
 
-    /// Adds the id of raw row `row`; false if a recent row has it too. Rows longer ago are told by [`Self::finish`].
-    pub(super) fn insert(&mut self, id: &str, row: i64) -> Result<bool, FileError> {
+    /// Adds the hash of row `row`; false if a recent row has it too. Rows longer ago are told by [`Self::twice`].
+    pub(crate) fn insert(&mut self, hash: Hash, row: i64) -> Result<bool, FileError> {
         if self.recent.len() >= self.limit {
             self.spill()?;
         }
-        Ok(self.recent.insert(hash(id), row).is_none())
+        Ok(self.recent.insert(hash, row).is_none())
     }
 
-    /// An id that two rows have, if there is one.
-    pub(super) fn finish(mut self) -> Result<Option<Twice>, FileError> {
+    /// A hash that two rows have, if [`Self::insert`] did not tell of it.
+    pub(crate) fn twice(mut self) -> Result<Option<Twice>, FileError> {
+        let (mut last, mut twice) = (None, None);
+        self.merge(|hash, row| {
+            if last == Some(hash) {
+                twice = Some(Twice { hash, row });
+            }
+            last = Some(hash);
+            twice.is_none()
+        })?;
+        Ok(twice)
+    }
+
+    /// How many different hashes were added.
+    pub(crate) fn count(mut self) -> Result<u64, FileError> {
         if self.runs.is_none() {
-            return Ok(None);
+            return Ok(self.recent.len() as u64);
         }
-        self.spill()?;
-        let directory = self.directory;
-        self.runs.map_or(Ok(None), |runs| runs.twice()).at("read a temporary file in", &directory)
+        let (mut last, mut count) = (None, 0);
+        self.merge(|hash, _| {
+            count += u64::from(last != Some(hash));
+            last = Some(hash);
+            true
+        })?;
+        Ok(count)
+    }
+
+    /// Gives the entries of all runs in order, as long as `next` returns true. None, if memory holds everything.
+    fn merge(&mut self, next: impl FnMut(Hash, i64) -> bool) -> Result<(), FileError> {
+        if self.runs.is_some() {
+            self.spill()?;
+        }
+        self.runs.take().map_or(Ok(()), |runs| runs.merge(next)).at("read a temporary file in", &self.directory)
     }
 
     /// Makes a run of the entries in memory.
@@ -103,8 +128,8 @@ impl Runs {
         Ok(())
     }
 
-    /// The least hash that stands in two entries.
-    fn twice(mut self) -> std::io::Result<Option<Twice>> {
+    /// Gives the entries of all runs in order, as long as `next` returns true.
+    fn merge(mut self, mut next: impl FnMut(Hash, i64) -> bool) -> std::io::Result<()> {
         let mut begin = 0;
         let mut runs: Vec<Run> = Vec::with_capacity(self.lengths.len());
         for &entries in &self.lengths {
@@ -115,15 +140,13 @@ impl Runs {
         for (number, run) in runs.iter_mut().enumerate() {
             least.extend(run.next(&mut self.file)?.map(|entry| Reverse((entry, number))));
         }
-        let mut last = None;
         while let Some(Reverse(((hash, row), number))) = least.pop() {
-            if last == Some(hash) {
-                return Ok(Some(Twice { hash, row }));
+            if !next(hash, row) {
+                break;
             }
-            last = Some(hash);
             least.extend(runs[number].next(&mut self.file)?.map(|entry| Reverse((entry, number))));
         }
-        Ok(None)
+        Ok(())
     }
 }
 
@@ -177,7 +200,7 @@ mod tests {
                 if !known.insert(id) {
                     first = first.or(Some(row));
                 }
-                if !seen.insert(&id.to_string(), row).unwrap() {
+                if !seen.insert(hash(&id.to_string()), row).unwrap() {
                     found_at_once = Some(row);
                     break;
                 }
@@ -186,7 +209,7 @@ mod tests {
                 (Some(row), Some(first)) => prop_assert!(first <= row),
                 (Some(_), None) => prop_assert!(false, "an id was taken for another"),
                 (None, first) => {
-                    let twice = seen.finish().unwrap();
+                    let twice = seen.twice().unwrap();
                     prop_assert_eq!(twice.is_some(), first.is_some());
                     if let Some(Twice { hash: found, row }) = twice {
                         let id = ids[row as usize];
@@ -198,18 +221,31 @@ mod tests {
         }
     }
 
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn different_hashes_are_counted(hashes in prop::collection::vec(0u128..60, 0..200), limit in 1usize..40) {
+            let directory = tempfile::tempdir().unwrap();
+            let mut seen = Seen { limit, ..Seen::new(directory.path()) };
+            for (row, hash) in (0..).zip(&hashes) {
+                seen.insert(*hash, row).unwrap();
+            }
+            prop_assert_eq!(seen.count().unwrap(), hashes.iter().collect::<HashSet<_>>().len() as u64);
+        }
+    }
+
     #[test]
     fn runs_longer_than_a_buffer_are_merged() {
         let directory = tempfile::tempdir().unwrap();
         let fill = |again: Option<i64>| {
             let mut seen = Seen { limit: 3 * BUFFERED, ..Seen::new(directory.path()) };
             for row in 0..10 * BUFFERED as i64 {
-                assert!(seen.insert(&row.to_string(), row).unwrap());
+                assert!(seen.insert(hash(&row.to_string()), row).unwrap());
             }
             if let Some(id) = again {
-                assert!(seen.insert(&id.to_string(), -1).unwrap());
+                assert!(seen.insert(hash(&id.to_string()), -1).unwrap());
             }
-            seen.finish().unwrap()
+            seen.twice().unwrap()
         };
         assert_eq!(fill(None), None);
         assert_eq!(fill(Some(77)), Some(Twice { hash: hash("77"), row: 77 }));
