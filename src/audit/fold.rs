@@ -1,9 +1,10 @@
 //! Words: how they are counted, and how texts are folded to be compared.
 
 use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::LazyLock;
 
-use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
+use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfkc_quick};
 
 /// Odd multiplier of polynomial hashes (Knuth's for 64 bits).
 const BASE: u64 = 6_364_136_223_846_793_005;
@@ -48,6 +49,19 @@ fn is_unspaced(letter: char) -> bool {
     )
 }
 
+/// A bit a character of the two planes that nearly all text is written in: the standard library's own search through its
+/// tables took half of the time of a profile.
+static ALPHANUMERIC: LazyLock<Vec<u64>> = LazyLock::new(|| {
+    let bit = |code: u32| u64::from(char::from_u32(code).is_some_and(char::is_alphanumeric));
+    (0..0x2_0000 / 64).map(|block| (0..64).fold(0, |bits, place| bits | bit(64 * block + place) << place)).collect()
+});
+
+/// [`char::is_alphanumeric`], faster.
+fn is_alphanumeric(c: char) -> bool {
+    let code = u32::from(c) as usize;
+    ALPHANUMERIC.get(code / 64).map_or_else(|| c.is_alphanumeric(), |bits| bits >> (code % 64) & 1 == 1)
+}
+
 /// The number of words of a text: stretches without white space that hold a letter or digit; each letter of an unspaced
 /// script is a word of its own (and its vowel signs and tone marks belong to it).
 pub(super) fn count_words(text: &str) -> u64 {
@@ -57,9 +71,9 @@ pub(super) fn count_words(text: &str) -> u64 {
         if c.is_whitespace() {
             counted = false;
         } else if is_unspaced(c) {
-            words += u64::from(c.is_alphanumeric() && !is_combining_mark(c));
+            words += u64::from(is_alphanumeric(c) && !is_combining_mark(c));
             counted = false;
-        } else if !counted && c.is_alphanumeric() {
+        } else if !counted && is_alphanumeric(c) {
             words += 1;
             counted = true;
         }
@@ -93,22 +107,32 @@ impl Folder {
                 }
                 continue;
             }
-            for c in stretch.nfkc().flat_map(char::to_lowercase).filter(|c| !is_ignorable(*c)) {
-                if is_unspaced(c) && c.is_alphanumeric() && !is_combining_mark(c) {
-                    self.end_word();
-                    self.word.push(c);
-                } else if c.is_alphanumeric() || is_combining_mark(c) {
-                    if self.word.chars().next_back().is_some_and(is_unspaced) && !is_combining_mark(c) {
-                        self.end_word();
-                    }
-                    self.word.push(c);
-                } else {
-                    self.end_word();
-                }
+            // Most texts are in normal form already, and that is quickly seen.
+            if is_nfkc_quick(stretch.chars()) == IsNormalized::Yes {
+                self.fold_letters(stretch.chars());
+            } else {
+                self.fold_letters(stretch.nfkc());
             }
             self.end_word();
         }
         &self.words
+    }
+
+    /// Folds a stretch that NFKC leaves as it is.
+    fn fold_letters(&mut self, stretch: impl Iterator<Item = char>) {
+        for c in stretch.flat_map(char::to_lowercase).filter(|c| !is_ignorable(*c)) {
+            if is_unspaced(c) && is_alphanumeric(c) && !is_combining_mark(c) {
+                self.end_word();
+                self.word.push(c);
+            } else if is_alphanumeric(c) || is_combining_mark(c) {
+                if self.word.chars().next_back().is_some_and(is_unspaced) && !is_combining_mark(c) {
+                    self.end_word();
+                }
+                self.word.push(c);
+            } else {
+                self.end_word();
+            }
+        }
     }
 
     fn end_word(&mut self) {
@@ -162,6 +186,11 @@ pub(super) type ByHash = BuildHasherDefault<Spread>;
 pub(super) mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn letters_and_digits_are_those_of_the_standard_library() {
+        assert!(('\0'..=char::MAX).all(|c| is_alphanumeric(c) == c.is_alphanumeric()));
+    }
 
     /// The folded words, by the book: the whole text normalised, then cut.
     pub(in super::super) fn naive_words(text: &str) -> Vec<String> {
