@@ -91,7 +91,7 @@ pub enum StudyError {
     },
     /// A manifest of an older version of a stage.
     #[error(
-        "the manifest of a {stage} artifact lacks what this version writes: {message}; remove it with `trestle gc`"
+        "the manifest of a {stage} artifact lacks what this version writes: {message}; remove artifacts/{stage} from the store, and it is made again"
     )]
     Statistics {
         /// The stage.

@@ -7,14 +7,15 @@ use std::fmt;
 use std::io::{BufReader, Read};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::SyncSender;
 
 use arrow::array::{ArrayBuilder, ArrayRef, BooleanBuilder, Int64Builder, ListBuilder, RecordBatch, StringBuilder};
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::{Batches, NormalizeError, RawPart, batch, batches};
-use crate::error::{FileError, IoContext};
+use super::super::ahead::Ahead;
+use super::{Batches, NormalizeError, RawPart, batch};
+use crate::error::FileError;
 use crate::shard::BATCH_ROWS;
 
 #[derive(Deserialize)]
@@ -73,15 +74,8 @@ pub(super) fn open(part: &RawPart) -> Result<Batches, NormalizeError> {
 /// Reads `part` into the rows of `R`.
 pub(super) fn stream<R: Rows>(part: &RawPart) -> Result<Batches, NormalizeError> {
     let input = part.open()?;
-    let (sender, receiver) = sync_channel(2);
     let path = part.path.clone();
-    let parser = std::thread::Builder::new().name("squad-json".to_owned());
-    let spawned = parser.spawn({
-        let path = path.clone();
-        move || parse::<R>(&path, input, &sender)
-    });
-    spawned.at("start a thread to read", &path)?;
-    Ok(batches(move || receiver.recv().ok().transpose()))
+    Ok(Box::new(Ahead::new(&part.path, move |sender| parse::<R>(&path, input, sender))?))
 }
 
 /// Parses the file and sends its rows; stops where the receiver is gone.
