@@ -36,6 +36,17 @@ impl Architecture {
     }
 }
 
+/// The type of numbers in matrix products. Parameters, optimizer, LayerNorm, softmax and losses are f32 in either case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Precision {
+    /// 32 bits.
+    #[default]
+    F32,
+    /// 16 bits (IEEE half), with the loss scaled so that small gradients do not vanish.
+    F16,
+}
+
 /// What `config.json` says of the encoder. Fields that Trestle does not use are read over and not written.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EncoderConfig {

@@ -2,9 +2,10 @@
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
-use super::config::{Architecture, EncoderConfig};
-use super::kernels::gelu;
-use super::layers::{Dense, Dropout, Norm, Slot, Visitor, attend, integers, lookup};
+use super::config::{Architecture, EncoderConfig, Precision};
+use super::dropout::Dropout;
+use super::layers::{Dense, Norm, Slot, Visitor, integers, lookup};
+use super::plain;
 
 /// Added to the attention scores of padding: large enough that its probability is exactly 0 in f32.
 const MASKED: f32 = -1e9;
@@ -107,16 +108,17 @@ struct Embeddings {
     norm: Norm,
 }
 
+/// One transformer layer's parameters.
 #[derive(Clone, Debug)]
-struct Layer {
-    query: Dense,
-    key: Dense,
-    value: Dense,
-    attention_output: Dense,
-    attention_norm: Norm,
-    intermediate: Dense,
-    output: Dense,
-    output_norm: Norm,
+pub(super) struct Layer {
+    pub query: Dense,
+    pub key: Dense,
+    pub value: Dense,
+    pub attention_output: Dense,
+    pub attention_norm: Norm,
+    pub intermediate: Dense,
+    pub output: Dense,
+    pub output_norm: Norm,
 }
 
 /// The encoder and, where the weights have one, its pooler.
@@ -124,6 +126,8 @@ struct Layer {
 pub struct Encoder {
     /// Sizes and rates.
     pub config: EncoderConfig,
+    /// Of the matrix products.
+    pub precision: Precision,
     /// Where the parameters are; without tracking, which the parameters have or have not themselves.
     pub device: Device,
     embeddings: Embeddings,
@@ -160,6 +164,7 @@ impl Encoder {
                 .collect(),
             pooler: pooler.then(|| dense(width, width)),
             config: config.clone(),
+            precision: Precision::F32,
             device: device.clone(),
         }
     }
@@ -186,9 +191,9 @@ impl Encoder {
     /// each shaped as by [`Encoder::forward`].
     pub fn hidden_states(&self, batch: &TokenBatch) -> Vec<Tensor<2>> {
         let mask = batch.mask(&self.device);
-        let mut states = vec![self.embed(batch, &mut Dropout::Off)];
+        let mut states = vec![self.embed(batch, &mut Dropout::off())];
         for (index, layer) in self.layers.iter().enumerate() {
-            states.push(self.layer(layer, states[index].clone(), batch, mask.clone(), &mut Dropout::Off));
+            states.push(self.layer(layer, states[index].clone(), batch, mask.clone(), &mut Dropout::off()));
         }
         states
     }
@@ -219,23 +224,7 @@ impl Encoder {
         mask: Option<Tensor<4>>,
         dropout: &mut Dropout,
     ) -> Tensor<2> {
-        let (rows, positions, width) = (batch.rows, batch.width, self.config.hidden_size);
-        let heads = self.config.num_attention_heads;
-        let split = |tensor: Tensor<2>| tensor.reshape([rows, positions, heads, width / heads]).swap_dims(1, 2);
-        let context = attend(
-            split(layer.query.forward(input.clone())),
-            split(layer.key.forward(input.clone())),
-            split(layer.value.forward(input.clone())),
-            mask,
-            dropout,
-            self.config.attention_probs_dropout_prob,
-        );
-        let context = context.swap_dims(1, 2).reshape([rows * positions, width]);
-        let rate = self.config.hidden_dropout_prob;
-        let attended = dropout.apply(layer.attention_output.forward(context), rate);
-        let middle = layer.attention_norm.forward(attended + input);
-        let output = layer.output.forward(gelu(layer.intermediate.forward(middle.clone())));
-        layer.output_norm.forward(dropout.apply(output, rate) + middle)
+        plain::layer(layer, &self.config, input, batch, mask, dropout)
     }
 
     /// Visits each parameter under its transformers name, after `prefix`.

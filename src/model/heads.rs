@@ -4,9 +4,10 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::config::{Architecture, EncoderConfig};
+use super::dropout::Dropout;
 use super::encoder::Encoder;
 use super::kernels::{cross_entropy, gelu};
-use super::layers::{Dense, Dropout, Norm, Slot, Visitor, integers, lookup};
+use super::layers::{Dense, Norm, Slot, Visitor, integers, lookup};
 
 /// What a head computes from the hidden states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

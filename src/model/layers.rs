@@ -2,9 +2,9 @@
 
 use burn::tensor::activation::softmax;
 use burn::tensor::module::{layer_norm, linear};
-use burn::tensor::{DType, Device, Distribution, Int, Tensor, TensorData};
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::Rng;
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+
+use super::dropout::Dropout;
 
 /// Where a parameter lives while it is visited. A linear map is stored as `[inputs, outputs]`, the transpose of the
 /// transformers layout `[outputs, inputs]`: readers and writers of weight files swap it, everything else need not care.
@@ -90,58 +90,6 @@ impl Norm {
     }
 }
 
-/// Where the zeros of dropout come from.
-pub enum Dropout {
-    /// No dropout: evaluation.
-    Off,
-    /// Masks made on the host from a generator of the run's own: reproducible whatever else the process does.
-    Host(Box<ChaCha8Rng>),
-    /// Masks made on the device by its own generator, for GPUs, where one thread owns the device and uploading masks
-    /// would cost more than the computation.
-    Device,
-}
-
-impl Dropout {
-    /// Zeroes each element with probability `rate` and scales the others by `1 / (1 - rate)`. The probability is
-    /// rounded to a multiple of 1/65,536 on the host.
-    pub fn apply<const D: usize>(&mut self, input: Tensor<D>, rate: f64) -> Tensor<D> {
-        if rate <= 0.0 {
-            return input;
-        }
-        let keep = 1.0 / (1.0 - rate);
-        match self {
-            Dropout::Off => input,
-            Dropout::Host(rng) => {
-                let dims = input.dims();
-                let mask = host_mask(rng, dims.iter().product(), rate, keep as f32);
-                let device = input.device();
-                input * Tensor::from_data(TensorData::new(mask, dims), (&device, DType::F32))
-            }
-            Dropout::Device => {
-                let mask = input.random_like(Distribution::Bernoulli(1.0 - rate));
-                input * (mask * keep)
-            }
-        }
-    }
-}
-
-fn host_mask(rng: &mut ChaCha8Rng, count: usize, rate: f64, keep: f32) -> Vec<f32> {
-    const CHUNK: usize = 4096;
-    let threshold = (rate * 65_536.0).round() as u32;
-    let mut bytes = [0u8; 2 * CHUNK];
-    let mut mask = Vec::with_capacity(count);
-    while mask.len() < count {
-        let wanted = CHUNK.min(count - mask.len());
-        let bytes = &mut bytes[..2 * wanted];
-        rng.fill_bytes(bytes);
-        mask.extend(bytes.chunks_exact(2).map(|pair| {
-            let drawn = u32::from(u16::from_le_bytes([pair[0], pair[1]]));
-            if drawn < threshold { 0.0 } else { keep }
-        }));
-    }
-    mask
-}
-
 /// Rows `ids` of `table [rows, width]`, as `[ids, width]`.
 ///
 /// Two ways with the same values and gradients: `select` copies whole rows and is fast on the CPU, but its backward pass
@@ -185,7 +133,6 @@ pub fn attend(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::random::stream;
 
     #[test]
     fn both_lookups_have_the_same_values_and_gradients() {
@@ -200,16 +147,5 @@ mod tests {
             results.push((rows.into_data(), table.grad(&gradients).unwrap().into_data()));
         }
         assert_eq!(results[0], results[1]);
-    }
-
-    #[test]
-    fn dropout_zeroes_the_rate_and_keeps_the_mean() {
-        let device = Device::flex();
-        let input = Tensor::<2>::ones([200, 500], &device);
-        let mut dropout = Dropout::Host(Box::new(stream(1, "dropout", &[0])));
-        let values: Vec<f32> = dropout.apply(input, 0.1).into_data().try_into_vec().unwrap();
-        let zeros = values.iter().filter(|v| **v == 0.0).count() as f64 / 1e5;
-        let mean = values.iter().map(|v| f64::from(*v)).sum::<f64>() / 1e5;
-        assert!((zeros - 0.1).abs() < 0.004 && (mean - 1.0).abs() < 0.004, "{zeros} {mean}");
     }
 }

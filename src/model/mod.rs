@@ -7,6 +7,7 @@
 
 pub mod config;
 pub mod device;
+pub mod dropout;
 pub mod encoder;
 mod error;
 pub mod heads;
@@ -14,13 +15,14 @@ pub mod kernels;
 pub mod layers;
 #[cfg(test)]
 mod oracle;
+mod plain;
 pub mod random;
 pub mod weights;
 
-pub use config::{Architecture, EncoderConfig};
+pub use config::{Architecture, EncoderConfig, Precision};
 pub use device::{DeviceChoice, DeviceInfo, OpenDevice};
+pub use dropout::Dropout;
 pub use encoder::{Encoder, TokenBatch};
 pub use error::ModelError;
 pub use heads::{Head, HeadKind, HeadSpec, Model, TaskHead};
-pub use layers::Dropout;
 pub use weights::directory_files;

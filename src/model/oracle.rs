@@ -72,7 +72,7 @@ impl Oracle {
     fn run(&self, model: &Model, name: &str) -> (Tensor<2>, Tensor<1>) {
         let kind = model.heads[0].spec.kind;
         let batch = self.batch(kind);
-        let off = &mut Dropout::Off;
+        let off = &mut Dropout::off();
         let hidden = model.encoder.forward(&batch, off);
         let head = &model.heads[0].head;
         let labels = &self.expected["heads"][name]["labels"];
@@ -145,7 +145,7 @@ fn hidden_states_agree() {
         let states = bare.encoder.hidden_states(&batch);
         let expected = oracle.expected["hidden_states"].as_array().unwrap();
         assert_eq!(states.len(), expected.len());
-        let last = host(bare.encoder.forward(&batch, &mut Dropout::Off));
+        let last = host(bare.encoder.forward(&batch, &mut Dropout::off()));
         assert_eq!(last, host(states[states.len() - 1].clone()));
         for (layer, (state, expected)) in states.into_iter().zip(expected).enumerate() {
             assert_close(&host(state), &numbers(expected), 1e-4, &format!("hidden state {layer}"));

@@ -7,6 +7,7 @@
 //! Everything random is drawn from a generator made for the purpose and the step out of the seed, never from a global one,
 //! since several trainings share a process; see [`crate::model::random`].
 
+pub mod backward;
 pub mod checkpoint;
 pub mod data;
 mod error;

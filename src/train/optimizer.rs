@@ -304,8 +304,8 @@ mod tests {
             optimizer.on_cpu = on_cpu;
             let mut norms = Vec::new();
             for _ in 0..4 {
-                let hidden = model.encoder.forward(&batch, &mut Dropout::Off);
-                let logits = model.heads[0].head.rows(&model.encoder, hidden, batch.rows, &mut Dropout::Off);
+                let hidden = model.encoder.forward(&batch, &mut Dropout::off());
+                let logits = model.heads[0].head.rows(&model.encoder, hidden, batch.rows, &mut Dropout::off());
                 let loss = logits.square().sum();
                 let gradients = Gradients::of(&loss, &mut model);
                 norms.push(optimizer.step(&mut model, gradients, 1e-2).unwrap().into_scalar::<f32>());

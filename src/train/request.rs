@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::TrainError;
 use super::sampler::Sampling;
-use crate::model::OpenDevice;
+use crate::model::{OpenDevice, Precision};
 use crate::task::{Format, FromScratch};
 
 /// Everything that a study file can set for a training; what is left out has the value that the intermediate-task study used
@@ -47,6 +47,17 @@ pub struct Hyperparameters {
     pub language_smoothing: f64,
     /// Share of tokens that masked-LM training predicts, in (0, 1).
     pub masking_share: f64,
+    /// Numbers in matrix products.
+    pub precision: Precision,
+    /// Padded tokens that go through the encoder together; a batch with more is cut into several, whose gradients are summed
+    /// to those of the whole. None: never cut.
+    pub micro_batch_tokens: Option<usize>,
+    /// Whether each layer's intermediate results are computed again in the backward pass rather than kept: a third more
+    /// computation, a fraction of the memory.
+    pub gradient_checkpointing: bool,
+    /// Whether rows of the word embeddings that no shard of this training names are left out while it runs, and put back at
+    /// the end: the same training with less memory. Not for masked-LM training, which moves every row.
+    pub trim_vocabulary: bool,
 }
 
 impl Default for Hyperparameters {
@@ -68,6 +79,10 @@ impl Default for Hyperparameters {
             sampling: Sampling::Proportional,
             language_smoothing: 1.0,
             masking_share: 0.15,
+            precision: Precision::F32,
+            micro_batch_tokens: None,
+            gradient_checkpointing: false,
+            trim_vocabulary: false,
         }
     }
 }

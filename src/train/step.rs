@@ -180,7 +180,7 @@ impl Tally {
 /// # Errors
 /// When the device fails.
 pub fn evaluate(model: &Model, head: usize, batch: &Batch) -> Result<Tally, ModelError> {
-    let (logits, rows) = logits(model, head, batch, &mut Dropout::Off);
+    let (logits, rows) = logits(model, head, batch, &mut Dropout::off());
     let mean = f64::from(values(loss_of(logits.clone(), rows, &batch.targets))?[0]);
     let right = |logits: Tensor<2>, classes: &[i32]| -> Result<(f64, usize), ModelError> {
         let [count, outputs] = logits.dims();

@@ -10,15 +10,16 @@ use burn::tensor::Tensor;
 use serde::Serialize;
 
 use super::TrainError;
+use super::backward::backward;
 use super::checkpoint::{self, Best, Evaluation, State};
 use super::data::{Instances, Limits, head_of};
 use super::optimizer::{AdamW, Gradients, learning_rate};
 use super::request::{TrainRequest, TrainTask};
 use super::sampler::{BatchStream, Languages, TaskSampler};
-use super::step::{BatchTargets, Tally, batch, evaluate, loss};
+use super::step::{Tally, batch, evaluate};
 use super::vocabulary::{Masking, Vocabulary};
 use crate::error::{Error, Result};
-use crate::model::random::stream;
+use crate::model::random::{first_u64, stream};
 use crate::model::weights::{HeadSource, initialize, load, save, values};
 use crate::model::{Architecture, Dropout, EncoderConfig, HeadKind, HeadSpec, Model};
 use crate::progress::Progress;
@@ -323,19 +324,12 @@ impl<'a> Run<'a> {
             let masking = self.masking.as_ref().map(|masking| (masking, &mut rng));
             let batch = batch(&loaded.train, indices, &self.model.encoder.config, masking);
             let mut dropout = self.dropout(task as u64, number);
-            let mut loss = loss(&self.model, task, &batch, &mut dropout);
-            if accumulation > 1 {
-                loss = loss / accumulation as f64;
-            }
-            let mut found = Gradients::of(&loss, &mut self.model);
-            if matches!(batch.targets, BatchTargets::Spans { .. }) {
-                found = found.without_padding(&mut self.model);
-            }
+            let share = 1.0 / accumulation as f64;
+            let (loss, found) = backward(&mut self.model, task, &batch, share, &mut dropout);
             match &mut gradients {
                 Some(sum) => sum.add(found),
                 None => gradients = Some(found),
             }
-            let loss = loss.inner();
             total = Some(match total {
                 Some(total) => total + loss,
                 None => loss,
@@ -352,14 +346,8 @@ impl<'a> Run<'a> {
     }
 
     fn dropout(&self, task: u64, number: u64) -> Dropout {
-        let rng = stream(self.request.seed, "dropout", &[task, number]);
-        if self.request.device.on_cpu() {
-            Dropout::Host(Box::new(rng))
-        } else {
-            // The GPU's generator is one for the device, which one training owns at a time.
-            self.request.device.device.seed(crate::model::random::first_u64(rng));
-            Dropout::Device
-        }
+        let seed = first_u64(stream(self.request.seed, "dropout", &[task, number]));
+        if self.request.device.on_cpu() { Dropout::host(seed) } else { Dropout::device(seed) }
     }
 
     /// Brings losses and norms of the last steps to the host and makes sure that they are numbers.

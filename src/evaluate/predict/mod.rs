@@ -187,8 +187,8 @@ fn head_logits(model: &Model, head: &TaskHead, instances: &Instances, stop: &Ato
     for indices in by_length(instances) {
         check(stop)?;
         let tokens = instances.tokens(&indices, &encoder.config);
-        let hidden = encoder.forward(&tokens, &mut Dropout::Off);
-        let off = &mut Dropout::Off;
+        let hidden = encoder.forward(&tokens, &mut Dropout::off());
+        let off = &mut Dropout::off();
         match &instances.targets {
             Targets::Classes(_) | Targets::Choices { .. } => {
                 let found = values(head.head.rows(encoder, hidden, tokens.rows, off))?;

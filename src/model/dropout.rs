@@ -1,0 +1,175 @@
+//! Dropout whose zeros are a function of a seed, the place in the model and the element: nothing is carried from step to step,
+//! nothing is shared between trainings, and a forward pass that is repeated (to save memory) draws the same zeros again.
+
+use burn::tensor::{DType, Distribution, Tensor, TensorData};
+
+/// Where the zeros of dropout come from. A clone draws what the original would have drawn.
+#[derive(Clone, Debug)]
+pub struct Dropout {
+    source: Source,
+    seed: u64,
+    /// Places passed so far.
+    place: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    Off,
+    Host,
+    Device,
+}
+
+impl Dropout {
+    /// No dropout: evaluation.
+    pub fn off() -> Self {
+        Self { source: Source::Off, seed: 0, place: 0 }
+    }
+
+    /// Zeros computed on the host: the same on every machine.
+    pub fn host(seed: u64) -> Self {
+        Self { source: Source::Host, seed, place: 0 }
+    }
+
+    /// Zeros drawn by the device's own generator, for GPUs, where one thread owns the device and uploading masks would cost
+    /// more than the computation.
+    pub fn device(seed: u64) -> Self {
+        Self { source: Source::Device, seed, place: 0 }
+    }
+
+    /// Zeroes each element of `input` with probability `rate` and scales the others by `1 / (1 - rate)`.
+    pub fn apply<const D: usize>(&mut self, input: Tensor<D>, rate: f64) -> Tensor<D> {
+        match self.source {
+            Source::Off => input,
+            Source::Host => match self.zeros(rate) {
+                None => input,
+                Some(zeros) => {
+                    let dims = input.dims();
+                    let mut factors = vec![0.0; dims.iter().product()];
+                    zeros.factors(0, &mut factors);
+                    let device = input.device().without_autodiff();
+                    let factors = Tensor::<D>::from_data(TensorData::new(factors, dims), (&device, DType::F32));
+                    let kind = input.dtype();
+                    input * factors.cast(kind)
+                }
+            },
+            Source::Device => {
+                if rate <= 0.0 {
+                    return input;
+                }
+                input.device().seed(self.next_place());
+                let kept = input.random_like(Distribution::Bernoulli(1.0 - rate));
+                input * (kept * (1.0 / (1.0 - rate)))
+            }
+        }
+    }
+
+    /// The zeros of the next place, for kernels that apply them themselves; none where nothing is dropped. Only for zeros
+    /// from the host.
+    pub fn zeros(&mut self, rate: f64) -> Option<Zeros> {
+        if self.source == Source::Off || rate <= 0.0 {
+            return None;
+        }
+        let seed = self.next_place();
+        Some(Zeros {
+            low: seed as u32,
+            high: (seed >> 32) as u32,
+            threshold: (rate * 65_536.0).round() as u32,
+            keep: (1.0 / (1.0 - rate)) as f32,
+        })
+    }
+
+    /// A seed for the next place (splitmix64).
+    fn next_place(&mut self) -> u64 {
+        self.place += 1;
+        let mut mixed = self.seed.wrapping_add(self.place.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+/// The zeros of one place: a function of the element's index. The probability is rounded to a multiple of 1/65,536.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Zeros {
+    low: u32,
+    high: u32,
+    threshold: u32,
+    keep: f32,
+}
+
+impl Zeros {
+    /// What elements `start..start + factors.len()` are multiplied by: 0 or `1 / (1 - rate)`. `start` must be even.
+    pub fn factors(&self, start: usize, factors: &mut [f32]) {
+        debug_assert!(start.is_multiple_of(2));
+        let pick = |drawn: u32| if drawn < self.threshold { 0.0 } else { self.keep };
+        for (pair, factors) in ((start / 2) as u32..).zip(factors.chunks_mut(2)) {
+            let drawn = self.draw(pair);
+            factors[0] = pick(drawn & 0xffff);
+            if let Some(second) = factors.get_mut(1) {
+                *second = pick(drawn >> 16);
+            }
+        }
+    }
+
+    /// 32 bits for two neighbouring elements: a counter through two rounds of MurmurHash3's finaliser, keyed before each.
+    #[inline(always)]
+    fn draw(&self, pair: u32) -> u32 {
+        mix(mix(pair ^ self.low).wrapping_add(self.high))
+    }
+}
+
+#[inline(always)]
+fn mix(mut bits: u32) -> u32 {
+    bits ^= bits >> 16;
+    bits = bits.wrapping_mul(0x85eb_ca6b);
+    bits ^= bits >> 13;
+    bits = bits.wrapping_mul(0xc2b2_ae35);
+    bits ^ (bits >> 16)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Device;
+
+    fn draw(dropout: &mut Dropout, count: usize) -> Vec<f32> {
+        dropout.apply(Tensor::<1>::ones([count], &Device::flex()), 0.1).into_data().try_into_vec().unwrap()
+    }
+
+    #[test]
+    fn dropout_zeroes_the_rate_and_keeps_the_mean() {
+        for seed in 0..4 {
+            let values = draw(&mut Dropout::host(seed), 100_000);
+            let zeros = values.iter().filter(|v| **v == 0.0).count() as f64 / 1e5;
+            let mean = values.iter().map(|v| f64::from(*v)).sum::<f64>() / 1e5;
+            assert!((zeros - 0.1).abs() < 0.004 && (mean - 1.0).abs() < 0.004, "{zeros} {mean}");
+            // Neighbours, rows of a power of two and halves of a draw are independent.
+            for distance in [1, 2, 64, 128, 1024] {
+                let both = values.iter().zip(&values[distance..]).filter(|(a, b)| **a == 0.0 && **b == 0.0).count();
+                assert!((both as f64 / 1e5 - 0.01).abs() < 0.0015, "{distance} {both}");
+            }
+        }
+    }
+
+    #[test]
+    fn places_and_seeds_differ_and_a_clone_repeats() {
+        let mut dropout = Dropout::host(1);
+        let mut again = dropout.clone();
+        let (first, second) = (draw(&mut dropout, 1000), draw(&mut dropout, 1000));
+        assert!(first != second && first == draw(&mut again, 1000) && second == draw(&mut again, 1000));
+        assert!(first != draw(&mut Dropout::host(2), 1000));
+        assert_eq!(draw(&mut Dropout::off(), 10), [1.0; 10]);
+    }
+
+    #[test]
+    fn any_stretch_has_the_factors_of_the_whole() {
+        let zeros = Dropout::host(3).zeros(0.4).unwrap();
+        let mut whole = vec![0.0; 101];
+        zeros.factors(0, &mut whole);
+        for start in (0..100).step_by(2) {
+            let mut part = vec![0.0; 101 - start];
+            zeros.factors(start, &mut part);
+            assert_eq!(part, whole[start..]);
+        }
+    }
+}
