@@ -16,7 +16,7 @@ mod study;
 pub use error::TaskError;
 pub use file::{Expected, Format, Metric, Role, Split, Task};
 pub use language::{Language, Languages};
-pub use model::{EncoderSource, FromScratch, Lengths, Model, RetrievalSettings, TokenizerSource};
+pub use model::{EncoderSource, FromScratch, Lengths, Model, Pooling, RetrievalSettings, TokenizerSource};
 pub use registry::Registry;
 pub use scaffold::{ExampleFile, Scaffold};
 pub use source::{DirectorySource, FileSpec, HubSource, Normalize, OffsetUnit, Reader, Sources};

@@ -103,6 +103,20 @@ pub struct RetrievalSettings {
     /// Indices into the hidden states (0 = embeddings, n = output of layer n). Each gets its own score row; the first
     /// is the one that summary tables show.
     pub layers: Vec<usize>,
+    /// What of a hidden state stands for the sentence.
+    #[serde(default)]
+    pub pooling: Pooling,
+}
+
+/// How the hidden states of a sentence's tokens become its vector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pooling {
+    /// The mean over all tokens that are not padding, special tokens included.
+    #[default]
+    Mean,
+    /// The first token, `<s>` or `[CLS]`.
+    FirstToken,
 }
 
 /// One model.
@@ -117,7 +131,7 @@ pub struct Model {
     pub tokenizer: TokenizerSource,
     /// Input lengths.
     pub lengths: Lengths,
-    /// Sentence vectors: mean over all non-padding positions of these layers.
+    /// Sentence vectors.
     pub retrieval: RetrievalSettings,
 }
 

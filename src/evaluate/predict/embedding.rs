@@ -1,4 +1,4 @@
-//! Sentence retrieval: the mean of a hidden state over a sentence's tokens, and the nearest of the other side.
+//! Sentence retrieval: a vector for each sentence from a hidden state of its tokens, and the nearest of the other side.
 
 use std::sync::atomic::AtomicBool;
 
@@ -10,7 +10,7 @@ use crate::evaluate::{EvaluateError, nearest};
 use crate::model::{Model, ModelError};
 use crate::progress::check;
 use crate::shard::{Columns, read_batches};
-use crate::task::Format;
+use crate::task::{Format, Pooling};
 use crate::train::data::{Instances, Limits};
 
 /// The sentences of one side: their ids and, for each layer, their vectors one after the other.
@@ -69,7 +69,7 @@ pub(super) fn retrieve(
     Ok(predictions)
 }
 
-/// For each layer, a vector for each instance: the mean over all tokens that are not padding, special tokens included.
+/// For each layer, a vector for each instance.
 fn embed(
     request: &PredictRequest,
     model: &Model,
@@ -82,27 +82,46 @@ fn embed(
         let tokens = instances.tokens(&indices, &model.encoder.config);
         let states = model.encoder.hidden_states(&tokens);
         for (vectors, layer) in layers.iter_mut().zip(&request.layers) {
-            let means = means(states[*layer].clone(), &tokens)?;
-            for (index, mean) in indices.iter().zip(means.chunks_exact(model.encoder.config.hidden_size)) {
-                vectors[*index as usize] = mean.to_vec();
+            let pooled = pool(states[*layer].clone(), &tokens, request.pooling)?;
+            for (index, vector) in indices.iter().zip(pooled.chunks_exact(model.encoder.config.hidden_size)) {
+                vectors[*index as usize] = vector.to_vec();
             }
         }
     }
     Ok(layers)
 }
 
-/// The mean over the tokens of each row of `hidden [rows × positions, width]`, row by row.
-fn means(hidden: Tensor<2>, tokens: &TokenBatch) -> Result<Vec<f32>, ModelError> {
+/// The vector of each row of `hidden [rows × positions, width]`, one after another.
+fn pool(hidden: Tensor<2>, tokens: &TokenBatch, pooling: Pooling) -> Result<Vec<f32>, ModelError> {
     let shares: Vec<f32> = tokens
         .lengths
         .iter()
         .flat_map(|&length| {
-            let share = 1.0 / length.max(1) as f32;
-            (0..tokens.width).map(move |position| if position < length { share } else { 0.0 })
+            let (counted, share) = match pooling {
+                Pooling::Mean => (length, 1.0 / length.max(1) as f32),
+                Pooling::FirstToken => (1, 1.0),
+            };
+            (0..tokens.width).map(move |position| if position < counted { share } else { 0.0 })
         })
         .collect();
     let shares = TensorData::new(shares, [tokens.rows, 1, tokens.width]);
     let shares: Tensor<3> = Tensor::from_data(shares, &hidden.device());
     let [_, width] = hidden.dims();
     values(shares.matmul(hidden.reshape([tokens.rows, tokens.width, width])))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Device;
+
+    #[test]
+    fn a_vector_is_the_mean_of_the_tokens_or_the_first_of_them() {
+        let rows: [(&[u32], &[u32]); 2] = [(&[5, 6], &[]), (&[7, 8, 9, 10], &[])];
+        let tokens = TokenBatch::new(rows.iter().copied(), 1, 4, 4);
+        let hidden: Vec<f32> = (0..16).map(|value| value as f32).collect();
+        let hidden = Tensor::<2>::from_data(TensorData::new(hidden, [8, 2]), &Device::flex());
+        assert_eq!(pool(hidden.clone(), &tokens, Pooling::Mean).unwrap(), [1.0, 2.0, 11.0, 12.0]);
+        assert_eq!(pool(hidden, &tokens, Pooling::FirstToken).unwrap(), [0.0, 1.0, 8.0, 9.0]);
+    }
 }

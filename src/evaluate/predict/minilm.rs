@@ -15,7 +15,7 @@ use crate::model::{DeviceChoice, device};
 use crate::progress::Quiet;
 use crate::schema::tokenized;
 use crate::shard::{PART, read_table, write_table};
-use crate::task::{Format, Split};
+use crate::task::{Format, Pooling, Split};
 
 /// The longest input that the reference values were computed with.
 const MAX_LENGTH: usize = 128;
@@ -76,6 +76,7 @@ fn every_layer_retrieves_as_transformers_does() {
             files: vec![PredictFile { language: language.into(), canonical: tokens.clone(), tokens }],
             split: Split::Test,
             layers: (0..=6).collect(),
+            pooling: Pooling::Mean,
             device: device::open(DeviceChoice::Flex).unwrap(),
         };
         predict(&request, directory.path(), &Quiet, &AtomicBool::new(false)).unwrap();

@@ -24,7 +24,7 @@ use crate::model::{Dropout, HeadKind, Model, OpenDevice, TaskHead, TokenBatch};
 use crate::progress::{Progress, check};
 use crate::schema::table;
 use crate::shard::{Columns, PART, Writer, read_batches};
-use crate::task::{Format, Split};
+use crate::task::{Format, Pooling, Split};
 use crate::train::data::{Instances, Limits, Targets, head_of};
 
 /// Rows that go through the model together.
@@ -58,6 +58,8 @@ pub struct PredictRequest {
     pub split: Split,
     /// Retrieval: the hidden states that stand for a sentence, each on its own (0 = embeddings).
     pub layers: Vec<usize>,
+    /// Retrieval: what of a hidden state stands for a sentence.
+    pub pooling: Pooling,
     /// Where to compute.
     pub device: OpenDevice,
 }

@@ -162,10 +162,11 @@ impl Setup<'_> {
                 if !inputs.contains_key("model") {
                     self.outside_encoder(&mut known)?;
                 }
-                let layers = (task.format == Format::SentenceRetrieval).then_some(&self.model.retrieval.layers);
+                let retrieval = (task.format == Format::SentenceRetrieval).then_some(&self.model.retrieval);
                 json!({
                     "task": task.id, "format": task.format, "labels": tokenized_labels(task, &inputs["tokens"]),
-                    "split": task.evaluate, "layers": layers, "device": self.device.kind(),
+                    "split": task.evaluate, "layers": retrieval.map(|settings| &settings.layers),
+                    "pooling": retrieval.map(|settings| settings.pooling), "device": self.device.kind(),
                 })
             }
             Work::Baseline { task, seed } => {

@@ -159,6 +159,7 @@ impl Setup<'_> {
                     files,
                     split: task.evaluate,
                     layers: self.model.retrieval.layers.clone(),
+                    pooling: self.model.retrieval.pooling,
                     device: self.device.clone(),
                 };
                 Ok(json!(predict(&request, out, progress, stop)?))
