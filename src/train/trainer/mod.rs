@@ -1,0 +1,107 @@
+//! A training from its request to its model directory.
+
+mod evaluation;
+mod log;
+mod prepare;
+mod steps;
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use burn::tensor::Tensor;
+use serde::Serialize;
+
+use super::checkpoint::State;
+use super::data::Instances;
+use super::optimizer::AdamW;
+use super::request::{TrainRequest, TrainTask};
+use super::sampler::{BatchStream, TaskSampler};
+use super::vocabulary::Masking;
+use crate::error::Result;
+use crate::model::Model;
+use crate::model::weights::save;
+use crate::progress::Progress;
+use prepare::starting_model;
+
+/// What came of a training; the statistics in the artifact's manifest.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TrainOutcome {
+    /// Steps done.
+    pub steps: u64,
+    /// Steps planned.
+    pub planned_steps: u64,
+    /// Step whose weights were kept, where there was an evaluation.
+    pub best_step: Option<u64>,
+    /// Mean score over tasks on the validation split at that step, from 0 to 1.
+    pub best_score: Option<f64>,
+    /// Loss of the last step.
+    pub last_loss: f32,
+    /// Training instances of each task.
+    pub instances: Vec<(String, usize)>,
+    /// Parameters that were made new rather than read from the parent, by name.
+    pub new_parameters: Vec<String>,
+}
+
+struct LoadedTask<'a> {
+    task: &'a TrainTask,
+    train: Instances,
+    validation: Instances,
+}
+
+struct Run<'a> {
+    request: &'a TrainRequest,
+    scratch: &'a Path,
+    identity: String,
+    tasks: Vec<LoadedTask<'a>>,
+    masking: Option<Masking>,
+    model: Model,
+    best_model: Option<Model>,
+    optimizer: AdamW,
+    sampler: TaskSampler,
+    streams: Vec<BatchStream>,
+    /// Batches taken from each task.
+    taken: Vec<u64>,
+    steps: u64,
+    warm_up: u64,
+    state: State,
+    /// Losses and norms of the last steps, still on the device.
+    pending: Vec<(Tensor<1>, Tensor<1>)>,
+}
+
+/// Trains as `request` says, or goes on from the checkpoint in `scratch`, and writes the model and `training_log.parquet`
+/// into `output`.
+///
+/// On the CPU the same request gives the same bytes, killed and gone on or not, alone in the process or beside others, as
+/// long as the caller's rayon pool has the same number of threads. The weights written are those of the best evaluation; the
+/// last ones where there was none.
+///
+/// # Errors
+/// When inputs can't be read or do not fit the model, the loss is not finite, or `stop` is set (after a checkpoint).
+pub fn train(
+    request: &TrainRequest,
+    output: &Path,
+    scratch: &Path,
+    progress: &dyn Progress,
+    stop: &AtomicBool,
+) -> Result<TrainOutcome> {
+    request.hyperparameters.check()?;
+    let (model, new_parameters) = starting_model(request)?;
+    let mut run = Run::prepare(request, scratch, model)?;
+    run.resume()?;
+    run.steps(progress, stop)?;
+    let model = match run.best_model.take() {
+        Some(best) => best,
+        None => run.model.clone().untracked(),
+    };
+    save(&model, output)?;
+    run.write_log(output)?;
+    Ok(TrainOutcome {
+        steps: run.state.step,
+        planned_steps: run.steps,
+        best_step: run.state.best.map(|best| best.step),
+        best_score: run.state.best.map(|best| best.score),
+        last_loss: run.state.losses.last().copied().unwrap_or(f32::NAN),
+        instances: run.tasks.iter().map(|loaded| (loaded.task.id.clone(), loaded.train.len())).collect(),
+        new_parameters,
+    })
+}
