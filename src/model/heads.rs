@@ -195,13 +195,28 @@ pub fn span_loss(logits: Tensor<2>, rows: usize, starts: Vec<i32>, ends: Vec<i32
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HeadSpec {
-    /// The task's id.
+    /// The task's id, or the name of a head that several tasks share.
     pub task: String,
     /// What the head computes.
     pub kind: HeadKind,
     /// Label names by output; empty where the kind has none.
     #[serde(default)]
     pub labels: Vec<String>,
+    /// The tasks that share the head, in order; empty where it is one task's alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shared_by: Vec<String>,
+}
+
+impl HeadSpec {
+    /// The head of one task.
+    pub fn new(task: impl Into<String>, kind: HeadKind, labels: Vec<String>) -> Self {
+        Self { task: task.into(), kind, labels, shared_by: Vec::new() }
+    }
+
+    /// Whether the head answers for `task`.
+    pub fn serves(&self, task: &str) -> bool {
+        if self.shared_by.is_empty() { self.task == task } else { self.shared_by.iter().any(|sharer| sharer == task) }
+    }
 }
 
 /// A head with its parameters.
@@ -213,12 +228,12 @@ pub struct TaskHead {
     pub head: Head,
 }
 
-/// An encoder with one head a task.
+/// An encoder with its heads: one a task, or one for several.
 #[derive(Clone, Debug)]
 pub struct Model {
     /// Shared by all tasks.
     pub encoder: Encoder,
-    /// In the order of the tasks.
+    /// In the order of the tasks that name them first.
     pub heads: Vec<TaskHead>,
 }
 
@@ -238,8 +253,8 @@ impl Model {
         }
     }
 
-    /// Every parameter with its name, in a fixed order. One head's parameters have their transformers names; the heads of
-    /// several tasks have the task and `/` before them, since transformers has no name for that.
+    /// Every parameter with its name, in a fixed order. One head's parameters have their transformers names; several heads
+    /// have their task (or shared name) and `/` before them, since transformers has no name for that.
     pub fn parameters(&mut self) -> Vec<(String, Slot<'_>)> {
         let mut parameters = Vec::new();
         let architecture = self.encoder.config.model_type;
@@ -265,6 +280,19 @@ impl Model {
             }
         }
         self
+    }
+
+    /// The same parameters on `device`, not tracked.
+    pub fn moved(self, device: &Device) -> Self {
+        let mut model = self.untracked();
+        for (_, slot) in model.parameters() {
+            match slot {
+                Slot::Vector(tensor) => tensor.inplace(|tensor| tensor.to_device(device)),
+                Slot::Table(tensor) | Slot::Map(tensor) => tensor.inplace(|tensor| tensor.to_device(device)),
+            }
+        }
+        model.encoder.device = device.clone();
+        model
     }
 
     /// The same parameters without tracking, for evaluation.

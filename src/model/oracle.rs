@@ -38,7 +38,7 @@ impl Oracle {
 
     fn model(&self, name: &str, kind: HeadKind, labels: usize) -> Model {
         let labels = (0..labels).map(|label| label.to_string()).collect();
-        let head = HeadSpec { task: "oracle".into(), kind, labels };
+        let head = HeadSpec::new("oracle", kind, labels);
         let loaded = load(&self.directory.join(name), &[head], HeadSource::Stored, &Device::flex()).unwrap();
         assert!(loaded.new.is_empty() && loaded.dropped.is_empty());
         loaded.model

@@ -25,6 +25,8 @@ pub const HEADS_FILE: &str = "heads.safetensors";
 /// What the heads are for.
 pub const HEADS_LIST: &str = "heads.json";
 
+/// The word embedding table, without the encoder's prefix.
+pub const WORD_EMBEDDINGS: &str = "embeddings.word_embeddings.weight";
 /// First parts of the names that transformers gives to heads.
 const HEAD_ROOTS: [&str; 4] = ["classifier.", "qa_outputs.", "lm_head.", "cls."];
 /// Names in weight files that repeat another parameter or hold no parameter at all.
@@ -76,7 +78,26 @@ pub fn initialize(config: &EncoderConfig, heads: &[HeadSpec], seed: u64, device:
 /// When a file can't be read, a shape differs from `config.json`, a parameter of the encoder (or, with
 /// [`HeadSource::Stored`], of a head) is missing, or the file holds names that belong neither to the encoder nor to a head.
 pub fn load(directory: &Path, heads: &[HeadSpec], source: HeadSource, device: &Device) -> Result<Loaded, ModelError> {
-    let config = EncoderConfig::read(directory)?;
+    load_rows(directory, heads, source, None, device)
+}
+
+/// As [`load`], with only these rows of the word embeddings, in order: the others never reach the device. The model's
+/// configuration counts the rows that it has. Not for a masked-LM head, whose decoder needs them all.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_rows(
+    directory: &Path,
+    heads: &[HeadSpec],
+    source: HeadSource,
+    rows: Option<&[u32]>,
+    device: &Device,
+) -> Result<Loaded, ModelError> {
+    let mut config = EncoderConfig::read(directory)?;
+    let vocabulary = config.vocab_size;
+    if let Some(rows) = rows {
+        config.vocab_size = rows.len();
+    }
     let path = directory.join(MODEL_FILE);
     let bytes = std::fs::read(&path).at("read", &path)?;
     let file = WeightsFile::parse(&path, &bytes)?;
@@ -107,7 +128,10 @@ pub fn load(directory: &Path, heads: &[HeadSpec], source: HeadSource, device: &D
         match holder.names.get(key).filter(|_| read) {
             Some(view) => {
                 used.insert(key.to_owned());
-                holder.fill(&name, view, slot, device)?;
+                match rows.filter(|_| local == WORD_EMBEDDINGS) {
+                    Some(rows) => put(slot, holder.rows(view, rows, [vocabulary, config.hidden_size])?, device),
+                    None => holder.fill(&name, view, slot, device)?,
+                }
             }
             None if may_be_new => {
                 let HeadSource::New { seed } = source else { unreachable!("only new heads may be new") };
@@ -145,6 +169,23 @@ pub fn load_stored(directory: &Path, device: &Device) -> Result<Model, ModelErro
         Err(error) => return Err(error).at("read", &path).map_err(ModelError::from),
     };
     Ok(load(directory, &heads, HeadSource::Stored, device)?.model)
+}
+
+/// The word embedding table of the model in `directory`, row-major, on the host.
+///
+/// # Errors
+/// When the files can't be read or hold no such table.
+pub fn word_embeddings(directory: &Path) -> Result<Vec<f32>, ModelError> {
+    let config = EncoderConfig::read(directory)?;
+    let path = directory.join(MODEL_FILE);
+    let bytes = std::fs::read(&path).at("read", &path)?;
+    let file = WeightsFile::parse(&path, &bytes)?;
+    let view = file.names.get(WORD_EMBEDDINGS).ok_or_else(|| ModelError::Weights {
+        path: path.clone(),
+        problem: format!("it holds no {WORD_EMBEDDINGS}; download or export it again"),
+    })?;
+    let all: Vec<u32> = (0..config.vocab_size as u32).collect();
+    file.rows(view, &all, [config.vocab_size, config.hidden_size])
 }
 
 /// The files in `directory` that decide what a model computes, for keys.
@@ -305,6 +346,27 @@ impl<'data> WeightsFile<'data> {
         Ok(Self { path: path.to_path_buf(), names })
     }
 
+    /// These rows of a table whose shape must be `shape`.
+    fn rows(&self, view: &TensorView<'_>, rows: &[u32], shape: [usize; 2]) -> Result<Vec<f32>, ModelError> {
+        let problem = |problem: String| ModelError::Weights { path: self.path.clone(), problem };
+        if view.shape() != shape {
+            let problem =
+                problem(format!("{WORD_EMBEDDINGS} has shape {:?}, config.json asks for {shape:?}", view.shape()));
+            return Err(problem);
+        }
+        let width = view.data().len() / shape[0].max(1);
+        let bytes: Vec<u8> = rows
+            .chunk_by(|a, b| a + 1 == *b)
+            .flat_map(|run| &view.data()[run[0] as usize * width..(run[run.len() - 1] as usize + 1) * width])
+            .copied()
+            .collect();
+        let view = TensorView::new(view.dtype(), vec![rows.len(), shape[1]], &bytes)
+            .map_err(|error| problem(format!("{WORD_EMBEDDINGS}: {error}")))?;
+        to_f32(&view).ok_or_else(|| {
+            problem(format!("{WORD_EMBEDDINGS} is of type {:?}; expected F32, F16 or BF16", view.dtype()))
+        })
+    }
+
     fn fill(&self, name: &str, view: &TensorView<'_>, slot: Slot<'_>, device: &Device) -> Result<(), ModelError> {
         let problem = |problem: String| ModelError::Weights { path: self.path.clone(), problem };
         let memory = slot.shape();
@@ -372,7 +434,7 @@ mod tests {
     use crate::model::config::tests::tiny;
 
     fn spec(task: &str, kind: HeadKind, labels: &[&str]) -> HeadSpec {
-        HeadSpec { task: task.into(), kind, labels: labels.iter().map(|label| (*label).to_owned()).collect() }
+        HeadSpec::new(task, kind, labels.iter().map(|label| (*label).to_owned()).collect())
     }
 
     fn parameters(model: &Model) -> Vec<(String, Parameter)> {

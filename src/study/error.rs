@@ -69,6 +69,18 @@ pub enum StudyError {
         /// The model.
         model: String,
     },
+    /// Tasks that can't share a head.
+    #[error("study {study}: tasks `{one}` and `{other}` can't share head `{head}`: they differ in format or labels")]
+    Heads {
+        /// The study.
+        study: String,
+        /// The head.
+        head: String,
+        /// The first task.
+        one: String,
+        /// The task that differs from it.
+        other: String,
+    },
     /// The study's raw files are not on the hub.
     #[error("study {study} reads nothing from the hub; fetch is for studies of the full edition without --data")]
     NothingToFetch {

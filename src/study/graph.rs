@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::source::mini::{self, MiniOptions};
 use crate::task::{CHANCE, EncoderSource, Format, Model, Registry, Role, Split, Study, Task, TokenizerSource};
 use crate::train::Hyperparameters;
+use crate::train::data::head_of;
 
 /// What a node of the graph does. Parameters that can change its output are all here, in the task and model files,
 /// or in the inputs.
@@ -26,8 +27,15 @@ pub enum Work {
     Profile { task: String },
     /// Looks for evaluation data of all tasks in their training data.
     Overlap { tasks: Vec<String> },
-    /// Trains an encoder on some tasks: `phase` is `pretrain`, `intermediate` or `target`.
-    Train { phase: Phase, tasks: Vec<String>, hyperparameters: Box<Hyperparameters>, seed: u64 },
+    /// Trains an encoder on some tasks: `phase` is `pretrain`, `intermediate` or `target`. `heads` has the shared head of each
+    /// task that shares one.
+    Train {
+        phase: Phase,
+        tasks: Vec<String>,
+        heads: BTreeMap<String, String>,
+        hyperparameters: Box<Hyperparameters>,
+        seed: u64,
+    },
     /// Predicts a target's evaluation split in every language.
     Predict { task: String },
     /// Predicts it without a model: the majority, or chance.
@@ -350,6 +358,24 @@ impl<'a> Planner<'a> {
         toml::Value::Table(table).try_into().map(Box::new).map_err(|e| self.invalid(part, &e))
     }
 
+    /// That tasks which share a head have one format and one list of labels.
+    fn check_heads(&self, heads: &BTreeMap<String, String>) -> Result<()> {
+        let mut first: BTreeMap<&str, &Task> = BTreeMap::new();
+        for (name, head) in heads {
+            let task = self.task(name)?;
+            let other = *first.entry(head).or_insert(task);
+            let open = task.open_labels || other.open_labels;
+            if head_of(task.format) != head_of(other.format)
+                || task.labels != other.labels
+                || (open && task.id != other.id)
+            {
+                let (study, head) = (self.study.id.clone(), head.clone());
+                return Err(StudyError::Heads { study, head, one: other.id.clone(), other: task.id.clone() }.into());
+            }
+        }
+        Ok(())
+    }
+
     fn train(
         &mut self,
         label: String,
@@ -365,7 +391,9 @@ impl<'a> Planner<'a> {
             needs.push((format!("tokens:{task}"), self.tokenize(task)?));
         }
         needs.extend(parent.map(|index| ("parent".to_owned(), index)));
-        let work = Work::Train { phase, tasks: tasks.to_vec(), hyperparameters, seed };
+        let heads = self.study.shared_heads(tasks);
+        self.check_heads(&heads)?;
+        let work = Work::Train { phase, tasks: tasks.to_vec(), heads, hyperparameters, seed };
         Ok(self.add(label, work, needs))
     }
 

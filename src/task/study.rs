@@ -59,6 +59,10 @@ pub struct Study {
     pub pretrain: Option<Pretrain>,
     /// Rows of the grid: each name maps to the tasks trained on together (an empty list: none).
     pub intermediate: BTreeMap<String, Vec<String>>,
+    /// Heads that tasks of one row share: each name maps to two or more tasks of one format and one list of labels. A row
+    /// that holds one of them alone gives it a head of its own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub heads: BTreeMap<String, Vec<String>>,
     /// Order of the rows in tables.
     pub order: Vec<String>,
     /// Columns of the grid.
@@ -91,6 +95,7 @@ impl Study {
             languages: None,
             pretrain,
             intermediate: BTreeMap::new(),
+            heads: BTreeMap::new(),
             order: Vec::new(),
             targets: Vec::new(),
             limits: BTreeMap::new(),
@@ -119,12 +124,39 @@ impl Study {
         if study.intermediate.contains_key(CHANCE) {
             return wrong(format!("`{CHANCE}` is the row of the baseline: give the intermediate task another name"));
         }
+        if let Some(problem) = study.wrong_heads() {
+            return wrong(problem);
+        }
         let rows = study.intermediate_phase.keys().filter(|k| *k != "all" && !study.intermediate.contains_key(*k));
         let targets = study.target_phase.keys().filter(|k| *k != "all" && !study.targets.contains(k));
         if let Some(name) = rows.chain(targets).next() {
             return wrong(format!("hyperparameters are given for `{name}`, which the grid does not hold"));
         }
         Ok(study)
+    }
+
+    fn wrong_heads(&self) -> Option<String> {
+        let mut seen = BTreeMap::new();
+        for (head, tasks) in &self.heads {
+            if self.intermediate.values().flatten().any(|task| task == head) {
+                return Some(format!("head `{head}` of [heads] has the name of a task: give it another"));
+            }
+            for task in tasks {
+                if let Some(other) = seen.insert(task, head) {
+                    return Some(format!("[heads] names task `{task}` twice (heads `{other}` and `{head}`)"));
+                }
+            }
+            if !self.intermediate.values().any(|row| shared(row, tasks).count() > 1) {
+                return Some(format!("no row of [intermediate] holds two of the tasks that share head `{head}`"));
+            }
+        }
+        None
+    }
+
+    /// The shared head of each task that has one where `tasks` are trained together: task and head.
+    pub fn shared_heads(&self, tasks: &[String]) -> BTreeMap<String, String> {
+        let sharing = self.heads.iter().filter(|(_, sharers)| shared(tasks, sharers).count() > 1);
+        sharing.flat_map(|(head, sharers)| shared(tasks, sharers).map(|task| (task.clone(), head.clone()))).collect()
     }
 
     /// `defaults`, overlaid with the phase's `all` table, overlaid with the table of `name`.
@@ -135,6 +167,11 @@ impl Study {
         }
         table
     }
+}
+
+/// Those of `tasks` that are among `sharers`.
+fn shared<'a>(tasks: &'a [String], sharers: &'a [String]) -> impl Iterator<Item = &'a String> {
+    tasks.iter().filter(|task| sharers.contains(task))
 }
 
 #[cfg(test)]
@@ -150,6 +187,25 @@ mod tests {
         assert!(
             table.contains_key("weight_decay") && table["dropout"].as_float() != study.defaults["dropout"].as_float()
         );
+    }
+
+    #[test]
+    fn tasks_of_a_row_share_the_heads_that_list_two_of_them() {
+        let rows = "\n[heads]\nnli = [\"mnli\", \"snli\", \"anli_r1\"]\n\n[intermediate]\nboth = [\"snli\", \"qqp\", \"mnli\"]\n";
+        let text = MINI.replace("\n[intermediate]\n", rows).replace("\"multi\"]", "\"multi\", \"both\"]");
+        let study = Study::parse(&text, "mini.toml").unwrap();
+        let heads = |row: &str| study.shared_heads(&study.intermediate[row]);
+        let shared = |task: &str| (task.to_owned(), "nli".to_owned());
+        assert_eq!(heads("both"), BTreeMap::from([shared("mnli"), shared("snli")]));
+        assert!(heads("mnli").is_empty() && heads("multi").is_empty());
+        for (from, to, says) in [
+            ("nli = [\"mnli\"", "mnli = [\"mnli\"", "name of a task"),
+            ("\"anli_r1\"]", "\"mnli\"]", "`mnli` twice"),
+            ("\"snli\", \"qqp\", \"mnli\"", "\"snli\", \"qqp\"", "no row of [intermediate] holds two"),
+        ] {
+            let message = Study::parse(&text.replace(from, to), "mini.toml").unwrap_err().to_string();
+            assert!(message.contains(says) && message.contains("mini.toml"), "{message}");
+        }
     }
 
     #[test]

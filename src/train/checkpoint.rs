@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
-use burn::tensor::{DType, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 use safetensors::tensor::{Dtype, SafeTensors, View};
 use serde::{Deserialize, Serialize};
 
@@ -157,7 +157,7 @@ pub fn write(
 }
 
 /// Reads the state in `directory` into `model` (not tracked) and `optimizer`; none where there is no checkpoint. The second
-/// model is the best so far.
+/// model is the best so far, on the host.
 ///
 /// # Errors
 /// When the file can't be read or is of another training.
@@ -191,6 +191,7 @@ pub fn read(
     state.norms = find("log/norm")?;
     let device = model.encoder.device.clone();
     let fill = |kind: &str, model: &mut Model| -> Result<()> {
+        let device = model.encoder.device.clone();
         for (name, slot) in model.parameters() {
             let values = find(&format!("{kind}/{name}"))?;
             if values.len() != slot.shape().iter().product::<usize>() {
@@ -202,7 +203,7 @@ pub fn read(
     };
     let mut best = None;
     if state.best.is_some() {
-        let mut model = model.clone();
+        let mut model = model.clone().moved(&Device::flex());
         fill("best", &mut model)?;
         best = Some(model);
     }

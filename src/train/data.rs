@@ -34,6 +34,11 @@ impl<T: Copy> Ragged<T> {
         self.ends.push(self.values.len());
     }
 
+    /// The items of all lists, one after another.
+    pub fn items(&self) -> &[T] {
+        &self.values
+    }
+
     /// The list at `index`.
     pub fn get(&self, index: usize) -> &[T] {
         let start = if index == 0 { 0 } else { self.ends[index - 1] };
@@ -261,6 +266,22 @@ impl Instances {
     /// Whether there is no instance.
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
+    }
+
+    #[cfg(test)]
+    pub(super) fn push_row(&mut self, ids: &[u32]) {
+        self.ids.push(ids);
+        self.types.push(&[]);
+    }
+
+    /// Every token id, row after row.
+    pub fn ids(&self) -> &[u32] {
+        self.ids.items()
+    }
+
+    /// Replaces every token id.
+    pub fn map_ids(&mut self, map: impl Fn(u32) -> u32) {
+        self.ids.values.iter_mut().for_each(|id| *id = map(*id));
     }
 
     /// Tokens of the longest row of an instance.

@@ -3,6 +3,7 @@
 //! [`train`] loads the instances of its tasks ([`data`]), and for each step picks a task and batches ([`sampler`]), computes
 //! the loss ([`step`]), and moves the parameters ([`optimizer`]). It evaluates on the English validation split, keeps the
 //! best parameters, stops early, and writes checkpoints from which a killed run goes on to the same bytes ([`checkpoint`]).
+//! Where asked, it trains only those rows of the word embeddings that its instances name ([`trim`]).
 //!
 //! Everything random is drawn from a generator made for the purpose and the step out of the seed, never from a global one,
 //! since several trainings share a process; see [`crate::model::random`].
@@ -19,6 +20,7 @@ pub mod step;
 #[cfg(test)]
 mod tests;
 mod trainer;
+mod trim;
 pub mod vocabulary;
 
 pub use error::TrainError;

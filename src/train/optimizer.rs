@@ -23,6 +23,11 @@ pub fn learning_rate(step: u64, steps: u64, warm_up: u64, peak: f64) -> f64 {
     }
 }
 
+/// What weight decay leaves of each element of a matrix in a step at `rate`: the factor that [`AdamW`] multiplies by.
+pub fn kept(rate: f64, weight_decay: f64) -> f32 {
+    (1.0 - rate * weight_decay) as f32
+}
+
 /// The gradients of a model's parameters, flat, in the order of [`Model::parameters`]; none where a parameter took no part.
 pub struct Gradients(Vec<Option<Tensor<1>>>);
 
@@ -98,7 +103,7 @@ pub struct AdamW {
 
 /// The numbers of one update that are the same for all elements of a parameter.
 struct Update {
-    keep: f64,
+    keep: f32,
     step_size: f64,
     correction: f64,
     epsilon: f64,
@@ -128,7 +133,7 @@ impl AdamW {
     fn update(&self, slot: &Slot<'_>, steps: u32, rate: f64) -> Update {
         let bias = |beta: f64| 1.0 - beta.powi(steps as i32);
         Update {
-            keep: if slot.decays() { 1.0 - rate * self.weight_decay } else { 1.0 },
+            keep: if slot.decays() { kept(rate, self.weight_decay) } else { 1.0 },
             step_size: rate / bias(BETA_1),
             correction: bias(BETA_2).sqrt(),
             epsilon: self.epsilon,
@@ -233,7 +238,7 @@ fn apply_host(
 ) {
     let (beta_1, beta_2) = (BETA_1 as f32, BETA_2 as f32);
     let (rest_1, rest_2) = ((1.0 - BETA_1) as f32, (1.0 - BETA_2) as f32);
-    let (keep, step_size) = (update.keep as f32, update.step_size as f32);
+    let (keep, step_size) = (update.keep, update.step_size as f32);
     let (correction, epsilon) = ((1.0 / update.correction) as f32, update.epsilon as f32);
     for (((value, gradient), first), second) in values.iter_mut().zip(gradient).zip(first).zip(second) {
         let gradient = gradient * scale;
@@ -293,8 +298,7 @@ mod tests {
     #[test]
     fn both_ways_of_stepping_give_the_same_parameters() {
         let device = Device::flex();
-        let head =
-            HeadSpec { task: "t".into(), kind: HeadKind::SequenceClassification, labels: vec!["a".into(), "b".into()] };
+        let head = HeadSpec::new("t", HeadKind::SequenceClassification, vec!["a".into(), "b".into()]);
         let start = initialize(&tiny(Architecture::XlmRoberta), &[head], 1, &device);
         let rows: [(&[u32], &[u32]); 2] = [(&[5, 6, 7], &[]), (&[8, 9], &[])];
         let batch = TokenBatch::new(rows.iter().copied(), 1, 4, 40);

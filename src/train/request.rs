@@ -55,8 +55,8 @@ pub struct Hyperparameters {
     /// Whether each layer's intermediate results are computed again in the backward pass rather than kept: a third more
     /// computation, a fraction of the memory.
     pub gradient_checkpointing: bool,
-    /// Whether rows of the word embeddings that no shard of this training names are left out while it runs, and put back at
-    /// the end: the same training with less memory. Not for masked-LM training, which moves every row.
+    /// Whether rows of the word embeddings that no instance of this training names are left out while it runs, and put back
+    /// at the end: the same training with less memory. Not for masked-LM training, which moves every row, nor from scratch.
     pub trim_vocabulary: bool,
 }
 
@@ -138,6 +138,9 @@ pub struct TrainTask {
     pub id: String,
     /// Decides the head.
     pub format: Format,
+    /// The name of the head that it shares with the other tasks of that name; none where its head is its own. Tasks that
+    /// share a head have one format and one list of labels.
+    pub head: Option<String>,
     /// Labels by index, where the format has them.
     pub labels: Vec<String>,
     /// Tokenised shards to train on.

@@ -134,11 +134,12 @@ fn tokenizer(directory: &Path) -> PathBuf {
     path
 }
 
-fn task(directory: &Path, format: Format) -> TrainTask {
+pub(super) fn task(directory: &Path, format: Format) -> TrainTask {
     let labelled = matches!(format, Format::Classification | Format::PairClassification | Format::WordTagging);
     TrainTask {
         id: format!("toy-{format}"),
         format,
+        head: None,
         labels: if labelled { ["a", "b", "c"].map(String::from).to_vec() } else { Vec::new() },
         train: vec![shard(directory, &format!("{format}-train"), format, 600)],
         validation: vec![shard(directory, &format!("{format}-validation"), format, 40)],
@@ -158,7 +159,7 @@ fn sizes() -> FromScratch {
     }
 }
 
-fn request(directory: &Path, tasks: Vec<TrainTask>, steps: u64) -> TrainRequest {
+pub(super) fn request(directory: &Path, tasks: Vec<TrainTask>, steps: u64) -> TrainRequest {
     TrainRequest {
         parent: None,
         from_scratch: Some(sizes()),
@@ -177,7 +178,7 @@ fn request(directory: &Path, tasks: Vec<TrainTask>, steps: u64) -> TrainRequest 
 }
 
 /// Trains in a pool of one thread, as the executor does, into folders of its own.
-fn run(
+pub(super) fn run(
     request: &TrainRequest,
     folder: &Path,
     progress: &dyn Progress,
@@ -189,7 +190,7 @@ fn run(
     pool.install(|| train(request, &output, &scratch, progress, stop))
 }
 
-fn bytes(folder: &Path) -> Vec<Vec<u8>> {
+pub(super) fn bytes(folder: &Path) -> Vec<Vec<u8>> {
     let mut names: Vec<PathBuf> =
         std::fs::read_dir(folder.join("output")).unwrap().map(|entry| entry.unwrap().path()).collect();
     names.sort();
@@ -198,7 +199,7 @@ fn bytes(folder: &Path) -> Vec<Vec<u8>> {
 }
 
 /// Asks for a stop after some steps, as Ctrl-C does.
-struct StopAt<'a>(u64, &'a AtomicBool);
+pub(super) struct StopAt<'a>(pub u64, pub &'a AtomicBool);
 
 impl Progress for StopAt<'_> {
     fn start(&self, _total: u64, _what: &str) {}
@@ -210,7 +211,7 @@ impl Progress for StopAt<'_> {
     fn finish(&self) {}
 }
 
-const TRAINED: [Format; 5] =
+pub(super) const TRAINED: [Format; 5] =
     [Format::PairClassification, Format::MultipleChoice, Format::SpanExtraction, Format::WordTagging, Format::Text];
 
 #[test]
@@ -230,7 +231,9 @@ fn every_format_but_text_is_learnt() {
 #[test]
 fn a_training_that_was_stopped_goes_on_to_the_same_bytes() {
     let directory = tempfile::tempdir().unwrap();
-    let tasks = TRAINED.iter().map(|format| task(directory.path(), *format)).collect();
+    let mut tasks: Vec<TrainTask> = TRAINED.iter().map(|format| task(directory.path(), *format)).collect();
+    tasks.push(TrainTask { id: "again".into(), head: Some("both".into()), ..tasks[0].clone() });
+    tasks[0].head = Some("both".into());
     let mut request = request(directory.path(), tasks, 20);
     request.hyperparameters.accumulation = 2;
     request.hyperparameters.eval_every = 6;
@@ -299,6 +302,46 @@ fn an_encoder_moves_on_and_its_heads_stay_behind() {
     // A masked-LM head is part of what was pretrained: it goes on into more masked-LM training.
     let (outcome, _) = from(Format::Text, 1e-12, "third");
     assert!(outcome.new_parameters.is_empty(), "{outcome:?}");
+}
+
+#[test]
+fn tasks_that_share_a_head_train_it_together() {
+    let directory = tempfile::tempdir().unwrap();
+    let one = TrainTask { head: Some("both".into()), ..task(directory.path(), Format::PairClassification) };
+    let other = TrainTask { head: Some("both".into()), ..task(directory.path(), Format::Classification) };
+    let third = task(directory.path(), Format::MultipleChoice);
+    let mut request = request(directory.path(), vec![one.clone(), third.clone(), other.clone()], 200);
+    request.hyperparameters.learning_rate = 3e-3;
+    let load = |request: &TrainRequest, folder: &str| {
+        let folder = directory.path().join(folder);
+        run(request, &folder, &Quiet, &AtomicBool::new(false)).unwrap();
+        load_stored(&folder.join("output"), &request.device.device).unwrap()
+    };
+    let mut model = load(&request, "three");
+    let specs: Vec<_> = model.heads.iter().map(|head| head.spec.clone()).collect();
+    assert_eq!(specs.len(), 2);
+    assert_eq!((specs[0].task.as_str(), &specs[0].shared_by), ("both", &vec![one.id.clone(), other.id.clone()]));
+    assert!(specs[0].serves(&one.id) && specs[0].serves(&other.id) && !specs[0].serves("both"));
+    assert!(specs[1].serves(&third.id) && specs[1].shared_by.is_empty());
+    let names: Vec<String> = model.parameters().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names.iter().filter(|name| name.starts_with("both/classifier.out_proj")).count(), 2);
+
+    // One head for all tasks has transformers' own names.
+    request.tasks = vec![one.clone(), other.clone()];
+    let mut model = load(&request, "two");
+    assert!(model.heads.len() == 1 && model.parameters().iter().all(|(name, _)| !name.contains('/')));
+
+    let fails = |tasks: Vec<TrainTask>| {
+        let request = TrainRequest { tasks, ..request.clone() };
+        run(&request, &directory.path().join("wrong"), &Quiet, &AtomicBool::new(false)).unwrap_err().to_string()
+    };
+    let labels = ["a", "c", "b"].map(String::from).to_vec();
+    let message = fails(vec![one.clone(), TrainTask { labels, ..other.clone() }]);
+    assert!(message.contains("toy-pair-classification and toy-classification (head both) can't share"), "{message}");
+    let message = fails(vec![one.clone(), TrainTask { head: Some("both".into()), ..third }]);
+    assert!(message.contains("differ in format"), "{message}");
+    let message = fails(vec![one, TrainTask { id: "both".into(), head: None, ..other }]);
+    assert!(message.contains("another name"), "{message}");
 }
 
 #[test]

@@ -26,7 +26,7 @@ const VERSIONS: &[(&str, u32)] = &[
     ("tokenize", 2),
     ("profile", 1),
     ("overlap", 1),
-    ("train", 1),
+    ("train", 2),
     ("predict", 1),
     ("baseline", 1),
     ("score", 1),
@@ -138,13 +138,13 @@ impl Setup<'_> {
                     .collect::<Result<_>>()?;
                 json!({"tasks": tasks})
             }
-            Work::Train { phase, tasks, hyperparameters, seed } => {
+            Work::Train { phase, tasks, heads, hyperparameters, seed } => {
                 let tasks: Vec<Value> = tasks
                     .iter()
                     .map(|name| {
                         let task = self.task(name)?;
                         let labels = tokenized_labels(task, &inputs[&format!("tokens:{name}")]);
-                        Ok(json!({"id": task.id, "format": task.format, "labels": labels}))
+                        Ok(json!({"id": task.id, "format": task.format, "labels": labels, "head": heads.get(name)}))
                     })
                     .collect::<Result<_>>()?;
                 let encoder = match (&self.model.encoder, inputs.contains_key("parent")) {

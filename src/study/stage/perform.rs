@@ -132,9 +132,9 @@ impl Setup<'_> {
                 }
                 Ok(json!(overlap(&OverlapRequest { tables: &all }, out, &metadata, progress, stop)?))
             }
-            Work::Train { phase, tasks, hyperparameters, seed } => {
+            Work::Train { phase, tasks, heads, hyperparameters, seed } => {
                 let _slot = self.gpu_slot();
-                let request = self.train_request(*phase, tasks, hyperparameters, *seed, inputs)?;
+                let request = self.train_request(*phase, (tasks, heads), hyperparameters, *seed, inputs)?;
                 Ok(json!(train(&request, out, transaction.scratch(), progress, stop)?))
             }
             Work::Predict { task } => {
@@ -226,7 +226,7 @@ impl Setup<'_> {
     fn train_request(
         &self,
         phase: Phase,
-        tasks: &[String],
+        (tasks, heads): (&[String], &BTreeMap<String, String>),
         hyperparameters: &Hyperparameters,
         seed: u64,
         inputs: &BTreeMap<String, Artifact>,
@@ -251,6 +251,7 @@ impl Setup<'_> {
                 Ok(TrainTask {
                     id: task.id.clone(),
                     format: task.format,
+                    head: heads.get(name).cloned(),
                     labels: tokenized_labels(task, &inputs[&format!("tokens:{name}")]),
                     train: of(Split::Train),
                     validation: of(Split::Validation),

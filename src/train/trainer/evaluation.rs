@@ -1,5 +1,7 @@
 //! Measuring on the validation split while a training runs.
 
+use burn::tensor::Device;
+
 use super::Run;
 use crate::error::Result;
 use crate::model::HeadKind;
@@ -22,13 +24,13 @@ impl Run<'_> {
                 let mut rng = stream(self.request.seed, "validation mask", &[index as u64, number as u64]);
                 let masking = self.masking.as_ref().map(|masking| (masking, &mut rng));
                 let batch = batch(&loaded.validation, indices, &model.encoder.config, masking);
-                let tally = evaluate(&model, index, &batch)?;
+                let tally = evaluate(&model, loaded.head, &batch)?;
                 sum.score += tally.score;
                 sum.loss += tally.loss;
                 sum.units += tally.units;
             }
             scores.push(sum.mean_score());
-            let kind = model.heads[index].spec.kind;
+            let kind = model.heads[loaded.head].spec.kind;
             for (metric, value) in [(metric_name(kind), sum.mean_score()), ("loss", sum.mean_loss())] {
                 let (step, task) = (self.state.step, loaded.task.id.clone());
                 self.state.evaluations.push(Evaluation { step, task, metric: metric.to_owned(), value });
@@ -38,7 +40,7 @@ impl Run<'_> {
         if self.state.best.is_none_or(|best| score > best.score) {
             self.state.best = Some(Best { step: self.state.step, score });
             self.state.stale = 0;
-            self.best_model = Some(model);
+            self.best_model = Some(model.moved(&Device::flex()));
         } else {
             self.state.stale += 1;
         }

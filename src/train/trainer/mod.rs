@@ -8,20 +8,21 @@ mod steps;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 use serde::Serialize;
 
 use super::checkpoint::State;
 use super::data::Instances;
-use super::optimizer::AdamW;
+use super::optimizer::{AdamW, kept};
 use super::request::{TrainRequest, TrainTask};
-use super::sampler::{BatchStream, TaskSampler};
+use super::sampler::{BatchStream, Languages, TaskSampler};
+use super::trim::KeptRows;
 use super::vocabulary::Masking;
 use crate::error::Result;
 use crate::model::Model;
-use crate::model::weights::save;
+use crate::model::weights::{save, word_embeddings};
 use crate::progress::Progress;
-use prepare::starting_model;
+use prepare::{heads, load_tasks, starting_config, starting_model, trim};
 
 /// What came of a training; the statistics in the artifact's manifest.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -44,8 +45,12 @@ pub struct TrainOutcome {
 
 struct LoadedTask<'a> {
     task: &'a TrainTask,
+    /// Index of its head.
+    head: usize,
     train: Instances,
     validation: Instances,
+    /// How often an epoch draws from each language.
+    languages: Languages,
 }
 
 struct Run<'a> {
@@ -55,6 +60,9 @@ struct Run<'a> {
     tasks: Vec<LoadedTask<'a>>,
     masking: Option<Masking>,
     model: Model,
+    /// The rows of the word embeddings that `model` has, where it has not all.
+    kept: Option<KeptRows>,
+    /// On the host.
     best_model: Option<Model>,
     optimizer: AdamW,
     sampler: TaskSampler,
@@ -85,15 +93,15 @@ pub fn train(
     stop: &AtomicBool,
 ) -> Result<TrainOutcome> {
     request.hyperparameters.check()?;
-    let (model, new_parameters) = starting_model(request)?;
-    let mut run = Run::prepare(request, scratch, model)?;
+    let (heads, of_task) = heads(request)?;
+    let config = starting_config(request)?;
+    let mut tasks = load_tasks(request, &config, &of_task)?;
+    let kept = trim(request, &config, &mut tasks)?;
+    let (model, new_parameters) = starting_model(request, &config, &heads, kept.as_ref())?;
+    let mut run = Run::prepare(request, scratch, model, tasks, kept)?;
     run.resume()?;
     run.steps(progress, stop)?;
-    let model = match run.best_model.take() {
-        Some(best) => best,
-        None => run.model.clone().untracked(),
-    };
-    save(&model, output)?;
+    save(&run.trained_model()?, output)?;
     run.write_log(output)?;
     Ok(TrainOutcome {
         steps: run.state.step,
@@ -104,4 +112,21 @@ pub fn train(
         instances: run.tasks.iter().map(|loaded| (loaded.task.id.clone(), loaded.train.len())).collect(),
         new_parameters,
     })
+}
+
+impl Run<'_> {
+    /// The model to write, on the host, with the whole vocabulary: that of the best evaluation, the last one where there was
+    /// none.
+    fn trained_model(&mut self) -> Result<Model> {
+        let (mut model, steps) = match (self.best_model.take(), self.state.best) {
+            (Some(best), Some(evaluation)) => (best, evaluation.step),
+            _ => (self.model.clone().moved(&Device::flex()), self.state.step),
+        };
+        if let (Some(rows), Some(parent)) = (&self.kept, &self.request.parent) {
+            let decay = self.request.hyperparameters.weight_decay;
+            let factors: Vec<f32> = (0..steps).map(|step| kept(self.rate(step), decay)).collect();
+            rows.restore(&mut model, word_embeddings(parent)?, &factors)?;
+        }
+        Ok(model)
+    }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{LoadedTask, Run};
 use crate::error::{Error, Result};
-use crate::model::weights::{HeadSource, initialize, load};
+use crate::model::weights::{HeadSource, initialize, load_rows};
 use crate::model::{Architecture, EncoderConfig, HeadKind, HeadSpec, Model};
 use crate::task::FromScratch;
 use crate::train::TrainError;
@@ -13,42 +13,132 @@ use crate::train::data::{Instances, Limits, head_of};
 use crate::train::optimizer::AdamW;
 use crate::train::request::TrainRequest;
 use crate::train::sampler::{BatchStream, Languages, TaskSampler};
+use crate::train::trim::KeptRows;
 use crate::train::vocabulary::{Masking, Vocabulary};
 
-/// The parent's encoder or a new one, with a head for each task, and the names of new parameters.
-pub(super) fn starting_model(request: &TrainRequest) -> Result<(Model, Vec<String>)> {
-    let mut heads = Vec::new();
+fn wrong(problem: impl Into<String>) -> Error {
+    TrainError::Request { problem: problem.into() }.into()
+}
+
+/// The heads that the tasks of `request` are trained with, and the index of each task's.
+pub(super) fn heads(request: &TrainRequest) -> Result<(Vec<HeadSpec>, Vec<usize>)> {
+    let mut heads: Vec<HeadSpec> = Vec::new();
+    let mut of_task = Vec::new();
     for task in &request.tasks {
         let Some(kind) = head_of(task.format) else {
-            return Err(TrainError::Request {
-                problem: format!("task {} ({}) can't be trained", task.id, task.format),
-            }
-            .into());
+            return Err(wrong(format!("task {} ({}) can't be trained", task.id, task.format)));
         };
         let labelled = matches!(kind, HeadKind::SequenceClassification | HeadKind::TokenClassification);
         if labelled && task.labels.is_empty() {
-            return Err(TrainError::Request { problem: format!("task {} lists no labels", task.id) }.into());
+            return Err(wrong(format!("task {} lists no labels", task.id)));
         }
         let labels = if labelled { task.labels.clone() } else { Vec::new() };
-        heads.push(HeadSpec { task: task.id.clone(), kind, labels });
+        let name = task.head.as_ref().unwrap_or(&task.id);
+        let index = heads.iter().position(|head| head.task == *name).unwrap_or(heads.len());
+        let sharers: Vec<String> = task.head.iter().map(|_| task.id.clone()).collect();
+        match heads.get_mut(index) {
+            None => heads.push(HeadSpec { shared_by: sharers, ..HeadSpec::new(name, kind, labels) }),
+            Some(head) if sharers.is_empty() || head.shared_by.is_empty() => {
+                return Err(wrong(format!(
+                    "head {name} is that of one task and shared by others: give it another name"
+                )));
+            }
+            Some(head) if head.kind != kind || head.labels != labels => {
+                let first = head.shared_by.first().map_or("", String::as_str);
+                let problem = "can't share a head: they differ in format or labels";
+                return Err(wrong(format!("tasks {first} and {} (head {name}) {problem}", task.id)));
+            }
+            Some(head) => head.shared_by.extend(sharers),
+        }
+        of_task.push(index);
     }
     if heads.is_empty() {
-        return Err(TrainError::Request { problem: "a training needs at least one task".into() }.into());
+        return Err(wrong("a training needs at least one task"));
     }
+    Ok((heads, of_task))
+}
+
+/// The parent's configuration or that of a new encoder.
+pub(super) fn starting_config(request: &TrainRequest) -> Result<EncoderConfig> {
+    match (&request.parent, &request.from_scratch) {
+        (Some(parent), None) => Ok(EncoderConfig::read(parent)?),
+        (None, Some(sizes)) => new_config(sizes, &Vocabulary::read(&request.tokenizer)?),
+        _ => Err(wrong("a training starts from a parent or from scratch, one of the two")),
+    }
+}
+
+/// The instances of every task, within the limits of the encoder of `config`; `heads` has the index of each task's head.
+pub(super) fn load_tasks<'a>(
+    request: &'a TrainRequest,
+    config: &EncoderConfig,
+    heads: &[usize],
+) -> Result<Vec<LoadedTask<'a>>> {
+    let hyper = &request.hyperparameters;
+    let limits = Limits::of(config);
+    let mut tasks = Vec::new();
+    for (task, head) in request.tasks.iter().zip(heads) {
+        let mut train = Instances::empty(task.format);
+        let mut ends = Vec::with_capacity(task.train.len());
+        for path in &task.train {
+            train.read(path, limits, true, usize::MAX)?;
+            ends.push(train.len() as u32);
+        }
+        if train.is_empty() {
+            return Err(TrainError::Empty { task: task.id.clone(), files: task.train.len() }.into());
+        }
+        train.check_labels(&task.id, task.labels.len())?;
+        let mut validation = Instances::empty(task.format);
+        if hyper.eval_every > 0 {
+            // Several files are several languages (of text): each gives its share.
+            let share = hyper.eval_examples.div_ceil(task.validation.len().max(1));
+            for path in &task.validation {
+                validation.read(path, limits, true, validation.len() + share)?;
+            }
+        }
+        let languages = Languages::new(ends, hyper.language_smoothing);
+        tasks.push(LoadedTask { task, head: *head, train, validation, languages });
+    }
+    Ok(tasks)
+}
+
+/// The rows of the word embeddings that `tasks` name, which count their ids by them from here on; none where the training
+/// keeps them all.
+pub(super) fn trim(
+    request: &TrainRequest,
+    config: &EncoderConfig,
+    tasks: &mut [LoadedTask<'_>],
+) -> Result<Option<KeptRows>> {
+    if !request.hyperparameters.trim_vocabulary {
+        return Ok(None);
+    }
+    if let Some(text) = request.tasks.iter().find(|task| head_of(task.format) == Some(HeadKind::MaskedLm)) {
+        let problem = "trim_vocabulary leaves out rows of the word embeddings, but masked-LM training (task";
+        return Err(wrong(format!("{problem} {}) moves every row: set it to false for this training", text.id)));
+    }
+    if request.parent.is_none() {
+        return Err(wrong("trim_vocabulary puts back the rows of a parent, but this training starts from scratch"));
+    }
+    let instances = tasks.iter().flat_map(|loaded| [&loaded.train, &loaded.validation]);
+    let kept = KeptRows::of(instances, config.vocab_size, config.pad_token_id);
+    kept.renumber(tasks.iter_mut().flat_map(|loaded| [&mut loaded.train, &mut loaded.validation]));
+    Ok(Some(kept))
+}
+
+/// The parent's encoder (of its word embeddings the rows `kept`) or a new one, with `heads`, and the names of new parameters.
+pub(super) fn starting_model(
+    request: &TrainRequest,
+    config: &EncoderConfig,
+    heads: &[HeadSpec],
+    kept: Option<&KeptRows>,
+) -> Result<(Model, Vec<String>)> {
     let device = &request.device.device;
-    let (mut model, new) = match (&request.parent, &request.from_scratch) {
-        (Some(parent), None) => {
-            let loaded = load(parent, &heads, HeadSource::New { seed: request.seed }, device)?;
+    let (mut model, new) = match &request.parent {
+        Some(parent) => {
+            let source = HeadSource::New { seed: request.seed };
+            let loaded = load_rows(parent, heads, source, kept.map(KeptRows::ids), device)?;
             (loaded.model, loaded.new)
         }
-        (None, Some(sizes)) => {
-            let config = new_config(sizes, &Vocabulary::read(&request.tokenizer)?)?;
-            (initialize(&config, &heads, request.seed, device), vec!["every parameter".to_owned()])
-        }
-        _ => {
-            let problem = "a training starts from a parent or from scratch, one of the two".into();
-            return Err(TrainError::Request { problem }.into());
-        }
+        None => (initialize(config, heads, request.seed, device), vec!["every parameter".to_owned()]),
     };
     if let Some(rate) = request.hyperparameters.dropout {
         let config = &mut model.encoder.config;
@@ -61,7 +151,6 @@ pub(super) fn starting_model(request: &TrainRequest) -> Result<(Model, Vec<Strin
 
 /// The configuration of a new encoder of these `sizes` for `vocabulary`.
 fn new_config(sizes: &FromScratch, vocabulary: &Vocabulary) -> Result<EncoderConfig> {
-    let wrong = |problem: String| Error::from(TrainError::Request { problem });
     let (model_type, type_vocab_size, unused_positions) = match sizes.model_type.as_str() {
         "bert" => (Architecture::Bert, 2, 0),
         "xlm-roberta" => (Architecture::XlmRoberta, 1, vocabulary.pad as usize + 1),
@@ -95,34 +184,19 @@ fn new_config(sizes: &FromScratch, vocabulary: &Vocabulary) -> Result<EncoderCon
 }
 
 impl<'a> Run<'a> {
-    pub(super) fn prepare(request: &'a TrainRequest, scratch: &'a Path, mut model: Model) -> Result<Self> {
+    pub(super) fn prepare(
+        request: &'a TrainRequest,
+        scratch: &'a Path,
+        mut model: Model,
+        tasks: Vec<LoadedTask<'a>>,
+        kept: Option<KeptRows>,
+    ) -> Result<Self> {
         let hyper = &request.hyperparameters;
-        let limits = Limits::of(&model.encoder.config);
-        let mut tasks = Vec::new();
-        let mut streams = Vec::new();
-        for (number, task) in request.tasks.iter().enumerate() {
-            let mut train = Instances::empty(task.format);
-            let mut ends = Vec::with_capacity(task.train.len());
-            for path in &task.train {
-                train.read(path, limits, true, usize::MAX)?;
-                ends.push(train.len() as u32);
-            }
-            let languages = Languages::new(ends, hyper.language_smoothing);
-            streams.push(BatchStream::new(request.seed, number, hyper.batch_size, languages));
-            if train.is_empty() {
-                return Err(TrainError::Empty { task: task.id.clone(), files: task.train.len() }.into());
-            }
-            train.check_labels(&task.id, task.labels.len())?;
-            let mut validation = Instances::empty(task.format);
-            if hyper.eval_every > 0 {
-                // Several files are several languages (of text): each gives its share.
-                let share = hyper.eval_examples.div_ceil(task.validation.len().max(1));
-                for path in &task.validation {
-                    validation.read(path, limits, true, validation.len() + share)?;
-                }
-            }
-            tasks.push(LoadedTask { task, train, validation });
-        }
+        let streams = tasks
+            .iter()
+            .enumerate()
+            .map(|(number, loaded)| BatchStream::new(request.seed, number, hyper.batch_size, loaded.languages.clone()))
+            .collect();
         let masking = if model.heads.iter().any(|head| head.spec.kind == HeadKind::MaskedLm) {
             let Vocabulary { mask, specials, .. } = Vocabulary::read(&request.tokenizer)?;
             Some(Masking { share: hyper.masking_share, mask, vocabulary: model.encoder.config.vocab_size, specials })
@@ -134,7 +208,10 @@ impl<'a> Run<'a> {
         let epoch: usize = counts.iter().map(|count| hyper.sampling.counted(*count).div_ceil(each_step)).sum();
         let steps = hyper.max_steps.unwrap_or_else(|| (hyper.epochs * epoch as f64).ceil() as u64);
         let names: Vec<&str> = request.tasks.iter().map(|task| task.id.as_str()).collect();
-        let described = serde_json::json!([names, hyper, request.seed, counts, model.encoder.config]).to_string();
+        let heads: Vec<&HeadSpec> = model.heads.iter().map(|head| &head.spec).collect();
+        let rows = kept.as_ref().map(KeptRows::ids);
+        let described =
+            serde_json::json!([names, heads, hyper, request.seed, counts, model.encoder.config, rows]).to_string();
         Ok(Self {
             request,
             scratch,
@@ -142,6 +219,7 @@ impl<'a> Run<'a> {
             masking,
             optimizer: AdamW::new(&mut model, hyper.adam_epsilon, hyper.weight_decay, hyper.max_grad_norm),
             model,
+            kept,
             best_model: None,
             sampler: TaskSampler::new(request.seed, hyper.sampling.shares(&counts)),
             streams,

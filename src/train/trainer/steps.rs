@@ -94,7 +94,7 @@ impl Run<'_> {
             let batch = batch(&loaded.train, indices, &self.model.encoder.config, masking);
             let mut dropout = self.dropout(task as u64, number);
             let share = 1.0 / accumulation as f64;
-            let (loss, found) = backward(&mut self.model, task, &batch, share, &mut dropout);
+            let (loss, found) = backward(&mut self.model, loaded.head, &batch, share, &mut dropout);
             match &mut gradients {
                 Some(sum) => sum.add(found),
                 None => gradients = Some(found),
