@@ -13,6 +13,7 @@ pub mod checkpoint;
 pub mod data;
 mod error;
 mod memory;
+pub mod micro;
 pub mod optimizer;
 pub mod request;
 pub mod sampler;

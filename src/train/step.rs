@@ -54,6 +54,26 @@ pub enum BatchTargets {
     },
 }
 
+impl BatchTargets {
+    /// What the loss is a mean over: rows, instances of several choices, windows, or places.
+    pub fn units(&self) -> usize {
+        match self {
+            BatchTargets::Classes(classes) => classes.len(),
+            BatchTargets::Choices { labels, .. } => labels.len(),
+            BatchTargets::Spans { starts, .. } => starts.len(),
+            BatchTargets::Places { places, .. } => places.len(),
+        }
+    }
+
+    /// Rows of tokens an instance.
+    pub fn rows_each(&self) -> usize {
+        match self {
+            BatchTargets::Choices { choices, .. } => (*choices).max(1),
+            _ => 1,
+        }
+    }
+}
+
 /// The batch of the instances at `indices`. Text is masked with `masking` and `rng`.
 pub fn batch(
     instances: &Instances,
