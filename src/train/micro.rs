@@ -179,7 +179,7 @@ mod tests {
     fn model(kind: HeadKind, architecture: Architecture) -> Model {
         let labelled = matches!(kind, HeadKind::SequenceClassification | HeadKind::TokenClassification);
         let labels = if labelled { ["a", "b", "c"].map(String::from).to_vec() } else { Vec::new() };
-        let spec = HeadSpec { task: "t".into(), kind, labels };
+        let spec = HeadSpec::new("t", kind, labels);
         initialize(&tiny(architecture), &[spec], 3, &Device::flex()).tracked()
     }
 
