@@ -20,7 +20,7 @@ use super::step::{Tally, batch, evaluate};
 use super::vocabulary::{Masking, Vocabulary};
 use crate::error::{Error, Result};
 use crate::model::random::{first_u64, stream};
-use crate::model::weights::{HeadSource, initialize, load, save, values};
+use crate::model::weights::{HeadSource, Loaded, initialize, load, save, values};
 use crate::model::{Architecture, Dropout, EncoderConfig, HeadKind, HeadSpec, Model};
 use crate::progress::Progress;
 use crate::shard::write_table;
@@ -48,6 +48,8 @@ pub struct TrainOutcome {
     pub instances: Vec<(String, usize)>,
     /// Parameters that were made new rather than read from the parent, by name.
     pub new_parameters: Vec<String>,
+    /// Parameters of the parent's heads that were left behind, by name.
+    pub dropped_parameters: Vec<String>,
 }
 
 struct LoadedTask<'a> {
@@ -93,7 +95,7 @@ pub fn train(
     stop: &AtomicBool,
 ) -> Result<TrainOutcome> {
     request.hyperparameters.check()?;
-    let (model, new_parameters) = starting_model(request)?;
+    let Loaded { model, new, dropped } = starting_model(request)?;
     let mut run = Run::prepare(request, scratch, model)?;
     run.resume()?;
     run.steps(progress, stop)?;
@@ -110,12 +112,13 @@ pub fn train(
         best_score: run.state.best.map(|best| best.score),
         last_loss: run.state.losses.last().copied().unwrap_or(f32::NAN),
         instances: run.tasks.iter().map(|loaded| (loaded.task.id.clone(), loaded.train.len())).collect(),
-        new_parameters,
+        new_parameters: new,
+        dropped_parameters: dropped,
     })
 }
 
-/// The parent's encoder or a new one, with a head for each task, and the names of new parameters.
-fn starting_model(request: &TrainRequest) -> Result<(Model, Vec<String>)> {
+/// The parent's encoder or a new one, with a head for each task, and the names of parameters made new or left behind.
+fn starting_model(request: &TrainRequest) -> Result<Loaded> {
     let mut heads = Vec::new();
     for task in &request.tasks {
         let Some(kind) = head_of(task.format) else {
@@ -135,14 +138,12 @@ fn starting_model(request: &TrainRequest) -> Result<(Model, Vec<String>)> {
         return Err(TrainError::Request { problem: "a training needs at least one task".into() }.into());
     }
     let device = &request.device.device;
-    let (mut model, new) = match (&request.parent, &request.from_scratch) {
-        (Some(parent), None) => {
-            let loaded = load(parent, &heads, HeadSource::New { seed: request.seed }, device)?;
-            (loaded.model, loaded.new)
-        }
+    let mut loaded = match (&request.parent, &request.from_scratch) {
+        (Some(parent), None) => load(parent, &heads, HeadSource::New { seed: request.seed }, device)?,
         (None, Some(sizes)) => {
             let config = new_config(sizes, &Vocabulary::read(&request.tokenizer)?)?;
-            (initialize(&config, &heads, request.seed, device), vec!["every parameter".to_owned()])
+            let model = initialize(&config, &heads, request.seed, device);
+            Loaded { model, new: vec!["every parameter".to_owned()], dropped: Vec::new() }
         }
         _ => {
             let problem = "a training starts from a parent or from scratch, one of the two".into();
@@ -150,12 +151,12 @@ fn starting_model(request: &TrainRequest) -> Result<(Model, Vec<String>)> {
         }
     };
     if let Some(rate) = request.hyperparameters.dropout {
-        let config = &mut model.encoder.config;
+        let config = &mut loaded.model.encoder.config;
         config.hidden_dropout_prob = rate;
         config.attention_probs_dropout_prob = rate;
         config.classifier_dropout = None;
     }
-    Ok((model, new))
+    Ok(loaded)
 }
 
 /// The configuration of a new encoder of these `sizes` for `vocabulary`.

@@ -94,11 +94,13 @@ pub fn load(directory: &Path, heads: &[HeadSpec], source: HeadSource, device: &D
     let config = EncoderConfig::read(directory)?;
     let files = WeightFiles::find(directory)?;
     let stored = files.open()?;
-    let several = source == HeadSource::Stored && heads.len() > 1;
-    let stored_heads = match several {
-        true => Some(WeightFiles::single(directory.join(HEADS_FILE)).open()?),
-        false => None,
-    };
+    let heads_path = directory.join(HEADS_FILE);
+    let (mut stored_heads, mut left_heads) = (None, None);
+    if source == HeadSource::Stored && heads.len() > 1 {
+        stored_heads = Some(WeightFiles::single(heads_path).open()?);
+    } else if source != HeadSource::Stored && heads_path.exists() {
+        left_heads = Some(WeightFiles::single(heads_path).open()?);
+    }
 
     let mut model = Model::new(&config, heads, stored.names.contains_key("pooler.dense.weight"), device);
     let pretrained: Vec<bool> = heads.iter().map(|spec| spec.kind == HeadKind::MaskedLm).collect();
@@ -147,6 +149,7 @@ pub fn load(directory: &Path, heads: &[HeadSpec], source: HeadSource, device: &D
             None => unexpected.push(name.clone()),
         }
     }
+    dropped.extend(left_heads.iter().flat_map(|left| left.names.keys().cloned()));
     let head_names = stored_heads.iter().flat_map(|stored_heads| stored_heads.names.keys());
     unexpected.extend(head_names.filter(|name| !used.contains(*name)).cloned());
     if missing.is_empty() && unexpected.is_empty() {
@@ -209,6 +212,8 @@ pub fn load_stored(directory: &Path, device: &Device) -> Result<Model, ModelErro
 
 #[cfg(test)]
 mod tests {
+    use burn::tensor::Tensor;
+
     use super::*;
     use crate::model::Architecture;
     use crate::model::config::tests::tiny;
@@ -242,6 +247,52 @@ mod tests {
                 assert_eq!(directory_files(directory.path()).unwrap().len(), 2 + heads.len().min(2));
             }
         }
+    }
+
+    #[test]
+    fn what_is_made_new_and_what_is_left_behind_is_listed() {
+        let directory = tempfile::tempdir().unwrap();
+        let heads = [spec("squad", HeadKind::Span, &[]), spec("pos", HeadKind::TokenClassification, &["N", "V"])];
+        let device = Device::flex();
+        save(&initialize(&tiny(Architecture::Bert), &heads, 5, &device), directory.path()).unwrap();
+        let next = [spec("csqa", HeadKind::MultipleChoice, &[])];
+        let loaded = load(directory.path(), &next, HeadSource::New { seed: 1 }, &device).unwrap();
+        let new = ["bert.pooler.dense.weight", "bert.pooler.dense.bias", "classifier.weight", "classifier.bias"];
+        assert_eq!(loaded.new, new);
+        let dropped =
+            ["pos/classifier.bias", "pos/classifier.weight", "squad/qa_outputs.bias", "squad/qa_outputs.weight"];
+        assert_eq!(loaded.dropped, dropped);
+    }
+
+    #[test]
+    fn repeated_parameters_must_be_the_same() {
+        let directory = tempfile::tempdir().unwrap();
+        let device = Device::flex();
+        let config = tiny(Architecture::XlmRoberta);
+        let head = [spec("text", HeadKind::MaskedLm, &[])];
+        let model = initialize(&config, &head, 5, &device);
+        config.write(directory.path()).unwrap();
+        let with_decoder = |decoder: &mut Tensor<2>, bias: &str| {
+            let mut model = model.clone();
+            let mut parameters: Vec<(String, Slot)> = model
+                .parameters()
+                .into_iter()
+                .map(|(name, slot)| (if name == "lm_head.bias" { bias.to_owned() } else { name }, slot))
+                .collect();
+            parameters.push(("lm_head.decoder.weight".to_owned(), Slot::Table(decoder)));
+            safetensors::write(&directory.path().join(MODEL_FILE), parameters).unwrap();
+            load(directory.path(), &head, HeadSource::Stored, &device)
+        };
+        // Old files have the bias under the decoder's name alone.
+        for bias in ["lm_head.bias", "lm_head.decoder.bias"] {
+            let loaded = with_decoder(&mut model.encoder.word_embeddings(), bias).unwrap();
+            assert_eq!(parameters(&loaded.model), parameters(&model));
+            assert!(loaded.dropped.is_empty());
+        }
+        let error = with_decoder(&mut model.encoder.word_embeddings().neg(), "lm_head.bias").unwrap_err().to_string();
+        assert!(error.contains("lm_head.decoder.weight differs from roberta.embeddings.word_embeddings"), "{error}");
+        // Where the head is left behind, its decoder is of no interest.
+        load(directory.path(), &[], HeadSource::Stored, &device).unwrap();
     }
 
     #[test]
