@@ -129,7 +129,17 @@ impl EncoderConfig {
     /// When the file can't be written.
     pub fn write(&self, directory: &Path) -> Result<(), ModelError> {
         let path = directory.join("config.json");
-        let mut text = serde_json::to_string_pretty(self).expect("a plain struct of numbers and strings serialises");
+        // What transformers would otherwise have to assume: the masked-LM head decodes with the word embeddings, in f32.
+        #[derive(Serialize)]
+        struct Written<'a> {
+            #[serde(flatten)]
+            config: &'a EncoderConfig,
+            tie_word_embeddings: bool,
+            dtype: &'static str,
+        }
+        let written = Written { config: self, tie_word_embeddings: true, dtype: "float32" };
+        let mut text =
+            serde_json::to_string_pretty(&written).expect("a plain struct of numbers and strings serialises");
         text.push('\n');
         std::fs::write(&path, text).at("write", &path)?;
         Ok(())

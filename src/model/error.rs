@@ -16,7 +16,21 @@ pub enum ModelError {
         /// What is wrong with it and what would be right.
         problem: String,
     },
-    /// A weights file that cannot be read as safetensors, or a tensor in it of the wrong kind or shape.
+    /// A model directory without weights.
+    #[error("{}: no weights here; expected one of {}", directory.display(), super::weights::WEIGHT_FILES.join(", "))]
+    NoWeights {
+        /// The directory.
+        directory: PathBuf,
+    },
+    /// A shard that an index lists and the directory lacks.
+    #[error("{} is not there, which {} lists; download it as well", path.display(), index.display())]
+    NoShard {
+        /// The shard.
+        path: PathBuf,
+        /// The index.
+        index: PathBuf,
+    },
+    /// A weights file that cannot be read, or a tensor in it of the wrong kind or shape.
     #[error("{}: {problem}", path.display())]
     Weights {
         /// The file.
@@ -62,6 +76,7 @@ impl ModelError {
         match self {
             ModelError::File(e) => e.exit(),
             ModelError::Config { .. } => ExitCode::Config,
+            ModelError::NoWeights { .. } | ModelError::NoShard { .. } => ExitCode::Missing,
             ModelError::Weights { .. } | ModelError::Mismatch { .. } => ExitCode::Data,
             ModelError::Device { .. } | ModelError::Execution { .. } => ExitCode::Training,
         }

@@ -84,7 +84,7 @@ pub enum SourceError {
     },
     /// The hub wants a token, or the token has no access.
     #[error(
-        "the hub refuses {what} ({status}): the dataset is gated or private, or does not exist; \
+        "the hub refuses {what} ({status}): it is gated or private, or does not exist; \
          accept its terms on its page and set HF_TOKEN"
     )]
     Refused {
@@ -94,7 +94,7 @@ pub enum SourceError {
         status: u16,
     },
     /// The hub does not have it.
-    #[error("the hub has no {what}; check `repo`, `revision` and `files` in the task file")]
+    #[error("the hub has no {what}; check `repo`, `revision` and `files` in the task or model file")]
     NotOnHub {
         /// Repository, revision or path.
         what: String,
@@ -158,6 +158,14 @@ pub enum SourceError {
         /// The digest that the hub names.
         promised: String,
     },
+    /// An index of shards that can't be used.
+    #[error("{what}: {problem}; name another revision in the model file")]
+    Index {
+        /// Repository and path.
+        what: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The lock file is broken.
     #[error("{} is not a lock file: {message}; restore it from version control, or remove it and fetch again", lock.display())]
     Lock {
@@ -193,7 +201,7 @@ impl SourceError {
         match self {
             SourceError::File(e) => e.exit(),
             SourceError::NoSource { .. } | SourceError::NoSplit { .. } | SourceError::Uneven { .. } => ExitCode::Config,
-            SourceError::Packed { .. } | SourceError::Ambiguous { .. } => ExitCode::Data,
+            SourceError::Packed { .. } | SourceError::Ambiguous { .. } | SourceError::Index { .. } => ExitCode::Data,
             SourceError::Missing { .. } | SourceError::NotFetched { .. } | SourceError::NotLocked { .. } => {
                 ExitCode::Missing
             }

@@ -4,6 +4,7 @@
 //! `HF_ENDPOINT` through the client library, `HF_HUB_OFFLINE` by the command line.
 
 mod interface;
+mod model;
 mod partial;
 mod transfer;
 
@@ -104,44 +105,6 @@ impl Hub {
             .collect()
     }
 
-    /// The directory of a model repository, with its `config.json`, `model.safetensors` and `tokenizer.json`: fetched if
-    /// they are not here yet.
-    pub fn model_dir(&self, repo: &str, revision: &str) -> Result<PathBuf, SourceError> {
-        self.model(repo, revision, &crate::progress::Quiet, &AtomicBool::new(false)).map(|(dir, _)| dir)
-    }
-
-    /// As [`Self::model_dir`], with the files that are in the directory then.
-    pub fn model(
-        &self,
-        repo: &str,
-        revision: &str,
-        progress: &dyn Progress,
-        stop: &AtomicBool,
-    ) -> Result<(PathBuf, Vec<FetchedFile>), SourceError> {
-        let repo = Repo { kind: RepoKind::Model, id: repo, revision };
-        let listing = self.listing(repo, stop)?;
-        let mut dir = self.options.cache.join("models");
-        dir.push(format!("{}--{}", repo.id.replace('/', "--"), listing.commit));
-        let mut wanted = Vec::new();
-        for file in ["config.json", "model.safetensors", "tokenizer.json"] {
-            match listing.files.iter().find(|listed| listed.path == file) {
-                Some(listed) => wanted.push(listed),
-                None => {
-                    return Err(SourceError::NotOnHub { what: format!("{file} in {} at {revision}", repo.id) });
-                }
-            }
-        }
-        let files = self.get(repo, &listing.commit, &wanted, progress, stop)?;
-        for file in &files {
-            let path = dir.join(&file.entry.path);
-            if !path.is_file() {
-                std::fs::create_dir_all(&dir).at("create directory", &dir)?;
-                std::fs::hard_link(self.blob(&file.entry.sha256), &path).at("link", &path)?;
-            }
-        }
-        Ok((dir, files))
-    }
-
     fn lock(&self) -> MutexGuard<'_, Lock> {
         self.lock.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -156,6 +119,17 @@ impl Hub {
             SourceError::Offline { what, raw: self.options.cache.clone() }
         } else {
             SourceError::NotFetched { what }
+        }
+    }
+
+    /// Why a listing lacks a file: the lock file may be all that is listed.
+    fn absent(&self, what: String) -> SourceError {
+        if self.options.locked {
+            SourceError::NotLocked { what, lock: self.options.lock.clone() }
+        } else if self.options.offline {
+            self.not_here(what)
+        } else {
+            SourceError::NotOnHub { what }
         }
     }
 
@@ -374,13 +348,7 @@ pub fn fetch(
         }
         if let (false, Some(pattern)) = (found, missing) {
             let what = format!("{}/{pattern}", repo.id);
-            return Err(if hub.options.locked {
-                SourceError::NotLocked { what, lock: hub.options.lock.clone() }
-            } else if hub.options.offline {
-                hub.not_here(what)
-            } else {
-                SourceError::NotOnHub { what }
-            });
+            return Err(hub.absent(what));
         }
     }
     let files: Vec<&Listed> = files.into_values().collect();

@@ -297,11 +297,13 @@ fn an_encoder_moves_on_and_its_heads_stay_behind() {
     assert_eq!(model.heads[0].spec.kind, HeadKind::MultipleChoice);
     assert!(outcome.new_parameters.iter().any(|name| name == "roberta.pooler.dense.weight"), "{outcome:?}");
     assert!(outcome.new_parameters.iter().all(|name| !name.contains("embeddings")), "{outcome:?}");
+    assert_eq!(outcome.dropped_parameters.len(), 5, "{outcome:?}");
+    assert!(outcome.dropped_parameters.iter().all(|name| name.starts_with("lm_head.")), "{outcome:?}");
     words(&model).assert_approx_eq::<f32>(&words(&old), burn::tensor::Tolerance::absolute(1e-9));
 
     // A masked-LM head is part of what was pretrained: it goes on into more masked-LM training.
     let (outcome, _) = from(Format::Text, 1e-12, "third");
-    assert!(outcome.new_parameters.is_empty(), "{outcome:?}");
+    assert!(outcome.new_parameters.is_empty() && outcome.dropped_parameters.is_empty(), "{outcome:?}");
 }
 
 #[test]

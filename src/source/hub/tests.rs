@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+mod models;
 #[path = "../../../tests/support/hub.rs"]
 mod server;
 mod transfers;
@@ -223,10 +224,10 @@ fn bytes_other_than_the_pinned_ones_are_refused() {
 #[test]
 fn what_the_hub_does_not_have_or_give_is_named() {
     let place = Place::new();
-    let expected = "the hub has no o/toy at main; check `repo`, `revision` and `files` in the task file";
+    let expected = "the hub has no o/toy at main; check `repo`, `revision` and `files` in the task or model file";
     assert_eq!(fault(&place.at(&HubServer::start())), (ExitCode::Network, expected.to_owned()));
     let other = HubServer::with(&[("README.md", "")]);
-    let expected = "the hub has no o/toy/data/de-*.txt; check `repo`, `revision` and `files` in the task file";
+    let expected = "the hub has no o/toy/data/de-*.txt; check `repo`, `revision` and `files` in the task or model file";
     assert_eq!(fault(&place.at(&other)), (ExitCode::Network, expected.to_owned()));
     for status in [401, 403, 404] {
         for (at, what) in [("revision", "o/toy at main"), ("tree", "o/toy at 01234"), ("de-1", "o/toy/data/de-1.txt")] {
@@ -310,23 +311,4 @@ fn a_broken_lock_file_is_refused() {
         assert_eq!(error.exit(), ExitCode::Config);
         assert!(error.to_string().contains(says) && error.to_string().contains("sources.lock"), "{error}");
     }
-}
-
-#[test]
-fn a_model_becomes_a_directory() {
-    let files = [("config.json", "{}"), ("model.safetensors", "weights"), ("tokenizer.json", "{\"a\": 1}")];
-    let (place, server) = (Place::new(), HubServer::start());
-    for (path, text) in files {
-        server.add("models/o/model", path, text.as_bytes(), path.ends_with("safetensors"));
-    }
-    let dir = place.at(&server).model_dir("o/model", "main").unwrap();
-    for (name, text) in files {
-        assert_eq!(std::fs::read_to_string(dir.join(name)).unwrap(), text);
-    }
-    assert_eq!(place.hub(&server.endpoint, |o| o.offline = true).model_dir("o/model", "main").unwrap(), dir);
-    assert!(place.lock().contains("kind = \"model\""));
-    let bare = HubServer::start();
-    bare.add("models/o/model", "config.json", b"{}", false);
-    let message = Place::new().at(&bare).model_dir("o/model", "main").unwrap_err().to_string();
-    assert!(message.contains("the hub has no model.safetensors in o/model at main"), "{message}");
 }

@@ -20,7 +20,7 @@ use super::trim::KeptRows;
 use super::vocabulary::Masking;
 use crate::error::Result;
 use crate::model::Model;
-use crate::model::weights::{save, word_embeddings};
+use crate::model::weights::{Loaded, save, word_embeddings};
 use crate::progress::Progress;
 use prepare::{heads, load_tasks, starting_config, starting_model, trim};
 
@@ -41,6 +41,8 @@ pub struct TrainOutcome {
     pub instances: Vec<(String, usize)>,
     /// Parameters that were made new rather than read from the parent, by name.
     pub new_parameters: Vec<String>,
+    /// Parameters of the parent's heads that were left behind, by name.
+    pub dropped_parameters: Vec<String>,
 }
 
 struct LoadedTask<'a> {
@@ -97,7 +99,7 @@ pub fn train(
     let config = starting_config(request)?;
     let mut tasks = load_tasks(request, &config, &of_task)?;
     let kept = trim(request, &config, &mut tasks)?;
-    let (model, new_parameters) = starting_model(request, &config, &heads, kept.as_ref())?;
+    let Loaded { model, new, dropped } = starting_model(request, &config, &heads, kept.as_ref())?;
     let mut run = Run::prepare(request, scratch, model, tasks, kept)?;
     run.resume()?;
     run.steps(progress, stop)?;
@@ -110,7 +112,8 @@ pub fn train(
         best_score: run.state.best.map(|best| best.score),
         last_loss: run.state.losses.last().copied().unwrap_or(f32::NAN),
         instances: run.tasks.iter().map(|loaded| (loaded.task.id.clone(), loaded.train.len())).collect(),
-        new_parameters,
+        new_parameters: new,
+        dropped_parameters: dropped,
     })
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{LoadedTask, Run};
 use crate::error::{Error, Result};
-use crate::model::weights::{HeadSource, initialize, load_rows};
+use crate::model::weights::{HeadSource, Loaded, initialize, load_rows};
 use crate::model::{Architecture, EncoderConfig, HeadKind, HeadSpec, Model};
 use crate::task::FromScratch;
 use crate::train::TrainError;
@@ -124,29 +124,31 @@ pub(super) fn trim(
     Ok(Some(kept))
 }
 
-/// The parent's encoder (of its word embeddings the rows `kept`) or a new one, with `heads`, and the names of new parameters.
+/// The parent's encoder (of its word embeddings the rows `kept`) or a new one, with `heads`, and what was made new or left behind.
 pub(super) fn starting_model(
     request: &TrainRequest,
     config: &EncoderConfig,
     heads: &[HeadSpec],
     kept: Option<&KeptRows>,
-) -> Result<(Model, Vec<String>)> {
+) -> Result<Loaded> {
     let device = &request.device.device;
-    let (mut model, new) = match &request.parent {
+    let mut loaded = match &request.parent {
         Some(parent) => {
             let source = HeadSource::New { seed: request.seed };
-            let loaded = load_rows(parent, heads, source, kept.map(KeptRows::ids), device)?;
-            (loaded.model, loaded.new)
+            load_rows(parent, heads, source, kept.map(KeptRows::ids), device)?
         }
-        None => (initialize(config, heads, request.seed, device), vec!["every parameter".to_owned()]),
+        None => {
+            let model = initialize(config, heads, request.seed, device);
+            Loaded { model, new: vec!["every parameter".to_owned()], dropped: Vec::new() }
+        }
     };
     if let Some(rate) = request.hyperparameters.dropout {
-        let config = &mut model.encoder.config;
+        let config = &mut loaded.model.encoder.config;
         config.hidden_dropout_prob = rate;
         config.attention_probs_dropout_prob = rate;
         config.classifier_dropout = None;
     }
-    Ok((model, new))
+    Ok(loaded)
 }
 
 /// The configuration of a new encoder of these `sizes` for `vocabulary`.
