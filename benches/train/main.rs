@@ -48,7 +48,7 @@ enum Precision {
 /// On a CPU the peak is that of a 2048³ matrix product in f32 by the gemm crate, measured in the same run on the same threads.
 /// On a GPU it is the maker's figure (dense, without TF32 for f32) where the card is known, else a 4096³ product on it.
 #[derive(Debug, Parser)]
-#[command(name = "train", version)]
+#[command(name = "train", bin_name = "train", version)]
 struct Arguments {
     /// Rows, with commas between [default: all; see --list]
     #[arg(long, value_delimiter = ',')]
