@@ -7,7 +7,7 @@ WORKERS ?= $(shell nproc)
 DATA ?= real
 
 .DEFAULT_GOAL := help
-.PHONY: help build pipeline report test check bench bench-data bench-train bench-train-bundle real clean
+.PHONY: help build pipeline report test check bench bench-data bench-train bench-train-bundle compare-tagging real clean
 
 help: ## Lists these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,13 @@ bench-train: $(PEER_TRAIN)/installed ## Measures training speed beside PyTorch (
 
 bench-train-bundle: ## Packs that bench into BUNDLE, for a machine with a GPU, Python and no Rust
 	CARGO="$(CARGO)" benches/train.sh bundle $(BUNDLE)
+
+ENCODER ?= all-MiniLM-L6-v2
+SEEDS ?= 1,2,3
+
+compare-tagging: build $(PEER_TRAIN)/installed ## Fine-tunes ENCODER for tagging here and in transformers and compares scores (DATA=DIR ENCODER=DIR)
+	$(PEER_TRAIN)/bin/python benches/tagging.py --data $(DATA) --encoder $(ENCODER) --seeds $(SEEDS) \
+		--trestle "$${CARGO_TARGET_DIR:-target}/release/trestle" --output target/compare-tagging.json
 
 real: build ## Runs a study over real files below DATA (make real DATA=DIR)
 	$(TRESTLE) run real --tasks tests/real --data $(DATA) --tokenizer $(DATA)/xlmr/tokenizer.json --workers $(WORKERS)
