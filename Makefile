@@ -7,10 +7,10 @@ WORKERS ?= $(shell nproc)
 DATA ?= real
 
 .DEFAULT_GOAL := help
-.PHONY: help build pipeline report test check bench bench-data real clean
+.PHONY: help build pipeline report test check bench bench-data bench-train bench-train-bundle compare-tagging real clean
 
 help: ## Lists these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## Compiles everything (first time: about half an hour on two cores)
 	$(CARGO) build --release
@@ -45,6 +45,28 @@ $(PEER)/installed: benches/peers/requirements.txt
 bench-data: build $(PEER)/installed ## Measures raw files to model inputs beside Hugging Face's libraries (DATA=DIR; SCALE=7: up to 10^7 examples)
 	$(PEER)/bin/python benches/data.py --data $(DATA) --trestle "$${CARGO_TARGET_DIR:-target}/release/trestle" \
 		--rounds $(ROUNDS) --scale $(SCALE)
+
+PEER_TRAIN = target/peer-train
+BENCH_TRAIN ?=
+BUNDLE ?= target/bench-train
+
+$(PEER_TRAIN)/installed: benches/peers/requirements-train.txt
+	python3 -m venv $(PEER_TRAIN)
+	$(PEER_TRAIN)/bin/pip install --quiet --requirement $<
+	touch $@
+
+bench-train: $(PEER_TRAIN)/installed ## Measures training speed beside PyTorch (BENCH_TRAIN="--rows minilm/128 --device vulkan")
+	PYTHON=$(PEER_TRAIN)/bin/python CARGO="$(CARGO)" benches/train.sh --output target/bench-train.json $(BENCH_TRAIN)
+
+bench-train-bundle: ## Packs that bench into BUNDLE, for a machine with a GPU, Python and no Rust
+	CARGO="$(CARGO)" benches/train.sh bundle $(BUNDLE)
+
+ENCODER ?= all-MiniLM-L6-v2
+SEEDS ?= 1,2,3
+
+compare-tagging: build $(PEER_TRAIN)/installed ## Fine-tunes ENCODER for tagging here and in transformers and compares scores (DATA=DIR ENCODER=DIR)
+	$(PEER_TRAIN)/bin/python benches/tagging.py --data $(DATA) --encoder $(ENCODER) --seeds $(SEEDS) \
+		--trestle "$${CARGO_TARGET_DIR:-target}/release/trestle" --output target/compare-tagging.json
 
 real: build ## Runs a study over real files below DATA (make real DATA=DIR)
 	$(TRESTLE) run real --tasks tests/real --data $(DATA) --tokenizer $(DATA)/xlmr/tokenizer.json --workers $(WORKERS)
