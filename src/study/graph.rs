@@ -258,7 +258,7 @@ impl<'a> Planner<'a> {
         }
         for name in &self.study.targets {
             let task = self.task(name)?;
-            if task.role != Role::Target {
+            if task.role == Role::Text {
                 return Err(StudyError::Role { study: self.study.id.clone(), task: name.clone() }.into());
             }
             if task.metric.is_none() {

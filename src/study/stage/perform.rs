@@ -154,7 +154,9 @@ impl Setup<'_> {
                 let request = PredictRequest {
                     model_dir,
                     task: task.id.clone(),
+                    trained_as: task.training_task().map(str::to_owned),
                     format: task.format,
+                    unanswerable: task.unanswerable,
                     labels: tokenized_labels(task, &inputs["tokens"]),
                     files,
                     split: task.evaluate,
