@@ -74,7 +74,9 @@ impl Metric {
                 let (precision, recall, f1) = precision_recall_f1(total[0], total[1], total[2]);
                 [f1, precision, recall, percent(total[3], total[4])]
             }
-            Metric::Squad | Metric::SquadV2 | Metric::Mlqa => [percent(total[0], total[2]), percent(total[1], total[2]), 0.0, 0.0],
+            Metric::Squad | Metric::SquadV2 | Metric::Mlqa => {
+                [percent(total[0], total[2]), percent(total[1], total[2]), 0.0, 0.0]
+            }
         }
     }
 }
@@ -112,7 +114,8 @@ pub fn span_f1<G: AsRef<str>, P: AsRef<str>>(gold: &[G], predicted: &[P]) -> Sta
 /// normalisation, all or nothing by whether the prediction has none either.
 pub fn answer_or_none<G: AsRef<str>>(gold: &[G], predicted: &str) -> Statistics {
     let normalization = &Normalization::SQUAD;
-    let gold: Vec<&str> = gold.iter().map(AsRef::as_ref).filter(|text| !normalization.tokens(text).is_empty()).collect();
+    let gold: Vec<&str> =
+        gold.iter().map(AsRef::as_ref).filter(|text| !normalization.tokens(text).is_empty()).collect();
     if gold.is_empty() {
         let right = f64::from(u8::from(normalization.tokens(predicted).is_empty()));
         return [right, right, 1.0, 0.0, 0.0];

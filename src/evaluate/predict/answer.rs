@@ -211,7 +211,10 @@ mod tests {
 
     /// What transformers' `postprocess_qa_predictions` says of an example, brute force: all spans of all windows, best first,
     /// against the lowest score of no answer. `windows` has each one's logits (start, end) by token and its context.
-    fn by_definition(windows: &[(Vec<(f32, f32)>, std::ops::Range<usize>)], text: impl Fn(usize, usize) -> String) -> (String, f32) {
+    fn by_definition(
+        windows: &[(Vec<(f32, f32)>, std::ops::Range<usize>)],
+        text: impl Fn(usize, usize) -> String,
+    ) -> (String, f32) {
         let none = windows.iter().map(|(logits, _)| logits[0].0 + logits[0].1).fold(f32::INFINITY, f32::min);
         let mut spans = Vec::new();
         for (logits, context) in windows {
@@ -248,8 +251,9 @@ mod tests {
         let mut windows = Vec::new();
         for id in &ids {
             for _ in 0..1 + (draw() * 3.0) as usize {
-                let mut logits: Vec<(f32, f32)> = (0..3 + context.len() + 1).map(|_| (draw() * 4.0, draw() * 4.0)).collect();
-                logits[0] = (draw() * 5.0, draw() * 5.0);
+                let mut logits: Vec<(f32, f32)> =
+                    (0..3 + context.len() + 1).map(|_| (draw() * 4.0, draw() * 4.0)).collect();
+                logits[0] = (1.5 + draw() * 5.0, 1.5 + draw() * 5.0);
                 windows.push((id.clone(), logits, 3..3 + context.len()));
             }
         }
@@ -288,7 +292,9 @@ mod tests {
             let (text, difference) = by_definition(&own, |from, to| context[from..=to].to_owned());
             assert_eq!((&with.prediction, with.null_score_difference), (&text, Some(difference)));
             assert!(!without.prediction.is_empty() && without.null_score_difference.is_none());
-            assert!(text.is_empty() || *with == Prediction { null_score_difference: Some(difference), ..without.clone() });
+            assert!(
+                text.is_empty() || *with == Prediction { null_score_difference: Some(difference), ..without.clone() }
+            );
         }
         let empty = with.iter().filter(|prediction| prediction.prediction.is_empty()).count();
         assert!((5..55).contains(&empty), "{empty}");

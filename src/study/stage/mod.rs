@@ -101,7 +101,7 @@ impl Setup<'_> {
                     "task": task.id, "format": task.format, "labels": task.labels, "open_labels": task.open_labels,
                     "sql": found.sql,
                     "choices": task.normalize.choices, "answer_offsets": found.answer_offsets,
-                    "languages": languages, "limits": self.study.limits, "source": self.source_parameters(task),
+                    "languages": languages, "limits": self.study.limits_of(&task.id), "source": self.source_parameters(task),
                 });
                 raw = Some(found);
                 parameters

@@ -55,7 +55,7 @@ impl Setup<'_> {
                     task,
                     raw,
                     languages: &codes,
-                    limits: &self.study.limits,
+                    limits: &self.study.limits_of(&task.id),
                     check_counts: self.check_counts,
                 };
                 Ok(json!(normalize(&request, out, &metadata, progress, stop)?))
