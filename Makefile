@@ -7,7 +7,7 @@ WORKERS ?= $(shell nproc)
 DATA ?= real
 
 .DEFAULT_GOAL := help
-.PHONY: help build pipeline report test check bench bench-data bench-train bench-train-bundle compare-tagging real clean
+.PHONY: help build pipeline report test check bench bench-data bench-train bench-train-bundle compare-tagging real real-size clean
 
 help: ## Lists these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ compare-tagging: build $(PEER_TRAIN)/installed ## Fine-tunes ENCODER for tagging
 
 real: build ## Runs a study over real files below DATA (make real DATA=DIR)
 	$(TRESTLE) run real --tasks tests/real --data $(DATA) --tokenizer $(DATA)/xlmr/tokenizer.json --workers $(WORKERS)
+
+real-size: build ## Trains an encoder of XLM-R Base's size for some steps, trimmed and whole (DATA=DIR with xlmr/tokenizer.json; minutes)
+	TRESTLE_SHARED=$(dir $(abspath $(DATA))) $(CARGO) test --release --test real_size -- --ignored --nocapture
 
 clean: ## Removes build outputs and the store
 	$(CARGO) clean

@@ -75,7 +75,7 @@ impl Bench<'_> {
 /// Measures `pass` of `row`; the fields are those of the JSON output.
 pub fn measure(row: &Row, pass: Pass, opened: &OpenDevice, arguments: &Arguments) -> Result<Value, Failure> {
     let labels = (0..LABELS).map(|label| label.to_string()).collect();
-    let heads = [HeadSpec { task: "bench".into(), kind: HeadKind::SequenceClassification, labels }];
+    let heads = [HeadSpec::new("bench", HeadKind::SequenceClassification, labels)];
     let mut model = initialize(&row.config, &heads, SEED, &opened.device);
     if arguments.precision == Precision::F16 {
         model.encoder.precision = model::Precision::F16;

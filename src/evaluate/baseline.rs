@@ -149,7 +149,7 @@ fn examples(
             }
             Guess::Sentence => return Ok(()),
         };
-        rows.push(Prediction { example_id: id.to_owned(), layer: None, prediction, confidence });
+        rows.push(Prediction::new(id.to_owned(), prediction, confidence));
         Ok(())
     })?;
     Ok(rows)
@@ -179,7 +179,7 @@ fn sentences(path: &Path, language: &str, seed: u64) -> Result<Vec<Prediction>, 
     let draw = |example_id: String| {
         let place = generator(seed, &["baseline", language, &example_id]).random_range(0..index.len());
         let prediction = index[place].clone();
-        Prediction { example_id, layer: None, prediction, confidence: 1.0 / index.len() as f32 }
+        Prediction::new(example_id, prediction, 1.0 / index.len() as f32)
     };
     Ok(queries.into_iter().map(draw).collect())
 }

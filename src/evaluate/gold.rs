@@ -19,7 +19,7 @@ pub(super) enum Gold {
     Sentence(String),
     /// A tag per word.
     Tags(Vec<String>),
-    /// Any of these answers.
+    /// Any of these answers; that there is none, where the list is empty.
     Answers(Vec<String>),
 }
 
@@ -34,15 +34,15 @@ pub(super) struct GoldTable {
 }
 
 /// Reads the canonical table at `path`, which holds examples of `format`. Gold that is not there is an error: a score
-/// over the rest would pass for a score of the split.
-pub(super) fn read(path: &Path, format: &str) -> Result<GoldTable, EvaluateError> {
+/// over the rest would pass for a score of the split. Where questions may be `unanswerable`, no answer is gold, too.
+pub(super) fn read(path: &Path, format: &str, unanswerable: bool) -> Result<GoldTable, EvaluateError> {
     let mut table = GoldTable { path: path.to_owned(), examples: BTreeMap::new(), sentences: BTreeSet::new() };
     each_row(path, |columns, row, id| {
         if format == "sentence-retrieval" && columns.text("side")?.value(row) == "index" {
             table.sentences.insert(id.to_owned());
             return Ok(());
         }
-        let Some(gold) = gold(path, columns, format, row, id)? else {
+        let Some(gold) = gold(path, columns, (format, unanswerable), row, id)? else {
             return Err(EvaluateError::example(path, id, "has no gold; score a split whose gold is published"));
         };
         if table.examples.insert(id.to_owned(), gold).is_some() {
@@ -56,7 +56,13 @@ pub(super) fn read(path: &Path, format: &str) -> Result<GoldTable, EvaluateError
     Ok(table)
 }
 
-fn gold(path: &Path, columns: &Columns<'_>, format: &str, row: usize, id: &str) -> Result<Option<Gold>, EvaluateError> {
+fn gold(
+    path: &Path,
+    columns: &Columns<'_>,
+    (format, unanswerable): (&str, bool),
+    row: usize,
+    id: &str,
+) -> Result<Option<Gold>, EvaluateError> {
     Ok(match format {
         "classification" | "pair-classification" => text(columns, "label", row)?.map(Gold::Label),
         "multiple-choice" => {
@@ -67,7 +73,8 @@ fn gold(path: &Path, columns: &Columns<'_>, format: &str, row: usize, id: &str) 
         "sentence-retrieval" => text(columns, "gold", row)?.map(Gold::Sentence),
         "word-tagging" => texts(path, columns, "tags", row, id)?.map(Gold::Tags),
         "span-extraction" => {
-            texts(path, columns, "answer_texts", row, id)?.filter(|answers| !answers.is_empty()).map(Gold::Answers)
+            let answers = texts(path, columns, "answer_texts", row, id)?;
+            answers.filter(|answers| unanswerable || !answers.is_empty()).map(Gold::Answers)
         }
         other => return Err(unknown_format(other)),
     })

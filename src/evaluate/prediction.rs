@@ -23,6 +23,16 @@ pub struct Prediction {
     pub prediction: String,
     /// How sure the model is, 0 to 1.
     pub confidence: f32,
+    /// Where an example may have no answer: the score of none less that of the best span; the prediction is empty where it
+    /// is above 0.
+    pub null_score_difference: Option<f32>,
+}
+
+impl Prediction {
+    /// A prediction of one set, about something that is there.
+    pub fn new(example_id: String, prediction: String, confidence: f32) -> Self {
+        Self { example_id, layer: None, prediction, confidence, null_score_difference: None }
+    }
 }
 
 /// The rows of one file of the table `predictions` (`schemas/predictions.json`), in the order given.
@@ -36,6 +46,7 @@ pub fn prediction_batch(task: &str, split: &str, language: &str, rows: &[Predict
         Arc::new(rows.iter().map(|row| row.layer).collect::<Int32Array>()),
         Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.prediction))),
         Arc::new(Float32Array::from_iter_values(rows.iter().map(|row| row.confidence))),
+        Arc::new(rows.iter().map(|row| row.null_score_difference).collect::<Float32Array>()),
     ];
     RecordBatch::try_new(table("predictions").schema.clone(), columns)
         .expect("the columns are the schema's and of one length")

@@ -141,6 +141,7 @@ fn write_predictions(path: &Path, target: &str, language: &str) {
             Arc::new(Int32Array::from(vec![None, None])),
             text(["entailment", "neutral"]),
             Arc::new(Float32Array::from(vec![0.5, 0.9])),
+            Arc::new(Float32Array::new_null(2)),
         ],
     );
 }

@@ -33,7 +33,7 @@ use crate::schema;
 use crate::shard::{self, PART, Writer};
 
 /// Raised when the layout or a column of the view changes.
-const VIEW_VERSION: u32 = 2;
+const VIEW_VERSION: u32 = 3;
 
 /// The tables of the view.
 pub const VIEWS: [&str; 7] = ["scores", "summaries", "predictions", "runs", "training_log", "profiles", "overlap"];

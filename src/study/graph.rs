@@ -239,17 +239,18 @@ impl<'a> Planner<'a> {
     /// every language.
     pub(super) fn collect_languages(&mut self) -> Result<()> {
         let mut needs: Vec<(String, Split, Vec<String>)> = Vec::new();
+        let mut texts = Vec::new();
         let mut training = |task: &Task| {
             for split in [Split::Train, Split::Validation] {
                 needs.push((task.id.clone(), split, task.training_languages()));
             }
         };
         for name in self.study.intermediate.values().flatten() {
-            let task = self.task(name)?;
-            if task.role == Role::Text {
-                return Err(StudyError::Role { study: self.study.id.clone(), task: name.clone() }.into());
+            match self.task(name)? {
+                // Masked-LM training beside the task, in every language: of the task, and so of the study, English alone.
+                task if task.role == Role::Text => texts.push(task),
+                task => training(task),
             }
-            training(task);
         }
         for name in &self.study.targets {
             if let Some(train) = self.task(name)?.training_task() {
@@ -258,7 +259,7 @@ impl<'a> Planner<'a> {
         }
         for name in &self.study.targets {
             let task = self.task(name)?;
-            if task.role != Role::Target {
+            if task.role == Role::Text {
                 return Err(StudyError::Role { study: self.study.id.clone(), task: name.clone() }.into());
             }
             if task.metric.is_none() {
@@ -271,6 +272,9 @@ impl<'a> Planner<'a> {
             if task.format != Format::Text {
                 return Err(StudyError::Role { study: self.study.id.clone(), task: task.id.clone() }.into());
             }
+            texts.push(task);
+        }
+        for task in texts {
             needs.push((task.id.clone(), Split::Train, self.evaluation_languages(task)?));
         }
         for (name, split, languages) in needs {
@@ -282,6 +286,9 @@ impl<'a> Planner<'a> {
                     self.ask(&name, split, languages.clone());
                 }
             }
+        }
+        for name in self.study.task_limits.keys() {
+            self.task(name)?;
         }
         Ok(())
     }

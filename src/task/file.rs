@@ -81,6 +81,8 @@ pub enum Metric {
     SpanF1,
     /// Exact match and F1 of SQuAD v1.1's script.
     Squad,
+    /// Exact match and F1 of SQuAD v2.0's script: where there is no answer, only the empty one is right.
+    SquadV2,
     /// MLQA's language-aware exact match and F1.
     Mlqa,
 }
@@ -92,6 +94,7 @@ impl Metric {
             Metric::Accuracy => "accuracy",
             Metric::SpanF1 => "span-f1",
             Metric::Squad => "squad",
+            Metric::SquadV2 => "squad-v2",
             Metric::Mlqa => "mlqa",
         }
     }
@@ -102,7 +105,7 @@ impl Metric {
         match self {
             Metric::Accuracy => &["accuracy"],
             Metric::SpanF1 => &["f1"],
-            Metric::Squad | Metric::Mlqa => &["f1", "exact_match"],
+            Metric::Squad | Metric::SquadV2 | Metric::Mlqa => &["f1", "exact_match"],
         }
     }
 }
@@ -181,6 +184,10 @@ pub struct Task {
     /// list, or licensed. Evaluation splits may then hold labels that no training example has.
     #[serde(default)]
     pub open_labels: bool,
+    /// Of span extraction: whether a question may have no answer in its context, so that a prediction may be that there is
+    /// none. Elsewhere the best span is predicted, however unlikely.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unanswerable: bool,
     /// How predictions are scored; absent for text, and for targets whose metric is not there yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metric: Option<Metric>,
@@ -254,6 +261,9 @@ impl Task {
         }
         if self.open_labels && !self.labels.is_empty() {
             return wrong("give `labels` or `open_labels`, not both".to_owned());
+        }
+        if self.unanswerable && self.format != Format::SpanExtraction {
+            return wrong(format!("`unanswerable` is for span-extraction, not for {}", self.format));
         }
         if let Some(label) = twice(&self.labels) {
             return wrong(format!("label `{label}` stands twice"));
@@ -407,6 +417,7 @@ mod tests {
             ("layout = \"toy\"", "layuot = \"toy\"", "unknown field"),
             ("id = \"toy\"", "id = \"Toy\"", "lower-case"),
             ("license", "open_labels = true\nlicense", "not both"),
+            ("license", "unanswerable = true\nlicense", "is for span-extraction"),
             ("license", "added_languages = { more = [\"de\"] }\nlicense", "`suites` lacks"),
             ("license", "suites = [\"more\"]\nadded_languages = { more = [\"en\"] }\nlicense", "`en` stands twice"),
             ("license", "parts = [\"other\"]\nlicense", "takes no [source]"),

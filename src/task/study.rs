@@ -70,6 +70,9 @@ pub struct Study {
     /// Most examples to read per split and language; absent: all.
     #[serde(default)]
     pub limits: BTreeMap<super::Split, u64>,
+    /// The same for single tasks (`[task_limits.text]`); where both limit a split, the lower holds.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub task_limits: BTreeMap<String, BTreeMap<super::Split, u64>>,
     /// Hyperparameters of every training.
     #[serde(default)]
     pub defaults: toml::Table,
@@ -99,6 +102,7 @@ impl Study {
             order: Vec::new(),
             targets: Vec::new(),
             limits: BTreeMap::new(),
+            task_limits: BTreeMap::new(),
             defaults: toml::Table::new(),
             intermediate_phase: BTreeMap::new(),
             target_phase: BTreeMap::new(),
@@ -159,6 +163,16 @@ impl Study {
         sharing.flat_map(|(head, sharers)| shared(tasks, sharers).map(|task| (task.clone(), head.clone()))).collect()
     }
 
+    /// Most examples to read of `task` per split and language.
+    pub fn limits_of(&self, task: &str) -> BTreeMap<super::Split, u64> {
+        let mut limits = self.limits.clone();
+        for (split, own) in self.task_limits.get(task).into_iter().flatten() {
+            let limit = limits.entry(*split).or_insert(*own);
+            *limit = (*limit).min(*own);
+        }
+        limits
+    }
+
     /// `defaults`, overlaid with the phase's `all` table, overlaid with the table of `name`.
     pub fn layered(&self, phase: &BTreeMap<String, toml::Table>, name: &str) -> toml::Table {
         let mut table = self.defaults.clone();
@@ -190,6 +204,18 @@ mod tests {
     }
 
     #[test]
+    fn of_two_limits_the_lower_holds() {
+        let text = format!(
+            "{MINI}\n[limits]\ntrain = 50\n[task_limits.text]\ntrain = 20\n[task_limits.mnli]\ntrain = 60\ntest = 5\n"
+        );
+        let study = Study::parse(&text, "mini.toml").unwrap();
+        use super::super::Split::{Test, Train};
+        assert_eq!(study.limits_of("text"), BTreeMap::from([(Train, 20)]));
+        assert_eq!(study.limits_of("mnli"), BTreeMap::from([(Train, 50), (Test, 5)]));
+        assert_eq!(study.limits_of("xnli"), study.limits);
+    }
+
+    #[test]
     fn tasks_of_a_row_share_the_heads_that_list_two_of_them() {
         let rows = "\n[heads]\nnli = [\"mnli\", \"snli\", \"anli_r1\"]\n\n[intermediate]\nboth = [\"snli\", \"qqp\", \"mnli\"]\n";
         let text = MINI.replace("\n[intermediate]\n", rows).replace("\"multi\"]", "\"multi\", \"both\"]");
@@ -199,7 +225,7 @@ mod tests {
         assert_eq!(heads("both"), BTreeMap::from([shared("mnli"), shared("snli")]));
         assert!(heads("mnli").is_empty() && heads("multi").is_empty());
         for (from, to, says) in [
-            ("nli = [\"mnli\"", "mnli = [\"mnli\"", "name of a task"),
+            ("\nnli = [", "\nmnli = [", "name of a task"),
             ("\"anli_r1\"]", "\"mnli\"]", "`mnli` twice"),
             ("\"snli\", \"qqp\", \"mnli\"", "\"snli\", \"qqp\"", "no row of [intermediate] holds two"),
         ] {

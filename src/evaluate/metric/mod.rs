@@ -9,7 +9,7 @@ use crate::task::Metric;
 pub use answer::Normalization;
 pub use span::{ChunkCounts, chunk_counts, precision_recall_f1};
 
-const METRICS: [Metric; 4] = [Metric::Accuracy, Metric::SpanF1, Metric::Squad, Metric::Mlqa];
+const METRICS: [Metric; 5] = [Metric::Accuracy, Metric::SpanF1, Metric::Squad, Metric::SquadV2, Metric::Mlqa];
 
 /// What one example contributes to a metric, to be added up over examples; unused places are zero.
 ///
@@ -17,7 +17,7 @@ const METRICS: [Metric; 4] = [Metric::Accuracy, Metric::SpanF1, Metric::Squad, M
 /// |---|---|
 /// | accuracy | correct, total |
 /// | span-f1 | chunks correct, chunks predicted, chunks in gold, tokens correct, tokens |
-/// | squad, mlqa | exact match (0 or 1), F1 (0 to 1), total |
+/// | squad, squad-v2, mlqa | exact match (0 or 1), F1 (0 to 1), total |
 pub type Statistics = [f64; 5];
 
 /// The values of a metric, in the order of [`Metric::rows`], each from 0 to 100; unused places are zero.
@@ -30,6 +30,8 @@ pub type Values = [f64; 4];
 ///   examples of a language, with the share of right tags beside them;
 /// - squad: exact match and token F1 of answers as the SQuAD v1.1 script computes them, for every language
 ///   ([`Normalization::SQUAD`]): what XTREME uses for XQuAD and TyDi QA;
+/// - squad-v2: the same as the SQuAD v2.0 script has it: a question without an answer is right where the prediction is empty
+///   ([`answer_or_none`]);
 /// - mlqa: the same with MLQA's normalisation for the language of the answer ([`Normalization::mlqa`]).
 impl Metric {
     /// The metric called `name`, if it scores examples of `format`.
@@ -43,7 +45,7 @@ impl Metric {
                 &["classification", "pair-classification", "multiple-choice", "sentence-retrieval", "word-tagging"]
             }
             Metric::SpanF1 => &["word-tagging"],
-            Metric::Squad | Metric::Mlqa => &["span-extraction"],
+            Metric::Squad | Metric::SquadV2 | Metric::Mlqa => &["span-extraction"],
         };
         if formats.contains(&format) {
             return Ok(metric);
@@ -60,7 +62,7 @@ impl Metric {
         match self {
             Metric::Accuracy => &["accuracy"],
             Metric::SpanF1 => &["f1", "precision", "recall", "token_accuracy"],
-            Metric::Squad | Metric::Mlqa => &["exact_match", "f1"],
+            Metric::Squad | Metric::SquadV2 | Metric::Mlqa => &["exact_match", "f1"],
         }
     }
 
@@ -72,7 +74,9 @@ impl Metric {
                 let (precision, recall, f1) = precision_recall_f1(total[0], total[1], total[2]);
                 [f1, precision, recall, percent(total[3], total[4])]
             }
-            Metric::Squad | Metric::Mlqa => [percent(total[0], total[2]), percent(total[1], total[2]), 0.0, 0.0],
+            Metric::Squad | Metric::SquadV2 | Metric::Mlqa => {
+                [percent(total[0], total[2]), percent(total[1], total[2]), 0.0, 0.0]
+            }
         }
     }
 }
@@ -104,6 +108,19 @@ pub fn span_f1<G: AsRef<str>, P: AsRef<str>>(gold: &[G], predicted: &[P]) -> Sta
     let chunks = chunk_counts(gold, predicted);
     let [correct, tokens, ..] = token_accuracy(gold, predicted);
     [chunks.correct as f64, chunks.predicted as f64, chunks.gold as f64, correct, tokens]
+}
+
+/// What one question contributes to [`Metric::SquadV2`]: as to [`Metric::Squad`]; where no gold answer has a word left after
+/// normalisation, all or nothing by whether the prediction has none either.
+pub fn answer_or_none<G: AsRef<str>>(gold: &[G], predicted: &str) -> Statistics {
+    let normalization = &Normalization::SQUAD;
+    let gold: Vec<&str> =
+        gold.iter().map(AsRef::as_ref).filter(|text| !normalization.tokens(text).is_empty()).collect();
+    if gold.is_empty() {
+        let right = f64::from(u8::from(normalization.tokens(predicted).is_empty()));
+        return [right, right, 1.0, 0.0, 0.0];
+    }
+    answer(normalization, &gold, predicted)
 }
 
 /// What one question contributes to [`Metric::Squad`] or [`Metric::Mlqa`]: the best exact match and the best F1 over
@@ -140,7 +157,7 @@ mod tests {
             "metric `squad` is not defined for format `word-tagging`; name another metric in the task file"
         );
         let unknown = Metric::for_format("bleu", "word-tagging").unwrap_err().to_string();
-        assert_eq!(unknown, "unknown metric `bleu`; choose one of accuracy, span-f1, squad, mlqa");
+        assert_eq!(unknown, "unknown metric `bleu`; choose one of accuracy, span-f1, squad, squad-v2, mlqa");
     }
 
     #[test]
@@ -161,6 +178,17 @@ mod tests {
         let squad = answer(&Normalization::SQUAD, &["the red house of brick", "house"], "Red House");
         assert_eq!(squad[0], 0.0);
         assert!((squad[1] - 2.0 / 3.0).abs() < 1e-12, "{squad:?}");
+    }
+
+    #[test]
+    fn no_answer_is_right_where_there_is_none() {
+        let none: [&str; 0] = [];
+        assert_eq!(answer_or_none(&none, "")[..3], [1.0, 1.0, 1.0]);
+        assert_eq!(answer_or_none(&none, "a house")[..3], [0.0, 0.0, 1.0]);
+        // An article is no word to the script.
+        assert_eq!(answer_or_none(&["the"], "")[..3], [1.0, 1.0, 1.0]);
+        assert_eq!(answer_or_none(&["red house"], "")[..3], [0.0, 0.0, 1.0]);
+        assert_eq!(answer_or_none(&["red house"], "a red house")[..3], [1.0, 1.0, 1.0]);
     }
 
     #[test]

@@ -63,6 +63,7 @@ pub(super) fn retrieve(
                 layer: i32::try_from(*layer).ok(),
                 prediction: index.ids[row as usize].clone(),
                 confidence: cosine,
+                null_score_difference: None,
             });
         }
     }

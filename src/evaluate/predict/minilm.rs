@@ -71,6 +71,8 @@ fn every_layer_retrieves_as_transformers_does() {
         let request = PredictRequest {
             model_dir: model_dir.clone(),
             task: "tatoeba".into(),
+            trained_as: None,
+            unanswerable: false,
             format: Format::SentenceRetrieval,
             labels: Vec::new(),
             files: vec![PredictFile { language: language.into(), canonical: tokens.clone(), tokens }],

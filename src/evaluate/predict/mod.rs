@@ -48,8 +48,12 @@ pub struct PredictRequest {
     pub model_dir: PathBuf,
     /// The task, for the table.
     pub task: String,
+    /// The task whose training split it is fine-tuned on, for models with several heads that would fit.
+    pub trained_as: Option<String>,
     /// Its format.
     pub format: Format,
+    /// Span extraction: whether the prediction may be that there is no answer.
+    pub unanswerable: bool,
     /// Its labels, in the order of their indices.
     pub labels: Vec<String>,
     /// One a language.
@@ -116,20 +120,23 @@ pub fn predict(
     Ok(PredictOutcome { rows })
 }
 
-/// The model's head for the task: the one of its kind and labels.
+/// The model's head for the task: of its kind and labels; where several are, the one that serves it or the task that it is
+/// trained as.
 fn head<'a>(request: &PredictRequest, model: &'a Model) -> Result<&'a TaskHead, EvaluateError> {
     let kind = head_of(request.format);
     let labelled = matches!(kind, Some(HeadKind::SequenceClassification | HeadKind::TokenClassification));
     let fits = |head: &&TaskHead| Some(head.spec.kind) == kind && (!labelled || head.spec.labels == request.labels);
-    let mut fitting = model.heads.iter().filter(fits);
-    match (fitting.next(), fitting.next()) {
-        (Some(head), None) => Ok(head),
-        (found, _) => Err(EvaluateError::Head {
-            model: request.model_dir.clone(),
-            task: request.task.clone(),
-            problem: if found.is_some() { "several heads that fit" } else { "no head that fits" },
-        }),
-    }
+    let fitting: Vec<&TaskHead> = model.heads.iter().filter(fits).collect();
+    let serves = |task: &String| fitting.iter().copied().find(|head| head.spec.serves(task));
+    let found = match fitting.as_slice() {
+        [only] => Some(*only),
+        _ => serves(&request.task).or_else(|| request.trained_as.as_ref().and_then(serves)),
+    };
+    found.ok_or_else(|| EvaluateError::Head {
+        model: request.model_dir.clone(),
+        task: request.task.clone(),
+        problem: if fitting.is_empty() { "no head that fits" } else { "several heads that fit" },
+    })
 }
 
 /// The rows of one batch of a shard, beside the instances they became.
@@ -154,7 +161,7 @@ fn with_head(
 ) -> Result<Vec<Prediction>> {
     let config = &model.encoder.config;
     let mut answers = Answers::default();
-    let mut spans = Spans::new(file);
+    let mut spans = Spans::new(file, request.unanswerable);
     let mut first_row = 0;
     for batch in read_batches(&file.tokens)? {
         check(stop)?;

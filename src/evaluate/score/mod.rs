@@ -48,7 +48,7 @@ pub fn score(request: &ScoreRequest<'_>) -> Result<(RecordBatch, RecordBatch), E
     let mut layers: Option<Vec<Option<i32>>> = None;
     for (language, predictions, gold) in paired(request)? {
         let normalization = normalization(metric, language)?;
-        let gold = gold::read(gold, request.format)?;
+        let gold = gold::read(gold, request.format, metric == Metric::SquadV2)?;
         let mut by_layer = prediction::read(predictions, request.task, language)?;
         if by_layer.is_empty() {
             by_layer.insert(None, ByExample::new());
@@ -168,6 +168,7 @@ fn contribution(
                 _ => metric::token_accuracy(tags, &predicted),
             }
         }
+        Gold::Answers(answers) if metric == Metric::SquadV2 => metric::answer_or_none(answers, predicted),
         Gold::Answers(answers) => metric::answer(normalization, answers, predicted),
     })
 }
@@ -232,6 +233,7 @@ mod tests {
                     layer,
                     prediction: prediction.to_owned(),
                     confidence: 0.5,
+                    null_score_difference: None,
                 })
                 .collect();
             let batch = prediction_batch("task", "test", language, &rows);

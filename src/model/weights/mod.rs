@@ -260,6 +260,7 @@ mod tests {
 
     use super::*;
     use crate::model::Architecture;
+    use crate::model::layers::Slot;
     use crate::model::config::tests::tiny;
 
     fn spec(task: &str, kind: HeadKind, labels: &[&str]) -> HeadSpec {

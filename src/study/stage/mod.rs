@@ -27,8 +27,8 @@ const VERSIONS: &[(&str, u32)] = &[
     ("profile", 1),
     ("overlap", 1),
     ("train", 2),
-    ("predict", 1),
-    ("baseline", 1),
+    ("predict", 2),
+    ("baseline", 2),
     ("score", 1),
 ];
 
@@ -101,7 +101,7 @@ impl Setup<'_> {
                     "task": task.id, "format": task.format, "labels": task.labels, "open_labels": task.open_labels,
                     "sql": found.sql,
                     "choices": task.normalize.choices, "answer_offsets": found.answer_offsets,
-                    "languages": languages, "limits": self.study.limits, "source": self.source_parameters(task),
+                    "languages": languages, "limits": self.study.limits_of(&task.id), "source": self.source_parameters(task),
                 });
                 raw = Some(found);
                 parameters
@@ -167,6 +167,7 @@ impl Setup<'_> {
                     "task": task.id, "format": task.format, "labels": tokenized_labels(task, &inputs["tokens"]),
                     "split": task.evaluate, "layers": retrieval.map(|settings| &settings.layers),
                     "pooling": retrieval.map(|settings| settings.pooling), "device": self.device.kind(),
+                    "trained_as": task.training_task(), "unanswerable": task.unanswerable,
                 })
             }
             Work::Baseline { task, seed } => {

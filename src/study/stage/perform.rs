@@ -55,7 +55,7 @@ impl Setup<'_> {
                     task,
                     raw,
                     languages: &codes,
-                    limits: &self.study.limits,
+                    limits: &self.study.limits_of(&task.id),
                     check_counts: self.check_counts,
                 };
                 Ok(json!(normalize(&request, out, &metadata, progress, stop)?))
@@ -154,7 +154,9 @@ impl Setup<'_> {
                 let request = PredictRequest {
                     model_dir,
                     task: task.id.clone(),
+                    trained_as: task.training_task().map(str::to_owned),
                     format: task.format,
+                    unanswerable: task.unanswerable,
                     labels: tokenized_labels(task, &inputs["tokens"]),
                     files,
                     split: task.evaluate,

@@ -39,6 +39,8 @@ pub struct TrainOutcome {
     pub last_loss: f32,
     /// Training instances of each task.
     pub instances: Vec<(String, usize)>,
+    /// Rows of the word embeddings that were trained, where the vocabulary was trimmed.
+    pub kept_rows: Option<usize>,
     /// Parameters that were made new rather than read from the parent, by name.
     pub new_parameters: Vec<String>,
     /// Parameters of the parent's heads that were left behind, by name.
@@ -112,6 +114,7 @@ pub fn train(
         best_score: run.state.best.map(|best| best.score),
         last_loss: run.state.losses.last().copied().unwrap_or(f32::NAN),
         instances: run.tasks.iter().map(|loaded| (loaded.task.id.clone(), loaded.train.len())).collect(),
+        kept_rows: run.kept.as_ref().map(|rows| rows.ids().len()),
         new_parameters: new,
         dropped_parameters: dropped,
     })
