@@ -8,10 +8,10 @@ use std::sync::Mutex;
 use std::task::{Context, Poll, Waker};
 
 use burn::tensor::wgpu::{WgpuBackend, wgpu};
-use burn::tensor::{Device, DeviceKind};
+use burn::tensor::{DType, Device, DeviceKind};
 use serde::{Deserialize, Serialize};
 
-use super::ModelError;
+use super::{ModelError, Precision};
 
 /// What the user asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum, Serialize, Deserialize)]
@@ -114,6 +114,16 @@ impl OpenDevice {
     /// Whether this is a GPU.
     pub fn is_gpu(&self) -> bool {
         !self.on_cpu()
+    }
+
+    /// # Errors
+    /// When the device can't multiply in `precision`.
+    pub fn check_precision(&self, precision: Precision) -> Result<(), ModelError> {
+        if precision == Precision::F16 && !self.device.supports_dtype(DType::F16) {
+            let problem = "it has no 16-bit arithmetic (shader-f16 in `trestle devices`); set precision = \"f32\"";
+            return Err(ModelError::Precision { device: self.description.clone(), problem });
+        }
+        Ok(())
     }
 
     /// Whether this is the CPU.

@@ -182,23 +182,29 @@ impl Encoder {
     /// The last hidden state, `[rows × width of the batch, hidden size]`: tokens of all rows one after another, since every
     /// step but attention treats them alike, and one large product is faster than one a row.
     pub fn forward(&self, batch: &TokenBatch, dropout: &mut Dropout) -> Tensor<2> {
-        let mask = batch.mask(&self.device);
+        let mask = self.mask(batch);
         let embedded = self.embed(batch, dropout);
-        self.layers.iter().fold(embedded, |hidden, layer| self.layer(layer, hidden, batch, mask.clone(), dropout))
+        (0..self.layers.len()).fold(embedded, |hidden, index| self.layer(index, hidden, batch, mask.clone(), dropout))
     }
 
     /// Every hidden state: the embeddings first, then each layer's output; `num_hidden_layers + 1` in all,
     /// each shaped as by [`Encoder::forward`].
     pub fn hidden_states(&self, batch: &TokenBatch) -> Vec<Tensor<2>> {
-        let mask = batch.mask(&self.device);
+        let mask = self.mask(batch);
         let mut states = vec![self.embed(batch, &mut Dropout::off())];
-        for (index, layer) in self.layers.iter().enumerate() {
-            states.push(self.layer(layer, states[index].clone(), batch, mask.clone(), &mut Dropout::off()));
+        for index in 0..self.layers.len() {
+            states.push(self.layer(index, states[index].clone(), batch, mask.clone(), &mut Dropout::off()));
         }
         states
     }
 
-    fn embed(&self, batch: &TokenBatch, dropout: &mut Dropout) -> Tensor<2> {
+    /// What [`Encoder::layer`] adds to the attention scores of `batch`: `[rows, 1, 1, width]`; none where no row is padded.
+    pub fn mask(&self, batch: &TokenBatch) -> Option<Tensor<4>> {
+        batch.mask(&self.device)
+    }
+
+    /// The input of the first layer, shaped as by [`Encoder::forward`]: the sum of the embeddings, normalised.
+    pub fn embed(&self, batch: &TokenBatch, dropout: &mut Dropout) -> Tensor<2> {
         let width = self.config.hidden_size;
         let tokens = batch.ids.len();
         let ids = |values: Vec<i32>| integers(values, [tokens], &self.device);
@@ -216,15 +222,17 @@ impl Encoder {
         dropout.apply(tables.norm.forward(sum), self.config.hidden_dropout_prob)
     }
 
-    fn layer(
+    /// The output of the layer at `index` for `input`, both shaped as by [`Encoder::forward`]; `mask` is that of `batch`.
+    pub fn layer(
         &self,
-        layer: &Layer,
+        index: usize,
         input: Tensor<2>,
         batch: &TokenBatch,
         mask: Option<Tensor<4>>,
         dropout: &mut Dropout,
     ) -> Tensor<2> {
-        plain::layer(layer, &self.config, input, batch, mask, dropout)
+        let layer = &self.layers[index];
+        plain::layer(layer, &self.config, input, batch, mask, dropout, self.precision)
     }
 
     /// Visits each parameter under its transformers name, after `prefix`.

@@ -60,6 +60,14 @@ pub enum ModelError {
         /// Why, and what to do.
         problem: String,
     },
+    /// The device can't compute in the precision asked for.
+    #[error("{device}: {problem}")]
+    Precision {
+        /// What was opened.
+        device: String,
+        /// What it lacks, and what to do.
+        problem: &'static str,
+    },
     /// A computation on the device failed.
     #[error("the device failed while {doing}: {problem}")]
     Execution {
@@ -78,7 +86,9 @@ impl ModelError {
             ModelError::Config { .. } => ExitCode::Config,
             ModelError::NoWeights { .. } | ModelError::NoShard { .. } => ExitCode::Missing,
             ModelError::Weights { .. } | ModelError::Mismatch { .. } => ExitCode::Data,
-            ModelError::Device { .. } | ModelError::Execution { .. } => ExitCode::Training,
+            ModelError::Device { .. } | ModelError::Precision { .. } | ModelError::Execution { .. } => {
+                ExitCode::Training
+            }
         }
     }
 }

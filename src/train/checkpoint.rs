@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::TrainError;
 use super::optimizer::{AdamW, Moments};
+use super::scaler::LossScale;
 use crate::error::{IoContext, Result};
 use crate::model::Model;
 use crate::model::layers::Slot;
@@ -72,6 +73,9 @@ pub struct State {
     pub best: Option<Best>,
     /// Evaluations since the best.
     pub stale: u32,
+    /// The scale of the loss; none in a training in f32.
+    #[serde(default)]
+    pub scale: Option<LossScale>,
     /// Loss of each step; kept beside the parameters, not in the metadata.
     #[serde(skip)]
     pub losses: Vec<f32>,

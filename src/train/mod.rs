@@ -17,6 +17,7 @@ pub mod micro;
 pub mod optimizer;
 pub mod request;
 pub mod sampler;
+pub mod scaler;
 pub mod step;
 #[cfg(test)]
 mod tests;

@@ -141,24 +141,21 @@ fn mask(tokens: &mut TokenBatch, masking: &Masking, rng: &mut ChaCha8Rng) -> (Ve
     (chosen.into_iter().map(|place| place as i32).collect(), classes)
 }
 
-/// The mean loss of `batch` under the head at index `head`.
-pub fn loss(model: &Model, head: usize, batch: &Batch, dropout: &mut Dropout) -> Tensor<1> {
-    let (logits, rows) = logits(model, head, batch, dropout);
-    loss_of(logits, rows, &batch.targets)
+/// The mean loss of `batch` under the head at index `head`, given the encoder's last hidden state for it.
+pub fn loss(model: &Model, head: usize, batch: &Batch, hidden: Tensor<2>, dropout: &mut Dropout) -> Tensor<1> {
+    loss_of(logits(model, head, batch, hidden, dropout), batch.tokens.rows, &batch.targets)
 }
 
 /// Logits of the head at index `head`: `[rows, outputs]` over rows, `[places or tokens, outputs]` over tokens.
-fn logits(model: &Model, head: usize, batch: &Batch, dropout: &mut Dropout) -> (Tensor<2>, usize) {
-    let hidden = model.encoder.forward(&batch.tokens, dropout);
+fn logits(model: &Model, head: usize, batch: &Batch, hidden: Tensor<2>, dropout: &mut Dropout) -> Tensor<2> {
     let head = &model.heads[head].head;
-    let logits = match &batch.targets {
+    match &batch.targets {
         BatchTargets::Classes(_) | BatchTargets::Choices { .. } => {
             head.rows(&model.encoder, hidden, batch.tokens.rows, dropout)
         }
         BatchTargets::Spans { .. } => head.tokens(&model.encoder, hidden, None, dropout),
         BatchTargets::Places { places, .. } => head.tokens(&model.encoder, hidden, Some(places.clone()), dropout),
-    };
-    (logits, batch.tokens.rows)
+    }
 }
 
 fn loss_of(logits: Tensor<2>, rows: usize, targets: &BatchTargets) -> Tensor<1> {
@@ -200,7 +197,8 @@ impl Tally {
 /// # Errors
 /// When the device fails.
 pub fn evaluate(model: &Model, head: usize, batch: &Batch) -> Result<Tally, ModelError> {
-    let (logits, rows) = logits(model, head, batch, &mut Dropout::off());
+    let (rows, off) = (batch.tokens.rows, &mut Dropout::off());
+    let logits = logits(model, head, batch, model.encoder.forward(&batch.tokens, off), off);
     let mean = f64::from(values(loss_of(logits.clone(), rows, &batch.targets))?[0]);
     let right = |logits: Tensor<2>, classes: &[i32]| -> Result<(f64, usize), ModelError> {
         let [count, outputs] = logits.dims();

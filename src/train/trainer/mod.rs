@@ -8,7 +8,7 @@ mod steps;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use serde::Serialize;
 
 use super::checkpoint::State;
@@ -23,6 +23,7 @@ use crate::model::Model;
 use crate::model::weights::{Loaded, save, word_embeddings};
 use crate::progress::Progress;
 use prepare::{heads, load_tasks, starting_config, starting_model, trim};
+use steps::Pending;
 
 /// What came of a training; the statistics in the artifact's manifest.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -74,8 +75,8 @@ struct Run<'a> {
     steps: u64,
     warm_up: u64,
     state: State,
-    /// Losses and norms of the last steps, still on the device.
-    pending: Vec<(Tensor<1>, Tensor<1>)>,
+    /// The last steps, still on the device.
+    pending: Vec<Pending>,
 }
 
 /// Trains as `request` says, or goes on from the checkpoint in `scratch`, and writes the model and `training_log.parquet`
@@ -127,7 +128,9 @@ impl Run<'_> {
         };
         if let (Some(rows), Some(parent)) = (&self.kept, &self.request.parent) {
             let decay = self.request.hyperparameters.weight_decay;
-            let factors: Vec<f32> = (0..steps).map(|step| kept(self.rate(step), decay)).collect();
+            // A step that was skipped under a loss scale has no norm and decayed nothing.
+            let moved = |step: &u64| self.state.norms[*step as usize].is_finite();
+            let factors: Vec<f32> = (0..steps).filter(moved).map(|step| kept(self.rate(step), decay)).collect();
             rows.restore(&mut model, word_embeddings(parent)?, &factors)?;
         }
         Ok(model)

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{LoadedTask, Run};
 use crate::error::{Error, Result};
 use crate::model::weights::{HeadSource, Loaded, initialize, load_rows};
-use crate::model::{Architecture, EncoderConfig, HeadKind, HeadSpec, Model};
+use crate::model::{Architecture, EncoderConfig, HeadKind, HeadSpec, Model, Precision};
 use crate::task::FromScratch;
 use crate::train::TrainError;
 use crate::train::checkpoint::State;
@@ -13,6 +13,7 @@ use crate::train::data::{Instances, Limits, head_of};
 use crate::train::optimizer::AdamW;
 use crate::train::request::TrainRequest;
 use crate::train::sampler::{BatchStream, Languages, TaskSampler};
+use crate::train::scaler::LossScale;
 use crate::train::trim::KeptRows;
 use crate::train::vocabulary::{Masking, Vocabulary};
 
@@ -142,6 +143,8 @@ pub(super) fn starting_model(
             Loaded { model, new: vec!["every parameter".to_owned()], dropped: Vec::new() }
         }
     };
+    request.device.check_precision(request.hyperparameters.precision)?;
+    loaded.model.encoder.precision = request.hyperparameters.precision;
     if let Some(rate) = request.hyperparameters.dropout {
         let config = &mut loaded.model.encoder.config;
         config.hidden_dropout_prob = rate;
@@ -229,7 +232,7 @@ impl<'a> Run<'a> {
             tasks,
             steps,
             warm_up: (hyper.warmup_share * steps as f64).round() as u64,
-            state: State::default(),
+            state: State { scale: (hyper.precision == Precision::F16).then(LossScale::default), ..State::default() },
             pending: Vec::new(),
         })
     }

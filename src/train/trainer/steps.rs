@@ -11,8 +11,9 @@ use crate::model::Dropout;
 use crate::model::random::{first_u64, stream};
 use crate::model::weights::values;
 use crate::progress::Progress;
-use crate::train::backward::backward;
+use crate::train::backward::{Keep, backward};
 use crate::train::optimizer::{Gradients, learning_rate};
+use crate::train::scaler::Verdict;
 use crate::train::step::batch;
 use crate::train::{TrainError, checkpoint};
 
@@ -20,6 +21,14 @@ use crate::train::{TrainError, checkpoint};
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(30);
 /// Steps whose losses are read together on a GPU, where each reading waits for the device.
 const READ_TOGETHER: usize = 20;
+
+/// A step whose numbers are still on the device.
+pub(super) struct Pending {
+    loss: Tensor<1>,
+    norm: Tensor<1>,
+    /// Whether the step was left out because its gradients were not finite under the scale of its loss.
+    skipped: bool,
+}
 
 impl Run<'_> {
     /// Takes up the checkpoint, where there is one, and makes the parameters trainable.
@@ -80,7 +89,10 @@ impl Run<'_> {
     /// One step of the optimizer, on `accumulation` batches of one task.
     fn step(&mut self) -> Result<()> {
         let step = self.state.step;
-        let (seed, accumulation) = (self.request.seed, self.request.hyperparameters.accumulation);
+        let hyper = &self.request.hyperparameters;
+        let (seed, accumulation) = (self.request.seed, hyper.accumulation);
+        let keep = if hyper.gradient_checkpointing { Keep::LayerInputs } else { Keep::Everything };
+        let scale = self.state.scale.map_or(1.0, |scale| scale.scale());
         let task = self.sampler.task(step);
         let loaded = &self.tasks[task];
         let mut gradients: Option<Gradients> = None;
@@ -93,8 +105,8 @@ impl Run<'_> {
             let masking = self.masking.as_ref().map(|masking| (masking, &mut rng));
             let batch = batch(&loaded.train, indices, &self.model.encoder.config, masking);
             let mut dropout = self.dropout(task as u64, number);
-            let share = 1.0 / accumulation as f64;
-            let (loss, found) = backward(&mut self.model, loaded.head, &batch, share, &mut dropout);
+            let share = f64::from(scale) / accumulation as f64;
+            let (loss, found) = backward(&mut self.model, loaded.head, &batch, share, keep, &mut dropout);
             match &mut gradients {
                 Some(sum) => sum.add(found),
                 None => gradients = Some(found),
@@ -107,11 +119,25 @@ impl Run<'_> {
         let (Some(gradients), Some(total)) = (gradients, total) else {
             unreachable!("accumulation is checked to be at least 1")
         };
-        let rate = self.rate(step);
-        let norm = self.optimizer.step(&mut self.model, gradients, rate)?;
-        self.pending.push((total, norm));
+        let pending = self.update(gradients, total)?;
+        self.pending.push(pending);
         self.state.step += 1;
         Ok(())
+    }
+
+    /// Moves the parameters against `gradients`, unless these are not finite and a lower scale of the loss may mend that.
+    fn update(&mut self, mut gradients: Gradients, mut loss: Tensor<1>) -> Result<Pending> {
+        if let Some(scale) = &mut self.state.scale {
+            let unscale = scale.scale().recip();
+            (gradients, loss) = (gradients.scaled(unscale), loss * unscale);
+            let norm = gradients.norm();
+            if scale.update(values(norm.clone())?[0].is_finite()) == Verdict::Skip {
+                return Ok(Pending { loss, norm, skipped: true });
+            }
+        }
+        let rate = self.rate(self.state.step);
+        let norm = self.optimizer.step(&mut self.model, gradients, rate)?;
+        Ok(Pending { loss, norm, skipped: false })
     }
 
     fn dropout(&self, task: u64, number: u64) -> Dropout {
@@ -121,10 +147,10 @@ impl Run<'_> {
 
     /// Brings losses and norms of the last steps to the host and makes sure that they are numbers.
     pub(super) fn read_pending(&mut self) -> Result<()> {
-        for (loss, norm) in std::mem::take(&mut self.pending) {
+        for Pending { loss, norm, skipped } in std::mem::take(&mut self.pending) {
             let (loss, norm) = (values(loss)?[0], values(norm)?[0]);
             let step = self.state.losses.len() as u64;
-            if !loss.is_finite() || !norm.is_finite() {
+            if !skipped && !(loss.is_finite() && norm.is_finite()) {
                 let what = if loss.is_finite() { "the gradient norm" } else { "the loss" };
                 let task = self.tasks[self.sampler.task(step)].task.id.clone();
                 return Err(TrainError::NotFinite { what, step: step + 1, task, rate: self.rate(step) }.into());
