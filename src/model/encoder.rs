@@ -10,6 +10,10 @@ use super::plain;
 /// Added to the attention scores of padding: large enough that its probability is exactly 0 in f32.
 const MASKED: f32 = -1e9;
 
+/// What widths of batches are multiples of on the CPU and on a GPU; see [`Encoder::width_multiple`].
+const WIDTH_MULTIPLE: usize = 8;
+const GPU_WIDTH_MULTIPLE: usize = 32;
+
 /// Token ids of several rows, padded on the right to one width. Built on the host; the encoder uploads it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenBatch {
@@ -17,6 +21,11 @@ pub struct TokenBatch {
     pub rows: usize,
     /// Tokens a row, padding included.
     pub width: usize,
+    /// What the width was rounded up to a multiple of.
+    pub multiple: usize,
+    /// The tokens a row that a loss over all positions is over, padding included: the width that rows are padded to on the
+    /// CPU. A GPU pads wider, but trains the same.
+    pub scored: usize,
     /// `rows × width` ids.
     pub ids: Vec<i32>,
     /// `rows × width` token types; empty where all are 0.
@@ -36,11 +45,14 @@ impl TokenBatch {
     ) -> Self {
         let count = rows.len();
         let longest = rows.clone().map(|(ids, _)| ids.len()).max().unwrap_or(0).max(1);
-        let width = longest.next_multiple_of(multiple).min(limit).max(longest);
+        let padded = |multiple: usize| longest.next_multiple_of(multiple).min(limit).max(longest);
+        let width = padded(multiple);
         let typed = rows.clone().any(|(_, types)| types.iter().any(|kind| *kind != 0));
         let mut batch = Self {
             rows: count,
             width,
+            multiple,
+            scored: padded(WIDTH_MULTIPLE).min(width),
             ids: vec![pad as i32; count * width],
             type_ids: if typed { vec![0; count * width] } else { Vec::new() },
             lengths: Vec::with_capacity(count),
@@ -174,6 +186,12 @@ impl Encoder {
         self.device == Device::flex()
     }
 
+    /// What widths of batches should be multiples of. On the CPU each padded token costs its share. On a GPU each new width
+    /// costs the choice of kernels for it, and products in 16 bits want multiples of 16 on every side.
+    pub fn width_multiple(&self) -> usize {
+        if self.on_cpu() { WIDTH_MULTIPLE } else { GPU_WIDTH_MULTIPLE }
+    }
+
     /// The word embedding table `[vocabulary, width]`, which a masked-LM head shares.
     pub fn word_embeddings(&self) -> Tensor<2> {
         self.embeddings.word.clone()
@@ -274,6 +292,8 @@ mod tests {
         assert_eq!(batch.lengths, [3, 1]);
         let untyped = TokenBatch::new(rows[1..].iter().copied(), 1, 8, 40);
         assert_eq!((untyped.width, untyped.type_ids.len()), (8, 0));
+        let wide = TokenBatch::new(rows.iter().copied(), 1, 32, 40);
+        assert_eq!((wide.width, wide.scored, batch.scored), (32, 8, 6));
     }
 
     #[test]

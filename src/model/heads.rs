@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::config::{Architecture, EncoderConfig};
 use super::dropout::Dropout;
-use super::encoder::Encoder;
+use super::encoder::{Encoder, TokenBatch};
 use super::kernels::{cross_entropy, gelu};
 use super::layers::{Dense, Norm, Slot, Visitor, integers, lookup, product};
 
@@ -187,12 +187,12 @@ pub fn choice_loss(logits: Tensor<2>, choices: usize, labels: Vec<i32>) -> Tenso
     cross_entropy(logits.reshape([rows / choices, choices]), labels)
 }
 
-/// Mean of the cross-entropies of start and end over all positions of a row, padding included, as transformers has it.
-/// `logits [rows × positions, 2]`.
-pub fn span_loss(logits: Tensor<2>, rows: usize, starts: Vec<i32>, ends: Vec<i32>) -> Tensor<1> {
-    let [tokens, _] = logits.dims();
-    let positions = tokens / rows;
-    let side = |index: usize| logits.clone().slice([0..tokens, index..index + 1]).reshape([rows, positions]);
+/// Mean of the cross-entropies of start and end over the positions of a row, padding included, as transformers has it: over
+/// [`TokenBatch::scored`] of them. `logits [rows × width of the batch, 2]`.
+pub fn span_loss(logits: Tensor<2>, batch: &TokenBatch, starts: Vec<i32>, ends: Vec<i32>) -> Tensor<1> {
+    let (rows, scored) = (batch.rows, batch.scored);
+    let logits = logits.reshape([rows, batch.width, 2]);
+    let side = |index: usize| logits.clone().slice([0..rows, 0..scored, index..index + 1]).reshape([rows, scored]);
     (cross_entropy(side(0), starts) + cross_entropy(side(1), ends)) * 0.5
 }
 

@@ -6,7 +6,6 @@
 
 use std::ops::Range;
 
-use super::data::WIDTH_MULTIPLE;
 use super::step::{Batch, BatchTargets};
 use crate::model::TokenBatch;
 
@@ -37,11 +36,9 @@ pub fn cut(batch: Batch, budget: Option<usize>, pad: u32) -> Vec<MicroBatch> {
     order.sort_by_key(|instance| std::cmp::Reverse(longest(*instance)));
     let widths: Vec<usize> = order
         .iter()
-        .map(
-            |instance| {
-                if keeps_width { full } else { longest(*instance).max(1).next_multiple_of(WIDTH_MULTIPLE).min(full) }
-            },
-        )
+        .map(|instance| {
+            if keeps_width { full } else { longest(*instance).max(1).next_multiple_of(batch.tokens.multiple).min(full) }
+        })
         .collect();
     let units = batch.targets.units() as f64;
     groups(&widths, each, budget)
@@ -87,6 +84,8 @@ fn part(batch: &Batch, instances: &[usize], each: usize, width: usize, pad: u32)
     let tokens = TokenBatch {
         rows: rows.len(),
         width,
+        multiple: whole.multiple,
+        scored: whole.scored.min(width),
         ids: cells(&whole.ids, pad as i32),
         type_ids: if whole.type_ids.is_empty() { Vec::new() } else { cells(&whole.type_ids, 0) },
         lengths: rows.iter().map(|row| whole.lengths[*row]).collect(),
@@ -148,7 +147,7 @@ mod tests {
                 (ids, if types { (0..*length as u32).map(|place| place % 2).collect() } else { Vec::new() })
             })
             .collect();
-        let tokens = TokenBatch::new(rows.iter().map(|(ids, types)| (&ids[..], &types[..])), 1, WIDTH_MULTIPLE, 38);
+        let tokens = TokenBatch::new(rows.iter().map(|(ids, types)| (&ids[..], &types[..])), 1, 8, 38);
         let label = |row: usize| (lengths[row] * 5 + row) as i32 % 3;
         let all = 0..lengths.len();
         let targets = match kind {

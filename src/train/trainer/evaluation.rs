@@ -23,7 +23,7 @@ impl Run<'_> {
                 // The same masks at every evaluation.
                 let mut rng = stream(self.request.seed, "validation mask", &[index as u64, number as u64]);
                 let masking = self.masking.as_ref().map(|masking| (masking, &mut rng));
-                let batch = batch(&loaded.validation, indices, &model.encoder.config, masking);
+                let batch = batch(&loaded.validation, indices, &model.encoder, masking);
                 let tally = evaluate(&model, loaded.head, &batch)?;
                 sum.score += tally.score;
                 sum.loss += tally.loss;

@@ -15,13 +15,15 @@ impl Run<'_> {
         let steps = self.state.losses.len();
         let evaluations = &self.state.evaluations;
         let task_of = |step: usize| self.tasks[self.sampler.task(step as u64)].task.id.as_str();
+        // A step that was skipped has no numbers.
+        let finite = |value: &f32| value.is_finite().then_some(*value);
         let nothing = |count: usize| std::iter::repeat_n(None, count);
         let tasks = (0..steps).map(task_of).chain(evaluations.iter().map(|row| row.task.as_str()));
         let numbers = (1..=steps as u32).chain(evaluations.iter().map(|row| row.step as u32));
-        let losses = self.state.losses.iter().copied().map(Some).chain(nothing(evaluations.len()));
+        let losses = self.state.losses.iter().map(finite).chain(nothing(evaluations.len()));
         let rates =
             (0..steps as u64).map(|step| Some(self.rate(step))).chain(std::iter::repeat_n(None, evaluations.len()));
-        let norms = self.state.norms.iter().copied().map(Some).chain(nothing(evaluations.len()));
+        let norms = self.state.norms.iter().map(finite).chain(nothing(evaluations.len()));
         let metrics = std::iter::repeat_n(None, steps).chain(evaluations.iter().map(|row| Some(row.metric.as_str())));
         let measured = std::iter::repeat_n(None, steps).chain(evaluations.iter().map(|row| Some(row.value)));
         let columns: Vec<ArrayRef> = vec![

@@ -38,6 +38,8 @@ pub struct TrainOutcome {
     pub best_score: Option<f64>,
     /// Loss of the last step.
     pub last_loss: f32,
+    /// Steps left out because their gradients were not finite under the loss scale of a training in 16 bits.
+    pub skipped_steps: u64,
     /// Training instances of each task.
     pub instances: Vec<(String, usize)>,
     /// Parameters that were made new rather than read from the parent, by name.
@@ -112,6 +114,7 @@ pub fn train(
         best_step: run.state.best.map(|best| best.step),
         best_score: run.state.best.map(|best| best.score),
         last_loss: run.state.losses.last().copied().unwrap_or(f32::NAN),
+        skipped_steps: run.state.scale.map_or(0, |scale| scale.skipped()),
         instances: run.tasks.iter().map(|loaded| (loaded.task.id.clone(), loaded.train.len())).collect(),
         new_parameters: new,
         dropped_parameters: dropped,

@@ -103,7 +103,7 @@ impl Run<'_> {
             let indices = self.streams[task].batch(&loaded.train, number);
             let mut rng = stream(seed, "mask", &[task as u64, number]);
             let masking = self.masking.as_ref().map(|masking| (masking, &mut rng));
-            let batch = batch(&loaded.train, indices, &self.model.encoder.config, masking);
+            let batch = batch(&loaded.train, indices, &self.model.encoder, masking);
             let mut dropout = self.dropout(task as u64, number);
             let share = f64::from(scale) / accumulation as f64;
             let (loss, found) = backward(&mut self.model, loaded.head, &batch, share, keep, &mut dropout);
