@@ -136,7 +136,7 @@ mod tests {
     }
 
     fn bits(architecture: Architecture, kind: HeadKind, precision: Precision, keep: Keep) -> Vec<(String, Vec<u32>)> {
-        let head = HeadSpec { task: "t".into(), kind, labels: ["a", "b", "c"].map(String::from).to_vec() };
+        let head = HeadSpec::new("t", kind, ["a", "b", "c"].map(String::from).to_vec());
         let mut model = initialize(&tiny(architecture), &[head], 7, &Device::flex()).tracked();
         model.encoder.precision = precision;
         let (loss, gradients) = backward(&mut model, 0, &batch(kind), 0.5, keep, &mut Dropout::host(3));

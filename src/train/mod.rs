@@ -11,6 +11,8 @@
 pub mod backward;
 pub mod checkpoint;
 pub mod data;
+#[cfg(test)]
+mod device_tests;
 mod error;
 mod memory;
 pub mod micro;
