@@ -68,6 +68,12 @@ pub enum ModelError {
         /// What it lacks, and what to do.
         problem: &'static str,
     },
+    /// The device's memory is too small.
+    #[error("the device ran out of memory: {problem}")]
+    OutOfMemory {
+        /// The device's own message.
+        problem: String,
+    },
     /// A computation on the device failed.
     #[error("the device failed while {doing}: {problem}")]
     Execution {
@@ -86,9 +92,10 @@ impl ModelError {
             ModelError::Config { .. } => ExitCode::Config,
             ModelError::NoWeights { .. } | ModelError::NoShard { .. } => ExitCode::Missing,
             ModelError::Weights { .. } | ModelError::Mismatch { .. } => ExitCode::Data,
-            ModelError::Device { .. } | ModelError::Precision { .. } | ModelError::Execution { .. } => {
-                ExitCode::Training
-            }
+            ModelError::Device { .. }
+            | ModelError::Precision { .. }
+            | ModelError::OutOfMemory { .. }
+            | ModelError::Execution { .. } => ExitCode::Training,
         }
     }
 }

@@ -179,6 +179,13 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// Takes in what another batch gave.
+    pub fn add(&mut self, other: Self) {
+        self.score += other.score;
+        self.loss += other.loss;
+        self.units += other.units;
+    }
+
     /// The mean score in [0, 1].
     pub fn mean_score(&self) -> f64 {
         self.score / self.units.max(1) as f64

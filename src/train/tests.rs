@@ -8,7 +8,7 @@ use arrow::array::{ArrayRef, Int32Array, ListArray, RecordBatch, StringArray, UI
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field};
 
-use super::{Hyperparameters, TrainRequest, TrainTask, train};
+use super::{Hyperparameters, TrainRequest, TrainTask, Upkeep, train};
 use crate::error::Error;
 use crate::model::random::{below, stream};
 use crate::model::weights::load_stored;
@@ -174,6 +174,7 @@ pub(super) fn request(directory: &Path, tasks: Vec<TrainTask>, steps: u64) -> Tr
         },
         seed: 3,
         device: device::open(DeviceChoice::Flex).unwrap(),
+        upkeep: Upkeep::default(),
     }
 }
 
@@ -208,6 +209,7 @@ impl Progress for StopAt<'_> {
             self.1.store(true, Ordering::Relaxed);
         }
     }
+    fn note(&self, _text: &str) {}
     fn finish(&self) {}
 }
 
