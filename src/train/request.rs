@@ -90,9 +90,11 @@ impl Default for Hyperparameters {
 }
 
 impl Hyperparameters {
+    /// Whether `tasks` can be trained with this.
+    ///
     /// # Errors
     /// Where a value is outside its range, with its name.
-    pub fn check(&self) -> Result<(), TrainError> {
+    pub fn check(&self, tasks: &[&str]) -> Result<(), TrainError> {
         let wrong = |problem: String| Err(TrainError::Request { problem });
         let positive = |value: f64| value.is_finite() && value > 0.0;
         let at_least_0 = |value: f64| value.is_finite() && value >= 0.0;
@@ -127,12 +129,7 @@ impl Hyperparameters {
         if !(self.masking_share > 0.0 && self.masking_share < 1.0) {
             return wrong(format!("masking_share is {}; expected between 0 and 1", self.masking_share));
         }
-        if let Sampling::Temperature { temperature, examples_cap } = self.sampling
-            && (!positive(temperature) || examples_cap == Some(0))
-        {
-            return wrong("sampling needs a temperature above 0 and an examples_cap of at least 1".into());
-        }
-        Ok(())
+        self.sampling.check(tasks).map_err(|problem| TrainError::Request { problem })
     }
 }
 

@@ -404,8 +404,8 @@ fn hyperparameters_read_from_toml_with_defaults_and_refuse_what_they_do_not_know
     let some = read("learning_rate = 3e-4\nmax_steps = 10\nsampling = \"uniform\"").unwrap();
     assert_eq!((some.learning_rate, some.max_steps, some.batch_size), (3e-4, Some(10), 32));
     assert!(read("learning_rat = 3e-4").is_err());
-    assert!(Hyperparameters { masking_share: 1.0, ..Hyperparameters::default() }.check().is_err());
-    assert!(Hyperparameters { learning_rate: f64::NAN, ..Hyperparameters::default() }.check().is_err());
+    assert!(Hyperparameters { masking_share: 1.0, ..Hyperparameters::default() }.check(&[]).is_err());
+    assert!(Hyperparameters { learning_rate: f64::NAN, ..Hyperparameters::default() }.check(&[]).is_err());
 }
 
 /// Writes infinity over the embedding of one word in the model in `directory`, as a broken parent may have it.

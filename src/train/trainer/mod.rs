@@ -114,7 +114,8 @@ pub fn train(
     progress: &dyn Progress,
     stop: &AtomicBool,
 ) -> Result<TrainOutcome> {
-    request.hyperparameters.check()?;
+    let names: Vec<&str> = request.tasks.iter().map(|task| task.id.as_str()).collect();
+    request.hyperparameters.check(&names)?;
     let run = Run::of(request, scratch)?;
     run.go(output, progress, stop)
 }

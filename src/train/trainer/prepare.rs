@@ -216,6 +216,7 @@ impl<'a> Run<'a> {
         let epoch: usize = counts.iter().map(|count| hyper.sampling.counted(*count).div_ceil(each_step)).sum();
         let steps = hyper.max_steps.unwrap_or_else(|| (hyper.epochs * epoch as f64).ceil() as u64);
         let names: Vec<&str> = request.tasks.iter().map(|task| task.id.as_str()).collect();
+        let sizes: Vec<(&str, usize)> = names.iter().copied().zip(counts.iter().copied()).collect();
         let heads: Vec<&HeadSpec> = model.heads.iter().map(|head| &head.spec).collect();
         let rows = kept.as_ref().map(KeptRows::ids);
         let described =
@@ -231,7 +232,7 @@ impl<'a> Run<'a> {
             dropped_parameters: dropped,
             kept,
             best_model: None,
-            sampler: TaskSampler::new(request.seed, hyper.sampling.shares(&counts)),
+            sampler: TaskSampler::new(request.seed, hyper.sampling.shares(&sizes)),
             streams,
             taken: vec![0; tasks.len()],
             tasks,
