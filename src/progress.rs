@@ -10,6 +10,8 @@ pub trait Progress: Sync {
     fn start(&self, total: u64, what: &str);
     /// `done` units of it are done so far; `message` says more (`loss 1.234`), or is empty.
     fn advance(&self, done: u64, message: &str);
+    /// Something that should be read even after the work is over: a warning, or what came of it.
+    fn note(&self, text: &str);
     /// The work is over.
     fn finish(&self);
 }
@@ -20,6 +22,7 @@ pub struct Quiet;
 impl Progress for Quiet {
     fn start(&self, _total: u64, _what: &str) {}
     fn advance(&self, _done: u64, _message: &str) {}
+    fn note(&self, _text: &str) {}
     fn finish(&self) {}
 }
 

@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use clap::Args;
 
 use super::study_args::{Resolved, StudyArgs};
@@ -5,7 +7,8 @@ use super::watch::Terminal;
 use super::{Context, print};
 use crate::error::{ExitCode, IoContext, Result};
 use crate::report;
-use crate::study::{Outcome, collect, execute};
+use crate::study::{Outcome, Setup, collect, execute};
+use crate::train::{CheckpointEvery, Upkeep};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  trestle run mini\n  trestle run mini --workers 2 --mini-size 2\n  \
@@ -15,6 +18,8 @@ pub struct RunArgs {
     study: StudyArgs,
     #[command(flatten)]
     workers: Workers,
+    #[command(flatten)]
+    training: TrainingArgs,
     /// Prints the results table as JSON.
     #[arg(long)]
     json: bool,
@@ -34,10 +39,29 @@ impl Workers {
     }
 }
 
+/// What trainings do beside computing. None of it changes a result, so a run may go on with other settings.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Training")]
+pub struct TrainingArgs {
+    /// Writes a checkpoint after every N steps, or after a time (90s, 10m, 1h) [default: 30s, and at most a tenth of the
+    /// time].
+    #[arg(long, value_name = "N|TIME")]
+    checkpoint_every: Option<CheckpointEvery>,
+    /// Writes TensorBoard event files below DIR, one folder a training.
+    #[arg(long, value_name = "DIR")]
+    tensorboard: Option<PathBuf>,
+}
+
+impl TrainingArgs {
+    pub fn upkeep(&self) -> Upkeep {
+        Upkeep { checkpoint_every: self.checkpoint_every.unwrap_or_default(), tensorboard: self.tensorboard.clone() }
+    }
+}
+
 pub fn run(context: &Context, args: &RunArgs) -> Result<ExitCode> {
     let resolved = args.study.resolve(context)?;
     let wanted: Vec<usize> = (0..resolved.graph.nodes.len()).collect();
-    let outcome = perform(context, &resolved, &wanted, &args.workers)?;
+    let outcome = perform(context, &resolved, &wanted, &args.workers, args.training.upkeep())?;
     let results = collect(&resolved.setup(context)?, &resolved.graph, &outcome.artifacts)?;
     let dir = resolved.store.results_dir();
     report::publish(&results, &dir)?;
@@ -59,8 +83,14 @@ pub fn run(context: &Context, args: &RunArgs) -> Result<ExitCode> {
 }
 
 /// Runs the nodes in `wanted` and says what was made and what was found.
-pub fn perform(context: &Context, resolved: &Resolved, wanted: &[usize], workers: &Workers) -> Result<Outcome> {
-    let setup = resolved.setup(context)?;
+pub fn perform(
+    context: &Context,
+    resolved: &Resolved,
+    wanted: &[usize],
+    workers: &Workers,
+    upkeep: Upkeep,
+) -> Result<Outcome> {
+    let setup = Setup { upkeep, ..resolved.setup(context)? };
     let watcher = Terminal::new(wanted.len(), context.quiet);
     watcher.line(&format!("study {}: {} stages on {}", resolved.study.id, wanted.len(), resolved.device.description));
     let outcome = execute(&setup, &resolved.graph, wanted, workers.count(), &watcher, &context.stop)?;

@@ -1,11 +1,12 @@
 use clap::Args;
 
-use super::run::{Workers, perform};
+use super::run::{TrainingArgs, Workers, perform};
 use super::study_args::{Resolved, StudyArgs, TaskChoice};
 use super::{Context, print, print_json};
 use crate::error::{ExitCode, Result};
 use crate::report;
 use crate::study::{Node, Outcome, Phase, StudyError, Work, collect};
+use crate::train::Upkeep;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  trestle normalize mini --task mnli,xnli\n  \
@@ -65,6 +66,8 @@ pub struct StageArgs {
     study: StudyArgs,
     #[command(flatten)]
     workers: Workers,
+    #[command(flatten)]
+    training: TrainingArgs,
     /// Prints the artifacts' manifests (or the scores) as JSON.
     #[arg(long)]
     pub json: bool,
@@ -116,7 +119,7 @@ fn of_tasks(context: &Context, args: &TaskStageArgs, task_of: fn(&Work) -> Optio
     let resolved = args.choice.resolve(context)?;
     let wanted = |node: &Node| task_of(&node.work).is_some_and(|task| args.choice.picks(context, task));
     let what = args.choice.task.join(",");
-    let outcome = perform_picked(context, &resolved, &args.workers, args.json, &what, wanted)?;
+    let outcome = perform_picked(context, &resolved, (&args.workers, Upkeep::default()), args.json, &what, wanted)?;
     let results = collect(&resolved.setup(context)?, &resolved.graph, &outcome.artifacts)?;
     // A study's results are published when all of it is there.
     if args.choice.study.is_none() && !results.profiles.is_empty() {
@@ -145,7 +148,7 @@ pub fn predict(context: &Context, args: &PredictArgs) -> Result<ExitCode> {
 /// Runs the nodes of a study that `wanted` picks.
 pub fn stage(context: &Context, args: &StageArgs, what: &str, wanted: impl Fn(&Node) -> bool) -> Result<ExitCode> {
     let resolved = args.study.resolve(context)?;
-    perform_picked(context, &resolved, &args.workers, args.json, what, wanted)?;
+    perform_picked(context, &resolved, (&args.workers, args.training.upkeep()), args.json, what, wanted)?;
     Ok(ExitCode::Success)
 }
 
@@ -153,7 +156,7 @@ pub fn stage(context: &Context, args: &StageArgs, what: &str, wanted: impl Fn(&N
 fn perform_picked(
     context: &Context,
     resolved: &Resolved,
-    workers: &Workers,
+    (workers, upkeep): (&Workers, Upkeep),
     json: bool,
     what: &str,
     wanted: impl Fn(&Node) -> bool,
@@ -162,7 +165,7 @@ fn perform_picked(
     if picked.is_empty() {
         return Err(StudyError::NoSuchNode { study: resolved.study.id.clone(), name: what.to_owned() }.into());
     }
-    let outcome = perform(context, resolved, &resolved.graph.closure(&wanted), workers)?;
+    let outcome = perform(context, resolved, &resolved.graph.closure(&wanted), workers, upkeep)?;
     let made: Vec<_> = picked.iter().filter_map(|&i| Some((i, outcome.artifacts[i].as_ref()?))).collect();
     if json {
         print_json(&made.iter().map(|(_, artifact)| &artifact.manifest).collect::<Vec<_>>());

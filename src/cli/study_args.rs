@@ -11,6 +11,7 @@ use crate::source::hub::{Hub, HubOptions};
 use crate::store::Store;
 use crate::study::{Graph, Raw, RawOrigin, Setup, plan, plan_tasks};
 use crate::task::{Edition, EncoderSource, Model, Registry, Split, Study, Task, TokenizerSource};
+use crate::train::Upkeep;
 
 /// Which study, on which data, with which changes.
 #[derive(Debug, Clone, Args)]
@@ -231,6 +232,7 @@ impl Resolved {
             check_counts: self.check_counts,
             gpu: Mutex::new(()),
             tokenizer: Mutex::new(None),
+            upkeep: Upkeep::default(),
         })
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::progress::{Progress, Quiet};
+use crate::progress::Progress;
 use crate::store::Artifact;
 use crate::study::{Node, Watcher};
 
@@ -32,9 +32,9 @@ impl Terminal {
                 let bar = bars.add(ProgressBar::new(0));
                 bar.set_prefix(label.to_owned());
                 bar.enable_steady_tick(Duration::from_millis(250));
-                Box::new(Bar(bar))
+                Box::new(Bar { bar, terminal: self })
             }
-            None => Box::new(Quiet),
+            None => Box::new(Notes { label: label.to_owned(), terminal: self }),
         }
     }
 
@@ -52,36 +52,60 @@ impl Terminal {
     }
 }
 
-struct Bar(ProgressBar);
+/// Notes only, for where there is no terminal.
+struct Notes<'a> {
+    label: String,
+    terminal: &'a Terminal,
+}
 
-impl Progress for Bar {
+impl Progress for Notes<'_> {
+    fn start(&self, _total: u64, _what: &str) {}
+    fn advance(&self, _done: u64, _message: &str) {}
+    fn note(&self, text: &str) {
+        self.terminal.line(&format!("{}: {text}", self.label));
+    }
+    fn finish(&self) {}
+}
+
+struct Bar<'a> {
+    bar: ProgressBar,
+    terminal: &'a Terminal,
+}
+
+impl Progress for Bar<'_> {
     fn start(&self, total: u64, what: &str) {
         let template = match (total, what) {
             (0, _) => "{prefix:.bold} {spinner} {pos} {wide_msg}",
             (_, "bytes") => "{prefix:.bold} {bar:24} {bytes}/{total_bytes} {bytes_per_sec} {eta} {wide_msg}",
+            // A training's own message says how fast it is and how long it takes.
+            (_, "steps") => "{prefix:.bold} {bar:24} {pos}/{len} {wide_msg}",
             _ => "{prefix:.bold} {bar:24} {pos}/{len} {per_sec} {eta} {wide_msg}",
         };
         let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-        self.0.set_style(style);
-        self.0.set_length(total);
-        self.0.set_message(what.to_owned());
+        self.bar.set_style(style);
+        self.bar.set_length(total);
+        self.bar.set_message(what.to_owned());
     }
 
     fn advance(&self, done: u64, message: &str) {
-        self.0.set_position(done);
+        self.bar.set_position(done);
         if !message.is_empty() {
-            self.0.set_message(message.to_owned());
+            self.bar.set_message(message.to_owned());
         }
     }
 
+    fn note(&self, text: &str) {
+        self.terminal.line(&format!("{}: {text}", self.bar.prefix()));
+    }
+
     fn finish(&self) {
-        self.0.finish_and_clear();
+        self.bar.finish_and_clear();
     }
 }
 
-impl Drop for Bar {
+impl Drop for Bar<'_> {
     fn drop(&mut self) {
-        self.0.finish_and_clear();
+        self.bar.finish_and_clear();
     }
 }
 

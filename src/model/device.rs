@@ -8,10 +8,10 @@ use std::sync::Mutex;
 use std::task::{Context, Poll, Waker};
 
 use burn::tensor::wgpu::{WgpuBackend, wgpu};
-use burn::tensor::{Device, DeviceKind};
+use burn::tensor::{DType, Device, DeviceKind};
 use serde::{Deserialize, Serialize};
 
-use super::ModelError;
+use super::{ModelError, Precision};
 
 /// What the user asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum, Serialize, Deserialize)]
@@ -116,6 +116,16 @@ impl OpenDevice {
         !self.on_cpu()
     }
 
+    /// # Errors
+    /// When the device can't multiply in `precision`.
+    pub fn check_precision(&self, precision: Precision) -> Result<(), ModelError> {
+        if precision == Precision::F16 && !self.device.supports_dtype(DType::F16) {
+            let problem = "it has no 16-bit arithmetic (shader-f16 in `trestle devices`); set precision = \"f32\"";
+            return Err(ModelError::Precision { device: self.description.clone(), problem });
+        }
+        Ok(())
+    }
+
     /// Whether this is the CPU.
     pub fn on_cpu(&self) -> bool {
         self.device == Device::flex()
@@ -160,6 +170,31 @@ pub fn open(choice: DeviceChoice) -> Result<OpenDevice, ModelError> {
         })?;
     opened.push((index, device.clone()));
     Ok(OpenDevice { device, description })
+}
+
+/// The adapter that tests of the GPU path run on: the GPU, where there is one, else the software rasteriser, but only when
+/// asked for by name (`TRESTLE_SMOKE=software`) and in a build without SPIR-V, with which rasterisers crash. A test that
+/// gets neither fails.
+#[cfg(test)]
+pub(crate) fn open_for_tests() -> OpenDevice {
+    let error = match open(DeviceChoice::Vulkan) {
+        Ok(device) => return device,
+        Err(error) => error,
+    };
+    let asked = std::env::var("TRESTLE_SMOKE").is_ok_and(|adapter| adapter == "software");
+    assert!(asked && !cfg!(feature = "vulkan"), "{error}; `make smoke-wgpu` runs this on a software rasteriser");
+    const SOFTWARE: usize = usize::MAX;
+    let mut opened = OPENED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let device = match opened.iter().find(|(known, _)| *known == SOFTWARE) {
+        Some((_, device)) => device.clone(),
+        None => {
+            let options = Device::wgpu_options().device_kind(DeviceKind::Cpu).graphics_api(WgpuBackend::Vulkan);
+            let device = options.init().expect("Mesa's software rasteriser (Debian package mesa-vulkan-drivers) opens");
+            opened.push((SOFTWARE, device.clone()));
+            device
+        }
+    };
+    OpenDevice { device, description: "software rasteriser (vulkan)".into() }
 }
 
 /// Every device there is, and a word on Vulkan where it can't be used.

@@ -10,6 +10,10 @@ use super::plain;
 /// Added to the attention scores of padding: large enough that its probability is exactly 0 in f32.
 const MASKED: f32 = -1e9;
 
+/// What widths of batches are multiples of on the CPU and on a GPU; see [`Encoder::width_multiple`].
+const WIDTH_MULTIPLE: usize = 8;
+const GPU_WIDTH_MULTIPLE: usize = 32;
+
 /// Token ids of several rows, padded on the right to one width. Built on the host; the encoder uploads it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenBatch {
@@ -17,6 +21,11 @@ pub struct TokenBatch {
     pub rows: usize,
     /// Tokens a row, padding included.
     pub width: usize,
+    /// What the width was rounded up to a multiple of.
+    pub multiple: usize,
+    /// The tokens a row that a loss over all positions is over, padding included: the width that rows are padded to on the
+    /// CPU. A GPU pads wider, but trains the same.
+    pub scored: usize,
     /// `rows × width` ids.
     pub ids: Vec<i32>,
     /// `rows × width` token types; empty where all are 0.
@@ -36,11 +45,14 @@ impl TokenBatch {
     ) -> Self {
         let count = rows.len();
         let longest = rows.clone().map(|(ids, _)| ids.len()).max().unwrap_or(0).max(1);
-        let width = longest.next_multiple_of(multiple).min(limit).max(longest);
+        let padded = |multiple: usize| longest.next_multiple_of(multiple).min(limit).max(longest);
+        let width = padded(multiple);
         let typed = rows.clone().any(|(_, types)| types.iter().any(|kind| *kind != 0));
         let mut batch = Self {
             rows: count,
             width,
+            multiple,
+            scored: padded(WIDTH_MULTIPLE).min(width),
             ids: vec![pad as i32; count * width],
             type_ids: if typed { vec![0; count * width] } else { Vec::new() },
             lengths: Vec::with_capacity(count),
@@ -174,6 +186,12 @@ impl Encoder {
         self.device == Device::flex()
     }
 
+    /// What widths of batches should be multiples of. On the CPU each padded token costs its share. On a GPU each new width
+    /// costs the choice of kernels for it, and products in 16 bits want multiples of 16 on every side.
+    pub fn width_multiple(&self) -> usize {
+        if self.on_cpu() { WIDTH_MULTIPLE } else { GPU_WIDTH_MULTIPLE }
+    }
+
     /// The word embedding table `[vocabulary, width]`, which a masked-LM head shares.
     pub fn word_embeddings(&self) -> Tensor<2> {
         self.embeddings.word.clone()
@@ -182,23 +200,29 @@ impl Encoder {
     /// The last hidden state, `[rows × width of the batch, hidden size]`: tokens of all rows one after another, since every
     /// step but attention treats them alike, and one large product is faster than one a row.
     pub fn forward(&self, batch: &TokenBatch, dropout: &mut Dropout) -> Tensor<2> {
-        let mask = batch.mask(&self.device);
+        let mask = self.mask(batch);
         let embedded = self.embed(batch, dropout);
-        self.layers.iter().fold(embedded, |hidden, layer| self.layer(layer, hidden, batch, mask.clone(), dropout))
+        (0..self.layers.len()).fold(embedded, |hidden, index| self.layer(index, hidden, batch, mask.clone(), dropout))
     }
 
     /// Every hidden state: the embeddings first, then each layer's output; `num_hidden_layers + 1` in all,
     /// each shaped as by [`Encoder::forward`].
     pub fn hidden_states(&self, batch: &TokenBatch) -> Vec<Tensor<2>> {
-        let mask = batch.mask(&self.device);
+        let mask = self.mask(batch);
         let mut states = vec![self.embed(batch, &mut Dropout::off())];
-        for (index, layer) in self.layers.iter().enumerate() {
-            states.push(self.layer(layer, states[index].clone(), batch, mask.clone(), &mut Dropout::off()));
+        for index in 0..self.layers.len() {
+            states.push(self.layer(index, states[index].clone(), batch, mask.clone(), &mut Dropout::off()));
         }
         states
     }
 
-    fn embed(&self, batch: &TokenBatch, dropout: &mut Dropout) -> Tensor<2> {
+    /// What [`Encoder::layer`] adds to the attention scores of `batch`: `[rows, 1, 1, width]`; none where no row is padded.
+    pub fn mask(&self, batch: &TokenBatch) -> Option<Tensor<4>> {
+        batch.mask(&self.device)
+    }
+
+    /// The input of the first layer, shaped as by [`Encoder::forward`]: the sum of the embeddings, normalised.
+    pub fn embed(&self, batch: &TokenBatch, dropout: &mut Dropout) -> Tensor<2> {
         let width = self.config.hidden_size;
         let tokens = batch.ids.len();
         let ids = |values: Vec<i32>| integers(values, [tokens], &self.device);
@@ -216,15 +240,17 @@ impl Encoder {
         dropout.apply(tables.norm.forward(sum), self.config.hidden_dropout_prob)
     }
 
-    fn layer(
+    /// The output of the layer at `index` for `input`, both shaped as by [`Encoder::forward`]; `mask` is that of `batch`.
+    pub fn layer(
         &self,
-        layer: &Layer,
+        index: usize,
         input: Tensor<2>,
         batch: &TokenBatch,
         mask: Option<Tensor<4>>,
         dropout: &mut Dropout,
     ) -> Tensor<2> {
-        plain::layer(layer, &self.config, input, batch, mask, dropout)
+        let layer = &self.layers[index];
+        plain::layer(layer, &self.config, input, batch, mask, dropout, self.precision)
     }
 
     /// Visits each parameter under its transformers name, after `prefix`.
@@ -266,6 +292,8 @@ mod tests {
         assert_eq!(batch.lengths, [3, 1]);
         let untyped = TokenBatch::new(rows[1..].iter().copied(), 1, 8, 40);
         assert_eq!((untyped.width, untyped.type_ids.len()), (8, 0));
+        let wide = TokenBatch::new(rows.iter().copied(), 1, 32, 40);
+        assert_eq!((wide.width, wide.scored, batch.scored), (32, 8, 6));
     }
 
     #[test]

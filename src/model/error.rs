@@ -60,6 +60,20 @@ pub enum ModelError {
         /// Why, and what to do.
         problem: String,
     },
+    /// The device can't compute in the precision asked for.
+    #[error("{device}: {problem}")]
+    Precision {
+        /// What was opened.
+        device: String,
+        /// What it lacks, and what to do.
+        problem: &'static str,
+    },
+    /// The device's memory is too small.
+    #[error("the device ran out of memory: {problem}")]
+    OutOfMemory {
+        /// The device's own message.
+        problem: String,
+    },
     /// A computation on the device failed.
     #[error("the device failed while {doing}: {problem}")]
     Execution {
@@ -78,7 +92,10 @@ impl ModelError {
             ModelError::Config { .. } => ExitCode::Config,
             ModelError::NoWeights { .. } | ModelError::NoShard { .. } => ExitCode::Missing,
             ModelError::Weights { .. } | ModelError::Mismatch { .. } => ExitCode::Data,
-            ModelError::Device { .. } | ModelError::Execution { .. } => ExitCode::Training,
+            ModelError::Device { .. }
+            | ModelError::Precision { .. }
+            | ModelError::OutOfMemory { .. }
+            | ModelError::Execution { .. } => ExitCode::Training,
         }
     }
 }

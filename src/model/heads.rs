@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::config::{Architecture, EncoderConfig};
 use super::dropout::Dropout;
-use super::encoder::Encoder;
+use super::encoder::{Encoder, TokenBatch};
 use super::kernels::{cross_entropy, gelu};
-use super::layers::{Dense, Norm, Slot, Visitor, integers, lookup};
+use super::layers::{Dense, Norm, Slot, Visitor, integers, lookup, product};
 
 /// What a head computes from the hidden states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -110,14 +110,15 @@ impl Head {
         let [tokens, width] = hidden.dims();
         let first =
             hidden.reshape([rows, tokens / rows, width]).slice([0..rows, 0..1, 0..width]).reshape([rows, width]);
-        let rate = encoder.config.head_dropout();
+        let (rate, precision) = (encoder.config.head_dropout(), encoder.precision);
         match (self, &encoder.pooler) {
             (Head::FirstToken { dense, projection }, _) => {
-                let inner = dense.forward(dropout.apply(first, rate)).tanh();
-                projection.forward(dropout.apply(inner, rate))
+                let inner = dense.forward(dropout.apply(first, rate), precision).tanh();
+                projection.forward(dropout.apply(inner, rate), precision)
             }
             (Head::Pooled { classifier }, Some(pooler)) => {
-                classifier.forward(dropout.apply(pooler.forward(first).tanh(), rate))
+                let pooled = pooler.forward(first, precision).tanh();
+                classifier.forward(dropout.apply(pooled, rate), precision)
             }
             _ => unreachable!("a head over rows is built with the pooler it reads"),
         }
@@ -139,13 +140,17 @@ impl Head {
             }
             None => hidden,
         };
+        let precision = encoder.precision;
         match self {
-            Head::Span { outputs } => outputs.forward(hidden),
-            Head::Tokens { classifier } => classifier.forward(dropout.apply(hidden, encoder.config.head_dropout())),
+            Head::Span { outputs } => outputs.forward(hidden, precision),
+            Head::Tokens { classifier } => {
+                classifier.forward(dropout.apply(hidden, encoder.config.head_dropout()), precision)
+            }
             Head::MaskedLm { dense, norm, bias } => {
-                let transformed = norm.forward(gelu(dense.forward(hidden)));
+                let transformed = norm.forward(gelu(dense.forward(hidden, precision)));
                 let [vocabulary] = bias.dims();
-                transformed.matmul(encoder.word_embeddings().transpose()) + bias.clone().reshape([1, vocabulary])
+                let logits = product(transformed, encoder.word_embeddings().transpose(), precision);
+                logits + bias.clone().reshape([1, vocabulary])
             }
             Head::FirstToken { .. } | Head::Pooled { .. } => unreachable!("a head over rows has no token logits"),
         }
@@ -182,12 +187,12 @@ pub fn choice_loss(logits: Tensor<2>, choices: usize, labels: Vec<i32>) -> Tenso
     cross_entropy(logits.reshape([rows / choices, choices]), labels)
 }
 
-/// Mean of the cross-entropies of start and end over all positions of a row, padding included, as transformers has it.
-/// `logits [rows × positions, 2]`.
-pub fn span_loss(logits: Tensor<2>, rows: usize, starts: Vec<i32>, ends: Vec<i32>) -> Tensor<1> {
-    let [tokens, _] = logits.dims();
-    let positions = tokens / rows;
-    let side = |index: usize| logits.clone().slice([0..tokens, index..index + 1]).reshape([rows, positions]);
+/// Mean of the cross-entropies of start and end over the positions of a row, padding included, as transformers has it: over
+/// [`TokenBatch::scored`] of them. `logits [rows × width of the batch, 2]`.
+pub fn span_loss(logits: Tensor<2>, batch: &TokenBatch, starts: Vec<i32>, ends: Vec<i32>) -> Tensor<1> {
+    let (rows, scored) = (batch.rows, batch.scored);
+    let logits = logits.reshape([rows, batch.width, 2]);
+    let side = |index: usize| logits.clone().slice([0..rows, 0..scored, index..index + 1]).reshape([rows, scored]);
     (cross_entropy(side(0), starts) + cross_entropy(side(1), ends)) * 0.5
 }
 

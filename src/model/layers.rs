@@ -4,6 +4,7 @@ use burn::tensor::activation::softmax;
 use burn::tensor::module::{layer_norm, linear};
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
+use super::config::Precision;
 use super::dropout::Dropout;
 
 /// Where a parameter lives while it is visited. A linear map is stored as `[inputs, outputs]`, the transpose of the
@@ -50,9 +51,15 @@ impl Dense {
         Self { weight: Tensor::zeros([inputs, outputs], device), bias: Tensor::zeros([outputs], device) }
     }
 
-    /// `[…, inputs]` to `[…, outputs]`.
-    pub fn forward<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
-        linear(input, self.weight.clone(), Some(self.bias.clone()))
+    /// `[…, inputs]` to `[…, outputs]`, both f32. The bias is added, and its gradient summed, in f32 in either precision.
+    pub fn forward<const D: usize>(&self, input: Tensor<D>, precision: Precision) -> Tensor<D> {
+        match precision {
+            Precision::F32 => linear(input, self.weight.clone(), Some(self.bias.clone())),
+            Precision::F16 => {
+                let product = linear(input.cast(DType::F16), self.weight.clone().cast(DType::F16), None);
+                product.cast(DType::F32) + self.bias.clone().unsqueeze()
+            }
+        }
     }
 
     /// Visits `{name}.weight` and `{name}.bias`.
@@ -109,6 +116,19 @@ pub fn integers<const D: usize>(values: Vec<i32>, shape: [usize; D], device: &De
     Tensor::from_data(TensorData::new(values, shape), (device, DType::I32))
 }
 
+/// The matrix product of two f32 tensors as f32, multiplied in `precision`.
+///
+/// The casts are part of the graph: gradients come back through them as f32, so that parameters, their gradients and the
+/// optimizer never are anything else. Only products are worth halving: they are most of the work, and 16-bit operands are the
+/// only way to a GPU's matrix units. What lies between them (softmax, LayerNorm, GELU, dropout, residual sums, losses)
+/// is limited by memory, fuses with the casts, and loses digits or overflows (at 65,504) in 16 bits.
+pub fn product<const D: usize>(left: Tensor<D>, right: Tensor<D>, precision: Precision) -> Tensor<D> {
+    match precision {
+        Precision::F32 => left.matmul(right),
+        Precision::F16 => left.cast(DType::F16).matmul(right.cast(DType::F16)).cast(DType::F32),
+    }
+}
+
 /// Scaled dot-product attention with dropout on the probabilities, as transformers' eager implementation.
 ///
 /// `query`, `key`, `value`: `[batch, heads, positions, width]`; `mask`: `[batch, 1, 1, positions]`, 0 where a position may be
@@ -120,14 +140,15 @@ pub fn attend(
     mask: Option<Tensor<4>>,
     dropout: &mut Dropout,
     rate: f64,
+    precision: Precision,
 ) -> Tensor<4> {
     let [_, _, _, width] = query.dims();
-    let scores = (query * (1.0 / (width as f64).sqrt())).matmul(key.swap_dims(2, 3));
+    let scores = product(query * (1.0 / (width as f64).sqrt()), key.swap_dims(2, 3), precision);
     let scores = match mask {
         Some(mask) => scores + mask,
         None => scores,
     };
-    dropout.apply(softmax(scores, 3), rate).matmul(value)
+    product(dropout.apply(softmax(scores, 3), rate), value, precision)
 }
 
 #[cfg(test)]

@@ -393,6 +393,12 @@ impl<'a> Planner<'a> {
         parent: Option<usize>,
     ) -> Result<usize> {
         let hyperparameters = self.hyperparameters(table, &label)?;
+        let names: Vec<&str> = tasks.iter().map(String::as_str).collect();
+        hyperparameters.check(&names).map_err(|e| StudyError::Hyperparameters {
+            study: self.study.id.clone(),
+            part: label.clone(),
+            message: e.to_string(),
+        })?;
         let mut needs = vec![("tokenizer".to_owned(), self.tokenizer()?)];
         for task in tasks {
             needs.push((format!("tokens:{task}"), self.tokenize(task)?));

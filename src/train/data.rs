@@ -7,12 +7,9 @@ use arrow::datatypes::{Int32Type, UInt32Type};
 
 use super::TrainError;
 use crate::error::{Error, Result};
-use crate::model::{EncoderConfig, HeadKind, TokenBatch};
+use crate::model::{Encoder, EncoderConfig, HeadKind, TokenBatch};
 use crate::shard::{Columns, read_batches};
 use crate::task::Format;
-
-/// Tokens of a batch are padded to a multiple of this.
-pub const WIDTH_MULTIPLE: usize = 8;
 
 /// Lists of different lengths in one buffer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -290,8 +287,8 @@ impl Instances {
         (index * rows..(index + 1) * rows).map(|row| self.ids.get(row).len()).max().unwrap_or(0)
     }
 
-    /// The rows of the instances at `indices`, padded with the encoder's padding token.
-    pub fn tokens(&self, indices: &[u32], config: &EncoderConfig) -> TokenBatch {
+    /// The rows of the instances at `indices`, padded with the encoder's padding token to a width that suits its device.
+    pub fn tokens(&self, indices: &[u32], encoder: &Encoder) -> TokenBatch {
         let each = self.rows_each();
         let rows: Vec<usize> =
             indices.iter().flat_map(|index| (0..each).map(move |row| *index as usize * each + row)).collect();
@@ -299,9 +296,9 @@ impl Instances {
             rows.iter().map(|row| self.types.get(*row).iter().map(|kind| u32::from(*kind)).collect()).collect();
         TokenBatch::new(
             rows.iter().zip(&types).map(|(row, types)| (self.ids.get(*row), types.as_slice())),
-            config.pad_token_id,
-            WIDTH_MULTIPLE,
-            config.max_positions(),
+            encoder.config.pad_token_id,
+            encoder.width_multiple(),
+            encoder.config.max_positions(),
         )
     }
 

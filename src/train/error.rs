@@ -55,10 +55,23 @@ pub enum TrainError {
         /// The learning rate of that step.
         rate: f64,
     },
-    /// A checkpoint that does not belong to this training.
-    #[error("{}: {problem}; delete the file to train from the start", path.display())]
+    /// A single instance that the device's memory has no room for.
+    #[error(
+        "one instance of task {task} ({tokens} padded tokens) is too large for the device's memory ({problem}): set \
+         gradient_checkpointing = true, lower the model's lengths, or take a smaller encoder; the last checkpoint is kept"
+    )]
+    OutOfMemory {
+        /// The task.
+        task: String,
+        /// Its padded tokens.
+        tokens: usize,
+        /// What the device said.
+        problem: String,
+    },
+    /// Checkpoints that this training can't go on from.
+    #[error("{}: {problem}; delete it to train from the start", path.display())]
     Checkpoint {
-        /// The file.
+        /// The file, or the directory where none of several will do.
         path: PathBuf,
         /// What is wrong with it.
         problem: String,
@@ -72,7 +85,7 @@ impl TrainError {
             TrainError::File(e) => e.exit(),
             TrainError::Request { .. } | TrainError::Tokenizer { .. } => ExitCode::Config,
             TrainError::Row { .. } | TrainError::Empty { .. } => ExitCode::Data,
-            TrainError::NotFinite { .. } => ExitCode::Training,
+            TrainError::NotFinite { .. } | TrainError::OutOfMemory { .. } => ExitCode::Training,
             TrainError::Checkpoint { .. } => ExitCode::Storage,
         }
     }

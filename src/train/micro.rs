@@ -6,9 +6,8 @@
 
 use std::ops::Range;
 
-use super::data::WIDTH_MULTIPLE;
 use super::step::{Batch, BatchTargets};
-use crate::model::TokenBatch;
+use crate::model::{Encoder, TokenBatch};
 
 /// A part of a batch.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,11 +20,11 @@ pub struct MicroBatch {
 
 /// Cuts `batch` so that no part has more than `budget` padded tokens, save parts of one instance, which can't be cut. The
 /// instances with the longest rows come first; parts have equal numbers of instances where that needs no more parts, so that
-/// few shapes occur. `pad` fills rows.
+/// few shapes occur.
 ///
 /// Rows are padded anew in each part, except for spans: their loss reads the logits of padding, so every part keeps the
 /// batch's width. Parts without units (text of which no token is masked) are left out.
-pub fn cut(batch: Batch, budget: Option<usize>, pad: u32) -> Vec<MicroBatch> {
+pub fn cut(batch: Batch, budget: Option<usize>, encoder: &Encoder) -> Vec<MicroBatch> {
     let Some(budget) = budget.filter(|budget| batch.tokens.ids.len() > *budget) else {
         return vec![MicroBatch { batch, share: 1.0 }];
     };
@@ -37,16 +36,14 @@ pub fn cut(batch: Batch, budget: Option<usize>, pad: u32) -> Vec<MicroBatch> {
     order.sort_by_key(|instance| std::cmp::Reverse(longest(*instance)));
     let widths: Vec<usize> = order
         .iter()
-        .map(
-            |instance| {
-                if keeps_width { full } else { longest(*instance).max(1).next_multiple_of(WIDTH_MULTIPLE).min(full) }
-            },
-        )
+        .map(|instance| {
+            if keeps_width { full } else { longest(*instance).max(1).next_multiple_of(batch.tokens.multiple).min(full) }
+        })
         .collect();
     let units = batch.targets.units() as f64;
     groups(&widths, each, budget)
         .into_iter()
-        .map(|group| part(&batch, &order[group.clone()], each, widths[group.start], pad))
+        .map(|group| part(&batch, &order[group.clone()], each, widths[group.start], encoder.config.pad_token_id))
         .filter(|part| part.targets.units() > 0)
         .map(|batch| MicroBatch { share: batch.targets.units() as f64 / units, batch })
         .collect()
@@ -87,6 +84,8 @@ fn part(batch: &Batch, instances: &[usize], each: usize, width: usize, pad: u32)
     let tokens = TokenBatch {
         rows: rows.len(),
         width,
+        multiple: whole.multiple,
+        scored: whole.scored.min(width),
         ids: cells(&whole.ids, pad as i32),
         type_ids: if whole.type_ids.is_empty() { Vec::new() } else { cells(&whole.type_ids, 0) },
         lengths: rows.iter().map(|row| whole.lengths[*row]).collect(),
@@ -127,7 +126,7 @@ mod tests {
     use crate::model::config::tests::tiny;
     use crate::model::weights::{initialize, values};
     use crate::model::{Architecture, Dropout, HeadKind, HeadSpec, Model};
-    use crate::train::backward::backward;
+    use crate::train::backward::{Keep, backward};
     use crate::train::optimizer::Gradients;
 
     const KINDS: [HeadKind; 5] = [
@@ -148,7 +147,7 @@ mod tests {
                 (ids, if types { (0..*length as u32).map(|place| place % 2).collect() } else { Vec::new() })
             })
             .collect();
-        let tokens = TokenBatch::new(rows.iter().map(|(ids, types)| (&ids[..], &types[..])), 1, WIDTH_MULTIPLE, 38);
+        let tokens = TokenBatch::new(rows.iter().map(|(ids, types)| (&ids[..], &types[..])), 1, 8, 38);
         let label = |row: usize| (lengths[row] * 5 + row) as i32 % 3;
         let all = 0..lengths.len();
         let targets = match kind {
@@ -187,7 +186,7 @@ mod tests {
         let mut sum: Option<Gradients> = None;
         let mut total = 0.0;
         for part in parts {
-            let (loss, found) = backward(model, 0, &part.batch, part.share, &mut Dropout::off());
+            let (loss, found) = backward(model, 0, &part.batch, part.share, Keep::Everything, &mut Dropout::off());
             total += f64::from(values(loss).unwrap()[0]);
             match &mut sum {
                 Some(sum) => sum.add(found),
@@ -215,8 +214,9 @@ mod tests {
             let whole = batch(kind, &lengths, bert);
             prop_assume!(whole.targets.units() > 0);
             let mut model = model(kind, architecture);
-            let (loss, expected) = gradients(&mut model, &cut(whole.clone(), None, 1));
-            let parts = cut(whole.clone(), Some(budget), 1);
+            let (all, parts) =
+                (cut(whole.clone(), None, &model.encoder), cut(whole.clone(), Some(budget), &model.encoder));
+            let (loss, expected) = gradients(&mut model, &all);
             for part in &parts {
                 let tokens = &part.batch.tokens;
                 prop_assert!(tokens.ids.len() <= budget || tokens.rows == part.batch.targets.rows_each());
@@ -250,7 +250,7 @@ mod tests {
     fn rows_without_places_are_left_out() {
         let mut whole = batch(HeadKind::MaskedLm, &[30, 20, 10], false);
         whole.targets = BatchTargets::Places { places: vec![3, 32 + 4], classes: vec![7, 8] };
-        let parts = cut(whole, Some(32), 1);
+        let parts = cut(whole, Some(32), &model(HeadKind::MaskedLm, Architecture::Bert).encoder);
         let targets: Vec<&BatchTargets> = parts.iter().map(|part| &part.batch.targets).collect();
         let place = |place, class| BatchTargets::Places { places: vec![place], classes: vec![class] };
         assert_eq!(targets, [&place(3, 7), &place(4, 8)]);

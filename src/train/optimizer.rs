@@ -34,12 +34,16 @@ pub struct Gradients(Vec<Option<Tensor<1>>>);
 impl Gradients {
     /// Backpropagates from `loss` to the parameters of `model`.
     pub fn of(loss: &Tensor<1>, model: &mut Model) -> Self {
-        let mut gradients = loss.backward();
+        Self::taken(&mut loss.backward(), model)
+    }
+
+    /// Those of the parameters of `model` among all `gradients` of a backward pass.
+    pub fn taken(gradients: &mut burn::tensor::Gradients, model: &mut Model) -> Self {
         let flat = |slot: Slot<'_>| match slot {
-            Slot::Vector(tensor) => tensor.grad_remove(&mut gradients),
+            Slot::Vector(tensor) => tensor.grad_remove(gradients),
             Slot::Table(tensor) | Slot::Map(tensor) => {
                 let [rows, columns] = tensor.dims();
-                Some(tensor.grad_remove(&mut gradients)?.reshape([rows * columns]))
+                Some(tensor.grad_remove(gradients)?.reshape([rows * columns]))
             }
         };
         Self(model.parameters().into_iter().map(|(_, slot)| slot).map(flat).collect())
@@ -71,6 +75,17 @@ impl Gradients {
                 (sum, term) => sum.or(term),
             };
         }
+    }
+
+    /// The same times `factor`.
+    pub fn scaled(self, factor: f32) -> Self {
+        Self(self.0.into_iter().map(|gradient| Some(gradient? * factor)).collect())
+    }
+
+    /// Their global norm, `[1]`.
+    pub fn norm(&self) -> Tensor<1> {
+        let squares: Vec<Tensor<1>> = self.0.iter().flatten().map(|gradient| gradient.clone().square().sum()).collect();
+        Tensor::cat(squares, 0).sum().sqrt()
     }
 
     /// One gradient after another, with the names of the parameters, for tests.
@@ -172,9 +187,7 @@ impl AdamW {
     }
 
     fn step_device(&mut self, model: &mut Model, gradients: Gradients, rate: f64, device: &Device) -> Tensor<1> {
-        let squares: Vec<Tensor<1>> =
-            gradients.0.iter().flatten().map(|gradient| gradient.clone().square().sum()).collect();
-        let norm = Tensor::cat(squares, 0).sum().sqrt();
+        let norm = gradients.norm();
         let scale = if self.max_norm > 0.0 {
             ((norm.clone() + 1e-6).recip() * self.max_norm).clamp_max(1.0)
         } else {

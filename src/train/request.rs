@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::TrainError;
+use super::checkpoint::CheckpointEvery;
 use super::sampler::Sampling;
 use crate::model::{OpenDevice, Precision};
 use crate::task::{Format, FromScratch};
@@ -18,7 +19,8 @@ pub struct Hyperparameters {
     pub learning_rate: f64,
     /// Instances a batch.
     pub batch_size: usize,
-    /// Batches whose gradients are averaged for one step.
+    /// Batches whose gradients are averaged for one step: a mean of the batches' mean losses, as jiant has it, in which every
+    /// batch counts alike however many words or masked tokens it holds. (Micro-batches are exact instead.)
     pub accumulation: usize,
     /// Passes over the instances of all tasks; gives the number of steps where `max_steps` does not.
     pub epochs: f64,
@@ -49,8 +51,8 @@ pub struct Hyperparameters {
     pub masking_share: f64,
     /// Numbers in matrix products.
     pub precision: Precision,
-    /// Padded tokens that go through the encoder together; a batch with more is cut into several, whose gradients are summed
-    /// to those of the whole. None: never cut.
+    /// Padded tokens that go through the encoder together, at least 1; a batch with more is cut into several, whose gradients
+    /// are summed to those of the whole batch's mean loss, exactly but for rounding (see [`super::micro`]). None: never cut.
     pub micro_batch_tokens: Option<usize>,
     /// Whether each layer's intermediate results are computed again in the backward pass rather than kept: a third more
     /// computation, a fraction of the memory.
@@ -88,9 +90,11 @@ impl Default for Hyperparameters {
 }
 
 impl Hyperparameters {
+    /// Whether `tasks` can be trained with this.
+    ///
     /// # Errors
     /// Where a value is outside its range, with its name.
-    pub fn check(&self) -> Result<(), TrainError> {
+    pub fn check(&self, tasks: &[&str]) -> Result<(), TrainError> {
         let wrong = |problem: String| Err(TrainError::Request { problem });
         let positive = |value: f64| value.is_finite() && value > 0.0;
         let at_least_0 = |value: f64| value.is_finite() && value >= 0.0;
@@ -110,6 +114,9 @@ impl Hyperparameters {
         if let Some((name, value)) = decays.into_iter().find(|(_, value)| !at_least_0(*value)) {
             return wrong(format!("{name} is {value}; expected 0 or more"));
         }
+        if self.micro_batch_tokens == Some(0) {
+            return wrong("micro_batch_tokens must be at least 1; leave it out to take batches whole".into());
+        }
         if !positive(self.adam_epsilon) {
             return wrong(format!("adam_epsilon is {}; expected a number above 0", self.adam_epsilon));
         }
@@ -122,12 +129,7 @@ impl Hyperparameters {
         if !(self.masking_share > 0.0 && self.masking_share < 1.0) {
             return wrong(format!("masking_share is {}; expected between 0 and 1", self.masking_share));
         }
-        if let Sampling::Temperature { temperature, examples_cap } = self.sampling
-            && (!positive(temperature) || examples_cap == Some(0))
-        {
-            return wrong("sampling needs a temperature above 0 and an examples_cap of at least 1".into());
-        }
-        Ok(())
+        self.sampling.check(tasks).map_err(|problem| TrainError::Request { problem })
     }
 }
 
@@ -166,4 +168,15 @@ pub struct TrainRequest {
     pub seed: u64,
     /// Where.
     pub device: OpenDevice,
+    /// What it does beside.
+    pub upkeep: Upkeep,
+}
+
+/// What a training does beside computing. Nothing in here changes what comes out of it, so nothing of it is in a key.
+#[derive(Debug, Clone, Default)]
+pub struct Upkeep {
+    /// When checkpoints are written.
+    pub checkpoint_every: CheckpointEvery,
+    /// The directory for TensorBoard's event files, where they are wanted.
+    pub tensorboard: Option<PathBuf>,
 }

@@ -1,6 +1,8 @@
 //! Which task each step trains, and which instances each batch holds. Both are functions of the seed and of counters, so that
 //! a training which goes on after a kill draws what it would have drawn.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::data::Instances;
@@ -10,7 +12,10 @@ use crate::model::random::{shuffle, stream, uniform};
 const SORTED_BATCHES: usize = 64;
 
 /// How a multi-task training divides its steps among tasks, one task a step.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+///
+/// It does not change how many steps an epoch has: as many as one pass over the instances of every task (those that count)
+/// takes. So in an epoch a task that is drawn more often than its share of instances goes over them more than once.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Sampling {
     /// Every task alike.
@@ -26,27 +31,59 @@ pub enum Sampling {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         examples_cap: Option<u64>,
     },
+    /// By the weight given to each task (jiant's specified probabilities).
+    Weights(BTreeMap<String, f64>),
 }
 
 impl Sampling {
     /// The instances that count of a task with `instances`.
-    pub fn counted(self, instances: usize) -> usize {
+    pub fn counted(&self, instances: usize) -> usize {
         match self {
             Sampling::Temperature { examples_cap: Some(cap), .. } => {
-                instances.min(usize::try_from(cap).unwrap_or(usize::MAX))
+                instances.min(usize::try_from(*cap).unwrap_or(usize::MAX))
             }
             _ => instances,
         }
     }
 
-    /// The share of each task's steps; they sum to 1.
-    pub fn shares(self, instances: &[usize]) -> Vec<f64> {
-        let weight = |instances: &usize| match self {
+    /// # Errors
+    /// When a value is outside its range, or the weights are not those of `tasks`.
+    pub fn check(&self, tasks: &[&str]) -> Result<(), String> {
+        match self {
+            Sampling::Uniform | Sampling::Proportional => Ok(()),
+            Sampling::Temperature { temperature, examples_cap } => {
+                let fine = temperature.is_finite() && *temperature > 0.0 && *examples_cap != Some(0);
+                let problem = "sampling needs a temperature above 0 and an examples_cap of at least 1";
+                if fine { Ok(()) } else { Err(problem.into()) }
+            }
+            Sampling::Weights(weights) => {
+                if let Some((task, weight)) = weights.iter().find(|(_, weight)| !(weight.is_finite() && **weight > 0.0))
+                {
+                    return Err(format!("sampling.weights gives {task} {weight}; expected a number above 0"));
+                }
+                if let Some(task) = tasks.iter().find(|task| !weights.contains_key(**task)) {
+                    return Err(format!("sampling.weights names no weight for task {task}"));
+                }
+                match weights.keys().find(|name| !tasks.contains(&name.as_str())) {
+                    Some(name) => Err(format!(
+                        "sampling.weights names {name}, which this training does not have; its tasks are {}",
+                        tasks.join(", ")
+                    )),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+
+    /// The share of the steps of each of `tasks` (name and instances); they sum to 1.
+    pub fn shares(&self, tasks: &[(&str, usize)]) -> Vec<f64> {
+        let weight = |(name, instances): &(&str, usize)| match self {
             Sampling::Uniform => 1.0,
             Sampling::Proportional => *instances as f64,
             Sampling::Temperature { temperature, .. } => (self.counted(*instances) as f64).powf(1.0 / temperature),
+            Sampling::Weights(weights) => weights.get(*name).copied().unwrap_or(0.0),
         };
-        let weights: Vec<f64> = instances.iter().map(weight).collect();
+        let weights: Vec<f64> = tasks.iter().map(weight).collect();
         let sum: f64 = weights.iter().sum();
         weights.iter().map(|weight| weight / sum).collect()
     }
@@ -179,11 +216,29 @@ mod tests {
 
     #[test]
     fn shares_follow_the_definition() {
-        assert_eq!(Sampling::Uniform.shares(&[10, 30]), [0.5, 0.5]);
-        assert_eq!(Sampling::Proportional.shares(&[10, 30]), [0.25, 0.75]);
+        let (small, large) = ([("a", 10), ("b", 30)], [("a", 100), ("b", 900)]);
+        assert_eq!(Sampling::Uniform.shares(&small), [0.5, 0.5]);
+        assert_eq!(Sampling::Proportional.shares(&small), [0.25, 0.75]);
         let temperature = |temperature, examples_cap| Sampling::Temperature { temperature, examples_cap };
-        assert_eq!(temperature(2.0, None).shares(&[100, 900]), [0.25, 0.75]);
-        assert_eq!(temperature(1.0, Some(100)).shares(&[100, 900]), [0.5, 0.5]);
+        assert_eq!(temperature(2.0, None).shares(&large), [0.25, 0.75]);
+        assert_eq!(temperature(1.0, Some(100)).shares(&large), [0.5, 0.5]);
+        assert_eq!(weights(&[("b", 1.0), ("a", 4.0)]).shares(&large), [0.8, 0.2]);
+    }
+
+    fn weights(weights: &[(&str, f64)]) -> Sampling {
+        Sampling::Weights(weights.iter().map(|(name, weight)| ((*name).to_owned(), *weight)).collect())
+    }
+
+    #[test]
+    fn weights_are_those_of_the_tasks() {
+        let tasks = ["mnli", "text"];
+        let problem = |sampling: Sampling| sampling.check(&tasks).unwrap_err();
+        assert_eq!(weights(&[("mnli", 4.0), ("text", 1.0)]).check(&tasks), Ok(()));
+        assert!(problem(weights(&[("mnli", 4.0)])).contains("no weight for task text"));
+        assert!(problem(weights(&[("mnli", 4.0), ("text", 0.0)])).contains("gives text 0; expected"));
+        let other = problem(weights(&[("mnli", 4.0), ("text", 1.0), ("mnil", 1.0)]));
+        assert!(other.contains("names mnil") && other.contains("mnli, text"), "{other}");
+        assert!(problem(Sampling::Temperature { temperature: 0.0, examples_cap: None }).contains("above 0"));
     }
 
     #[test]
@@ -226,5 +281,7 @@ mod tests {
         let temperature = Sampling::Temperature { temperature: 2.0, examples_cap: Some(9) };
         assert_eq!(read("sampling.temperature = { temperature = 2.0, examples_cap = 9 }").unwrap(), temperature);
         assert!(read("sampling.temperature = { temperature = 2.0, cap = 9 }").is_err());
+        let specified = weights(&[("mnli", 4.0), ("text", 1.5)]);
+        assert_eq!(read("sampling.weights = { mnli = 4, text = 1.5 }").unwrap(), specified);
     }
 }

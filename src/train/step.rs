@@ -10,7 +10,7 @@ use crate::model::heads::{choice_loss, span_loss};
 use crate::model::kernels::cross_entropy;
 use crate::model::random::{below, uniform};
 use crate::model::weights::values;
-use crate::model::{Dropout, EncoderConfig, Model, ModelError, TokenBatch};
+use crate::model::{Dropout, Encoder, Model, ModelError, TokenBatch};
 
 /// Longest answer that validation considers, in tokens.
 const MAX_ANSWER_TOKENS: usize = 30;
@@ -74,14 +74,14 @@ impl BatchTargets {
     }
 }
 
-/// The batch of the instances at `indices`. Text is masked with `masking` and `rng`.
+/// The batch of the instances at `indices` for `encoder`. Text is masked with `masking` and `rng`.
 pub fn batch(
     instances: &Instances,
     indices: &[u32],
-    config: &EncoderConfig,
+    encoder: &Encoder,
     masking: Option<(&Masking, &mut ChaCha8Rng)>,
 ) -> Batch {
-    let mut tokens = instances.tokens(indices, config);
+    let mut tokens = instances.tokens(indices, encoder);
     let pick = |list: &[i32]| indices.iter().map(|index| list[*index as usize]).collect::<Vec<_>>();
     let targets = match &instances.targets {
         Targets::Classes(labels) => BatchTargets::Classes(pick(labels)),
@@ -141,31 +141,28 @@ fn mask(tokens: &mut TokenBatch, masking: &Masking, rng: &mut ChaCha8Rng) -> (Ve
     (chosen.into_iter().map(|place| place as i32).collect(), classes)
 }
 
-/// The mean loss of `batch` under the head at index `head`.
-pub fn loss(model: &Model, head: usize, batch: &Batch, dropout: &mut Dropout) -> Tensor<1> {
-    let (logits, rows) = logits(model, head, batch, dropout);
-    loss_of(logits, rows, &batch.targets)
+/// The mean loss of `batch` under the head at index `head`, given the encoder's last hidden state for it.
+pub fn loss(model: &Model, head: usize, batch: &Batch, hidden: Tensor<2>, dropout: &mut Dropout) -> Tensor<1> {
+    loss_of(logits(model, head, batch, hidden, dropout), batch)
 }
 
 /// Logits of the head at index `head`: `[rows, outputs]` over rows, `[places or tokens, outputs]` over tokens.
-fn logits(model: &Model, head: usize, batch: &Batch, dropout: &mut Dropout) -> (Tensor<2>, usize) {
-    let hidden = model.encoder.forward(&batch.tokens, dropout);
+fn logits(model: &Model, head: usize, batch: &Batch, hidden: Tensor<2>, dropout: &mut Dropout) -> Tensor<2> {
     let head = &model.heads[head].head;
-    let logits = match &batch.targets {
+    match &batch.targets {
         BatchTargets::Classes(_) | BatchTargets::Choices { .. } => {
             head.rows(&model.encoder, hidden, batch.tokens.rows, dropout)
         }
         BatchTargets::Spans { .. } => head.tokens(&model.encoder, hidden, None, dropout),
         BatchTargets::Places { places, .. } => head.tokens(&model.encoder, hidden, Some(places.clone()), dropout),
-    };
-    (logits, batch.tokens.rows)
+    }
 }
 
-fn loss_of(logits: Tensor<2>, rows: usize, targets: &BatchTargets) -> Tensor<1> {
-    match targets {
+fn loss_of(logits: Tensor<2>, batch: &Batch) -> Tensor<1> {
+    match &batch.targets {
         BatchTargets::Classes(labels) => cross_entropy(logits, labels.clone()),
         BatchTargets::Choices { choices, labels } => choice_loss(logits, *choices, labels.clone()),
-        BatchTargets::Spans { starts, ends, .. } => span_loss(logits, rows, starts.clone(), ends.clone()),
+        BatchTargets::Spans { starts, ends, .. } => span_loss(logits, &batch.tokens, starts.clone(), ends.clone()),
         BatchTargets::Places { classes, .. } => cross_entropy(logits, classes.clone()),
     }
 }
@@ -182,6 +179,13 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// Takes in what another batch gave.
+    pub fn add(&mut self, other: Self) {
+        self.score += other.score;
+        self.loss += other.loss;
+        self.units += other.units;
+    }
+
     /// The mean score in [0, 1].
     pub fn mean_score(&self) -> f64 {
         self.score / self.units.max(1) as f64
@@ -200,8 +204,9 @@ impl Tally {
 /// # Errors
 /// When the device fails.
 pub fn evaluate(model: &Model, head: usize, batch: &Batch) -> Result<Tally, ModelError> {
-    let (logits, rows) = logits(model, head, batch, &mut Dropout::off());
-    let mean = f64::from(values(loss_of(logits.clone(), rows, &batch.targets))?[0]);
+    let (rows, off) = (batch.tokens.rows, &mut Dropout::off());
+    let logits = logits(model, head, batch, model.encoder.forward(&batch.tokens, off), off);
+    let mean = f64::from(values(loss_of(logits.clone(), batch))?[0]);
     let right = |logits: Tensor<2>, classes: &[i32]| -> Result<(f64, usize), ModelError> {
         let [count, outputs] = logits.dims();
         let best = values(logits)?.chunks_exact(outputs).map(argmax).collect::<Vec<_>>();

@@ -8,11 +8,11 @@ use arrow::array::{ArrayRef, Int32Array, ListArray, RecordBatch, StringArray, UI
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field};
 
-use super::{Hyperparameters, TrainRequest, TrainTask, train};
+use super::{Hyperparameters, TrainRequest, TrainTask, Upkeep, train};
 use crate::error::Error;
 use crate::model::random::{below, stream};
 use crate::model::weights::load_stored;
-use crate::model::{DeviceChoice, HeadKind, device};
+use crate::model::{DeviceChoice, HeadKind, Precision, device};
 use crate::progress::{Progress, Quiet};
 use crate::schema::tokenized;
 use crate::shard::{read_table, write_table};
@@ -174,6 +174,7 @@ pub(super) fn request(directory: &Path, tasks: Vec<TrainTask>, steps: u64) -> Tr
         },
         seed: 3,
         device: device::open(DeviceChoice::Flex).unwrap(),
+        upkeep: Upkeep::default(),
     }
 }
 
@@ -208,6 +209,7 @@ impl Progress for StopAt<'_> {
             self.1.store(true, Ordering::Relaxed);
         }
     }
+    fn note(&self, _text: &str) {}
     fn finish(&self) {}
 }
 
@@ -402,6 +404,85 @@ fn hyperparameters_read_from_toml_with_defaults_and_refuse_what_they_do_not_know
     let some = read("learning_rate = 3e-4\nmax_steps = 10\nsampling = \"uniform\"").unwrap();
     assert_eq!((some.learning_rate, some.max_steps, some.batch_size), (3e-4, Some(10), 32));
     assert!(read("learning_rat = 3e-4").is_err());
-    assert!(Hyperparameters { masking_share: 1.0, ..Hyperparameters::default() }.check().is_err());
-    assert!(Hyperparameters { learning_rate: f64::NAN, ..Hyperparameters::default() }.check().is_err());
+    assert!(Hyperparameters { masking_share: 1.0, ..Hyperparameters::default() }.check(&[]).is_err());
+    assert!(Hyperparameters { learning_rate: f64::NAN, ..Hyperparameters::default() }.check(&[]).is_err());
+}
+
+/// Writes infinity over the embedding of one word in the model in `directory`, as a broken parent may have it.
+fn poison(directory: &Path, word: usize) {
+    let path = directory.join("model.safetensors");
+    let bytes = std::fs::read(&path).unwrap();
+    let (start, metadata) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
+    let table = metadata.info("roberta.embeddings.word_embeddings.weight").unwrap();
+    let width = table.shape[1] * size_of::<f32>();
+    let row = 8 + start + table.data_offsets.0 + word * width;
+    let mut bytes = bytes.clone();
+    for value in bytes[row..row + width].chunks_exact_mut(size_of::<f32>()) {
+        value.copy_from_slice(&f32::INFINITY.to_le_bytes());
+    }
+    std::fs::write(&path, bytes).unwrap();
+}
+
+#[test]
+fn a_poisoned_batch_is_left_out_under_a_loss_scale_and_training_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut first = request(directory.path(), vec![task(directory.path(), Format::Classification)], 1);
+    first.from_scratch = Some(FromScratch { hidden_dropout: 0.0, attention_dropout: 0.0, ..sizes() });
+    run(&first, &directory.path().join("first"), &Quiet, &AtomicBool::new(false)).unwrap();
+    let parent = directory.path().join("first/output");
+    // No row but this one holds the word, whose hidden states are then no numbers.
+    let word = VOCABULARY - 2;
+    poison(&parent, word as usize);
+    let train = &first.tasks[0].train[0];
+    let (schema, batches) = read_table(train).unwrap();
+    let ids = batches[0].schema().index_of("input_ids").unwrap();
+    let mut rows: Vec<Vec<u32>> = (0..batches[0].num_rows())
+        .map(|row| crate::train::data::uint32s(arrow::array::AsArray::as_list(batches[0].column(ids)), row))
+        .collect();
+    assert!(rows.iter().flatten().all(|id| *id != word));
+    let last = rows[17].len() - 2;
+    rows[17][last] = word;
+    let mut columns = batches[0].columns().to_vec();
+    columns[ids] = uint_lists(&rows);
+    write_table(train, &schema, &[], &[RecordBatch::try_new(schema.clone(), columns).unwrap()]).unwrap();
+
+    let mut next = request(directory.path(), vec![first.tasks[0].clone()], 150);
+    (next.parent, next.from_scratch) = (Some(parent), None);
+    let hyper = &mut next.hyperparameters;
+    (hyper.learning_rate, hyper.batch_size) = (3e-3, 32);
+    let in_f32 = run(&next, &directory.path().join("f32"), &Quiet, &AtomicBool::new(false)).unwrap_err();
+    assert!(in_f32.to_string().contains("is not finite at step"), "{in_f32}");
+
+    next.hyperparameters.precision = Precision::F16;
+    let outcome = run(&next, &directory.path().join("f16"), &Quiet, &AtomicBool::new(false)).unwrap();
+    assert!(outcome.best_score.unwrap() > 0.9, "{outcome:?}");
+    // 600 rows in batches of 32: the row comes once in 19 steps.
+    assert!((7..=8).contains(&outcome.skipped_steps), "{outcome:?}");
+}
+
+#[test]
+fn a_training_in_16_bits_that_runs_away_fails_at_scale_1() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut request = request(directory.path(), vec![task(directory.path(), Format::Classification)], 50);
+    (request.hyperparameters.learning_rate, request.hyperparameters.precision) = (1e30, Precision::F16);
+    let error = run(&request, directory.path(), &Quiet, &AtomicBool::new(false)).unwrap_err();
+    // Sixteen halvings from 65,536, each of which skips a step.
+    assert!(
+        error.to_string().contains("is not finite at step") && error.to_string().contains("learning_rate"),
+        "{error}"
+    );
+    assert_eq!(error.exit(), crate::error::ExitCode::Training);
+}
+
+#[test]
+fn a_training_in_16_bits_goes_on_to_the_same_bytes() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut request = request(directory.path(), vec![task(directory.path(), Format::SpanExtraction)], 8);
+    (request.hyperparameters.precision, request.hyperparameters.gradient_checkpointing) = (Precision::F16, true);
+    let (whole, parts) = (directory.path().join("whole"), directory.path().join("parts"));
+    run(&request, &whole, &Quiet, &AtomicBool::new(false)).unwrap();
+    let stop = AtomicBool::new(false);
+    assert!(matches!(run(&request, &parts, &StopAt(5, &stop), &stop), Err(Error::Interrupted)));
+    run(&request, &parts, &Quiet, &AtomicBool::new(false)).unwrap();
+    assert!(bytes(&whole) == bytes(&parts));
 }

@@ -80,7 +80,7 @@ fn embed(
     let mut layers = vec![vec![Vec::new(); instances.len()]; request.layers.len()];
     for indices in by_length(instances) {
         check(stop)?;
-        let tokens = instances.tokens(&indices, &model.encoder.config);
+        let tokens = instances.tokens(&indices, &model.encoder);
         let states = model.encoder.hidden_states(&tokens);
         for (vectors, layer) in layers.iter_mut().zip(&request.layers) {
             let pooled = pool(states[*layer].clone(), &tokens, request.pooling)?;

@@ -195,7 +195,7 @@ fn head_logits(model: &Model, head: &TaskHead, instances: &Instances, stop: &Ato
     let mut logits: Vec<Vec<f32>> = vec![Vec::new(); instances.len()];
     for indices in by_length(instances) {
         check(stop)?;
-        let tokens = instances.tokens(&indices, &encoder.config);
+        let tokens = instances.tokens(&indices, encoder);
         let hidden = encoder.forward(&tokens, &mut Dropout::off());
         let off = &mut Dropout::off();
         match &instances.targets {

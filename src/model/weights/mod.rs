@@ -18,7 +18,9 @@ mod write;
 
 pub use directory::{MODEL_FILE, ShardIndex, WEIGHT_FILES, directory_files};
 pub use parameter::Parameter;
-pub(crate) use parameter::{f32s, put, values};
+#[cfg(test)]
+pub(crate) use parameter::f32s;
+pub(crate) use parameter::{put, values};
 pub use write::{save, save_in_shards};
 
 use std::collections::BTreeSet;
@@ -262,6 +264,7 @@ mod tests {
     use crate::model::Architecture;
     use crate::model::layers::Slot;
     use crate::model::config::tests::tiny;
+    use crate::model::layers::Slot;
 
     fn spec(task: &str, kind: HeadKind, labels: &[&str]) -> HeadSpec {
         HeadSpec::new(task, kind, labels.iter().map(|label| (*label).to_owned()).collect())

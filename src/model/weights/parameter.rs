@@ -2,7 +2,6 @@
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
-use super::stored;
 use crate::model::ModelError;
 use crate::model::config::{Architecture, EncoderConfig};
 use crate::model::layers::Slot;
@@ -115,8 +114,9 @@ pub(crate) fn transpose(values: &[f32], rows: usize, columns: usize) -> Vec<f32>
     result
 }
 
+#[cfg(test)]
 pub(crate) fn f32s(bytes: &[u8]) -> Vec<f32> {
-    stored::f32s(bytes).collect()
+    super::stored::f32s(bytes).collect()
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use crate::source::{Origin, RawTask, hub::Hub, mini, resolve};
 use crate::store::{Artifact, Identity, Input, Store, digest_file};
 use crate::task::{EncoderSource, Format, Language, Model, Registry, Split, Study, Task, TokenizerSource};
 use crate::tokenize::Tokenizer;
+use crate::train::Upkeep;
 
 /// Raised when a stage's code changes its output for the same parameters and inputs.
 const VERSIONS: &[(&str, u32)] = &[
@@ -67,6 +68,8 @@ pub struct Setup<'a> {
     pub gpu: Mutex<()>,
     /// The tokenizer, once a stage has needed it: reading a large one takes longer than tokenising a small task.
     pub tokenizer: Mutex<Option<Arc<Tokenizer>>>,
+    /// What trainings do beside computing; event files go below its directory, by study and label.
+    pub upkeep: Upkeep,
 }
 
 /// A stage whose inputs are there: its key, and what was found on the way to it.

@@ -134,7 +134,10 @@ impl Setup<'_> {
             }
             Work::Train { phase, tasks, heads, hyperparameters, seed } => {
                 let _slot = self.gpu_slot();
-                let request = self.train_request(*phase, (tasks, heads), hyperparameters, *seed, inputs)?;
+                let mut request = self.train_request(*phase, (tasks, heads), hyperparameters, *seed, inputs)?;
+                if let Some(directory) = &mut request.upkeep.tensorboard {
+                    *directory = directory.join(&self.study.id).join(&node.label);
+                }
                 Ok(json!(train(&request, out, transaction.scratch(), progress, stop)?))
             }
             Work::Predict { task } => {
@@ -272,6 +275,7 @@ impl Setup<'_> {
             hyperparameters: hyperparameters.clone(),
             seed,
             device: self.device.clone(),
+            upkeep: self.upkeep.clone(),
         })
     }
 }

@@ -2,17 +2,20 @@
 
 use std::path::Path;
 
+use super::meter::Meter;
+use super::steps::Tried;
 use super::{LoadedTask, Run};
 use crate::error::{Error, Result};
 use crate::model::weights::{HeadSource, Loaded, initialize, load_rows};
-use crate::model::{Architecture, EncoderConfig, HeadKind, HeadSpec, Model};
+use crate::model::{Architecture, EncoderConfig, HeadKind, HeadSpec, Precision};
 use crate::task::FromScratch;
 use crate::train::TrainError;
-use crate::train::checkpoint::State;
+use crate::train::checkpoint::{Checkpoints, State};
 use crate::train::data::{Instances, Limits, head_of};
 use crate::train::optimizer::AdamW;
 use crate::train::request::TrainRequest;
 use crate::train::sampler::{BatchStream, Languages, TaskSampler};
+use crate::train::scaler::LossScale;
 use crate::train::trim::KeptRows;
 use crate::train::vocabulary::{Masking, Vocabulary};
 
@@ -142,6 +145,8 @@ pub(super) fn starting_model(
             Loaded { model, new: vec!["every parameter".to_owned()], dropped: Vec::new() }
         }
     };
+    request.device.check_precision(request.hyperparameters.precision)?;
+    loaded.model.encoder.precision = request.hyperparameters.precision;
     if let Some(rate) = request.hyperparameters.dropout {
         let config = &mut loaded.model.encoder.config;
         config.hidden_dropout_prob = rate;
@@ -188,12 +193,13 @@ fn new_config(sizes: &FromScratch, vocabulary: &Vocabulary) -> Result<EncoderCon
 impl<'a> Run<'a> {
     pub(super) fn prepare(
         request: &'a TrainRequest,
-        scratch: &'a Path,
-        mut model: Model,
+        scratch: &Path,
+        loaded: Loaded,
         tasks: Vec<LoadedTask<'a>>,
         kept: Option<KeptRows>,
     ) -> Result<Self> {
         let hyper = &request.hyperparameters;
+        let Loaded { mut model, new, dropped } = loaded;
         let streams = tasks
             .iter()
             .enumerate()
@@ -210,27 +216,40 @@ impl<'a> Run<'a> {
         let epoch: usize = counts.iter().map(|count| hyper.sampling.counted(*count).div_ceil(each_step)).sum();
         let steps = hyper.max_steps.unwrap_or_else(|| (hyper.epochs * epoch as f64).ceil() as u64);
         let names: Vec<&str> = request.tasks.iter().map(|task| task.id.as_str()).collect();
+        let sizes: Vec<(&str, usize)> = names.iter().copied().zip(counts.iter().copied()).collect();
         let heads: Vec<&HeadSpec> = model.heads.iter().map(|head| &head.spec).collect();
         let rows = kept.as_ref().map(KeptRows::ids);
         let described =
             serde_json::json!([names, heads, hyper, request.seed, counts, model.encoder.config, rows]).to_string();
+        let identity = blake3::hash(described.as_bytes()).to_hex().to_string();
         Ok(Self {
             request,
-            scratch,
-            identity: blake3::hash(described.as_bytes()).to_hex().to_string(),
+            checkpoints: Checkpoints::new(scratch, identity, request.upkeep.checkpoint_every),
             masking,
             optimizer: AdamW::new(&mut model, hyper.adam_epsilon, hyper.weight_decay, hyper.max_grad_norm),
             model,
+            new_parameters: new,
+            dropped_parameters: dropped,
             kept,
             best_model: None,
-            sampler: TaskSampler::new(request.seed, hyper.sampling.shares(&counts)),
+            sampler: TaskSampler::new(request.seed, hyper.sampling.shares(&sizes)),
             streams,
             taken: vec![0; tasks.len()],
             tasks,
             steps,
             warm_up: (hyper.warmup_share * steps as f64).round() as u64,
-            state: State::default(),
+            state: State {
+                micro_batch_tokens: hyper.micro_batch_tokens,
+                scale: (hyper.precision == Precision::F16).then(LossScale::default),
+                ..State::default()
+            },
             pending: Vec::new(),
+            trying: Tried::default(),
+            proven: 0,
+            meter: Meter::new(0),
+            board: None,
+            #[cfg(test)]
+            memory: None,
         })
     }
 }
