@@ -126,7 +126,7 @@ mod tests {
     use crate::model::config::tests::tiny;
     use crate::model::weights::{initialize, values};
     use crate::model::{Architecture, Dropout, HeadKind, HeadSpec, Model};
-    use crate::train::backward::backward;
+    use crate::train::backward::{Keep, backward};
     use crate::train::optimizer::Gradients;
 
     const KINDS: [HeadKind; 5] = [
@@ -186,7 +186,7 @@ mod tests {
         let mut sum: Option<Gradients> = None;
         let mut total = 0.0;
         for part in parts {
-            let (loss, found) = backward(model, 0, &part.batch, part.share, &mut Dropout::off());
+            let (loss, found) = backward(model, 0, &part.batch, part.share, Keep::Everything, &mut Dropout::off());
             total += f64::from(values(loss).unwrap()[0]);
             match &mut sum {
                 Some(sum) => sum.add(found),
