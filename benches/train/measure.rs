@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use trestle::model::random::{below, stream};
 use trestle::model::weights::initialize;
 use trestle::model::{self, Dropout, HeadKind, HeadSpec, Model, OpenDevice, TokenBatch};
-use trestle::train::backward::backward;
+use trestle::train::backward::{Keep, backward};
 use trestle::train::optimizer::AdamW;
 use trestle::train::step::{Batch, BatchTargets, loss};
 
@@ -44,7 +44,7 @@ impl Bench<'_> {
             Pass::Step => {
                 let mut dropout =
                     if self.opened.on_cpu() { Dropout::host(self.steps) } else { Dropout::device(self.steps) };
-                let (loss, gradients) = backward(&mut self.model, 0, batch, 1.0, &mut dropout);
+                let (loss, gradients) = backward(&mut self.model, 0, batch, 1.0, Keep::Everything, &mut dropout);
                 self.optimizer.step(&mut self.model, gradients, 1e-5)?;
                 loss
             }

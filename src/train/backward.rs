@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 
 use super::optimizer::Gradients;
-use super::step::{Batch, BatchTargets, loss};
+use super::step::{Batch, BatchTargets, head_loss, loss};
 use crate::model::layers::Slot;
 use crate::model::{Dropout, Model};
 
@@ -29,8 +29,7 @@ pub fn backward(
 ) -> (Tensor<1>, Gradients) {
     let (loss, mut gradients) = match keep {
         Keep::Everything => {
-            let hidden = model.encoder.forward(&batch.tokens, dropout);
-            let loss = shared(loss(model, head, batch, hidden, dropout), share);
+            let loss = shared(loss(model, head, batch, dropout), share);
             let gradients = Gradients::of(&loss, model);
             (loss.inner(), gradients)
         }
@@ -67,7 +66,7 @@ fn by_layers(
     }
     let leaf = |tensor: Tensor<2>| tensor.without_autodiff().autodiff().require_grad();
     let hidden = leaf(hidden);
-    let loss = shared(loss(model, head, batch, hidden.clone(), dropout), share);
+    let loss = shared(head_loss(model, head, batch, hidden.clone(), dropout), share);
     let mut found = loss.backward();
     let mut upstream = hidden.grad_remove(&mut found);
     let mut gradients = Gradients::taken(&mut found, model);

@@ -141,8 +141,14 @@ fn mask(tokens: &mut TokenBatch, masking: &Masking, rng: &mut ChaCha8Rng) -> (Ve
     (chosen.into_iter().map(|place| place as i32).collect(), classes)
 }
 
-/// The mean loss of `batch` under the head at index `head`, given the encoder's last hidden state for it.
-pub fn loss(model: &Model, head: usize, batch: &Batch, hidden: Tensor<2>, dropout: &mut Dropout) -> Tensor<1> {
+/// The mean loss of `batch` under the head at index `head`.
+pub fn loss(model: &Model, head: usize, batch: &Batch, dropout: &mut Dropout) -> Tensor<1> {
+    let hidden = model.encoder.forward(&batch.tokens, dropout);
+    head_loss(model, head, batch, hidden, dropout)
+}
+
+/// The same, given the encoder's last hidden state for the batch.
+pub fn head_loss(model: &Model, head: usize, batch: &Batch, hidden: Tensor<2>, dropout: &mut Dropout) -> Tensor<1> {
     loss_of(logits(model, head, batch, hidden, dropout), batch)
 }
 
