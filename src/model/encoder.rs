@@ -1,9 +1,13 @@
 //! The encoder: embeddings and a post-LayerNorm transformer, as transformers computes BERT and XLM-RoBERTa.
 
+use std::sync::Arc;
+
+use burn::backend::Dispatch;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use super::config::{Architecture, EncoderConfig, Precision};
 use super::dropout::Dropout;
+use super::fused::{Affine, Buffers, EmbeddingInputs, EmbeddingsCall, FusedOps, LayerCall, LayerInputs, Sizes};
 use super::layers::{Dense, Norm, Slot, Visitor, integers, lookup};
 use super::plain;
 
@@ -132,6 +136,8 @@ pub struct Encoder {
     pub device: Device,
     embeddings: Embeddings,
     layers: Vec<Layer>,
+    /// Scratch memory of the CPU's own kernels.
+    buffers: Arc<Buffers>,
     /// `tanh(dense(first token))`, which some heads read. It belongs to the encoder and moves on with it, as in transformers.
     pub pooler: Option<Dense>,
 }
@@ -162,6 +168,7 @@ impl Encoder {
                     output_norm: norm(),
                 })
                 .collect(),
+            buffers: Arc::default(),
             pooler: pooler.then(|| dense(width, width)),
             config: config.clone(),
             precision: Precision::F32,
@@ -199,6 +206,19 @@ impl Encoder {
     }
 
     fn embed(&self, batch: &TokenBatch, dropout: &mut Dropout) -> Tensor<2> {
+        if self.fuses() { self.embed_fused(batch, dropout) } else { self.embed_composed(batch, dropout) }
+    }
+
+    /// [`Encoder::forward`] from tensor operations on any device.
+    #[cfg(test)]
+    pub(super) fn forward_composed(&self, batch: &TokenBatch, dropout: &mut Dropout) -> Tensor<2> {
+        let mask = batch.mask(&self.device);
+        let embedded = self.embed_composed(batch, dropout);
+        let step = |hidden, layer| plain::layer(layer, &self.config, hidden, batch, mask.clone(), dropout);
+        self.layers.iter().fold(embedded, step)
+    }
+
+    fn embed_composed(&self, batch: &TokenBatch, dropout: &mut Dropout) -> Tensor<2> {
         let width = self.config.hidden_size;
         let tokens = batch.ids.len();
         let ids = |values: Vec<i32>| integers(values, [tokens], &self.device);
@@ -224,7 +244,69 @@ impl Encoder {
         mask: Option<Tensor<4>>,
         dropout: &mut Dropout,
     ) -> Tensor<2> {
-        plain::layer(layer, &self.config, input, batch, mask, dropout)
+        if self.fuses() {
+            self.layer_fused(layer, input, batch, dropout)
+        } else {
+            plain::layer(layer, &self.config, input, batch, mask, dropout)
+        }
+    }
+
+    /// Whether the CPU's own kernels compute the encoder.
+    fn fuses(&self) -> bool {
+        self.on_cpu() && self.precision == Precision::F32
+    }
+
+    fn embed_fused(&self, batch: &TokenBatch, dropout: &mut Dropout) -> Tensor<2> {
+        let tables = &self.embeddings;
+        let inputs = EmbeddingInputs::<Dispatch> {
+            words: tables.word.clone().into_dispatch(),
+            positions: tables.position.clone().into_dispatch(),
+            types: tables.token_type.clone().into_dispatch(),
+            norm: affine(&tables.norm.weight, &tables.norm.bias),
+        };
+        let single = self.config.type_vocab_size == 1;
+        let call = EmbeddingsCall {
+            words: batch.ids.as_slice().into(),
+            positions: batch.positions(&self.config),
+            types: if single { Vec::new() } else { batch.type_ids.clone() },
+            width: self.config.hidden_size,
+            epsilon: self.config.layer_norm_eps as f32,
+            zeros: dropout.zeros(self.config.hidden_dropout_prob),
+            buffers: Arc::clone(&self.buffers),
+        };
+        Tensor::from_dispatch(Dispatch::embed(inputs, call))
+    }
+
+    fn layer_fused(&self, layer: &Layer, input: Tensor<2>, batch: &TokenBatch, dropout: &mut Dropout) -> Tensor<2> {
+        let dense = |dense: &Dense| affine(&dense.weight, &dense.bias);
+        let norm = |norm: &Norm| affine(&norm.weight, &norm.bias);
+        let inputs = LayerInputs::<Dispatch> {
+            hidden: input.into_dispatch(),
+            query: dense(&layer.query),
+            key: dense(&layer.key),
+            value: dense(&layer.value),
+            context: dense(&layer.attention_output),
+            middle_norm: norm(&layer.attention_norm),
+            inner: dense(&layer.intermediate),
+            output: dense(&layer.output),
+            output_norm: norm(&layer.output_norm),
+        };
+        // A row of nothing but padding attends to all of it, as a mask of equal numbers does.
+        let attended = |length: &usize| if *length == 0 { batch.width } else { *length };
+        let rate = self.config.hidden_dropout_prob;
+        let call = LayerCall {
+            sizes: Sizes {
+                lengths: batch.lengths.iter().map(attended).collect(),
+                positions: batch.width,
+                width: self.config.hidden_size,
+                heads: self.config.num_attention_heads,
+                inner: self.config.intermediate_size,
+            },
+            epsilon: self.config.layer_norm_eps as f32,
+            zeros: [dropout.zeros(self.config.attention_probs_dropout_prob), dropout.zeros(rate), dropout.zeros(rate)],
+            buffers: Arc::clone(&self.buffers),
+        };
+        Tensor::from_dispatch(Dispatch::encoder_layer(inputs, call))
     }
 
     /// Visits each parameter under its transformers name, after `prefix`.
@@ -249,6 +331,10 @@ impl Encoder {
             pooler.visit(&format!("{prefix}pooler.dense"), visitor);
         }
     }
+}
+
+fn affine<const D: usize>(weight: &Tensor<D>, bias: &Tensor<1>) -> Affine<Dispatch> {
+    Affine { weight: weight.clone().into_dispatch(), bias: bias.clone().into_dispatch() }
 }
 
 #[cfg(test)]
