@@ -7,7 +7,10 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use super::config::{Architecture, EncoderConfig, Precision};
 use super::dropout::Dropout;
-use super::fused::{Affine, Buffers, EmbeddingInputs, EmbeddingsCall, FusedOps, LayerCall, LayerInputs, Sizes};
+use super::fused::{
+    Affine, Buffers, DecoderCall, DecoderInputs, EmbeddingInputs, EmbeddingsCall, FusedOps, LayerCall, LayerInputs,
+    Sizes,
+};
 use super::layers::{Dense, Norm, Slot, Visitor, integers, lookup};
 use super::plain;
 
@@ -275,6 +278,18 @@ impl Encoder {
             buffers: Arc::clone(&self.buffers),
         };
         Tensor::from_dispatch(Dispatch::embed(inputs, call))
+    }
+
+    /// The logits `[rows, vocabulary]` of `hidden [rows, width]` with the word embeddings as decoder.
+    pub(super) fn decode(&self, hidden: Tensor<2>, bias: &Tensor<1>) -> Tensor<2> {
+        let words = &self.embeddings.word;
+        let ([rows, width], [vocabulary]) = (hidden.dims(), bias.dims());
+        if !self.fuses() {
+            return hidden.matmul(words.clone().transpose()) + bias.clone().reshape([1, vocabulary]);
+        }
+        let inputs = DecoderInputs::<Dispatch> { hidden: hidden.into_dispatch(), words: affine(words, bias) };
+        let call = DecoderCall { rows, width, vocabulary, buffers: Arc::clone(&self.buffers) };
+        Tensor::from_dispatch(Dispatch::decode(inputs, call))
     }
 
     fn layer_fused(&self, layer: &Layer, input: Tensor<2>, batch: &TokenBatch, dropout: &mut Dropout) -> Tensor<2> {

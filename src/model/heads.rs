@@ -142,11 +142,7 @@ impl Head {
         match self {
             Head::Span { outputs } => outputs.forward(hidden),
             Head::Tokens { classifier } => classifier.forward(dropout.apply(hidden, encoder.config.head_dropout())),
-            Head::MaskedLm { dense, norm, bias } => {
-                let transformed = norm.forward(gelu(dense.forward(hidden)));
-                let [vocabulary] = bias.dims();
-                transformed.matmul(encoder.word_embeddings().transpose()) + bias.clone().reshape([1, vocabulary])
-            }
+            Head::MaskedLm { dense, norm, bias } => encoder.decode(norm.forward(gelu(dense.forward(hidden))), bias),
             Head::FirstToken { .. } | Head::Pooled { .. } => unreachable!("a head over rows has no token logits"),
         }
     }

@@ -8,7 +8,7 @@
 pub mod config;
 pub mod device;
 pub mod dropout;
-mod elementary;
+pub(crate) mod elementary;
 pub mod encoder;
 mod error;
 mod fused;

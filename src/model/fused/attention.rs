@@ -109,13 +109,14 @@ pub(super) fn attend_backward(
             (Matrix::new(probabilities, positions, keys), Matrix::new(scores, positions, keys));
         let scale = sizes.score_scale();
         let [queries_at, keys_at, values_at] = [0, 1, 2].map(|part| block.start(3, part));
+        let nothing = vec![0.0; head_width];
         // SAFETY: every block has its own rows and columns of the three gradients.
         unsafe {
             target.product(queries_at, false, scores, block.part(1, keys), scale);
             target.product(keys_at, false, scores.transposed(), block.part(0, positions), scale);
             target.product(values_at, false, probabilities.transposed(), upstream, 1.0);
             for start in [keys_at, values_at] {
-                target.clear(start + keys * 3 * sizes.width, positions - keys, head_width);
+                target.repeat(start + keys * 3 * sizes.width, positions - keys, &nothing);
             }
         }
     });

@@ -100,18 +100,19 @@ impl Target {
         }
     }
 
-    /// Zeroes `count` rows of `columns` numbers from element `start` on.
+    /// Writes `values` into `count` rows from element `start` on.
     ///
     /// # Safety
     /// As for [`Target::product`].
-    pub unsafe fn clear(&self, start: usize, count: usize, columns: usize) {
+    pub unsafe fn repeat(&self, start: usize, count: usize, values: &[f32]) {
         if count == 0 {
             return;
         }
-        assert!(start + (count - 1) * self.down + columns <= self.length);
+        assert!(start + (count - 1) * self.down + values.len() <= self.length);
         for row in 0..count {
             // SAFETY: within the memory, as just checked; nobody else uses it.
-            unsafe { std::slice::from_raw_parts_mut(self.first.add(start + row * self.down), columns) }.fill(0.0);
+            unsafe { std::slice::from_raw_parts_mut(self.first.add(start + row * self.down), values.len()) }
+                .copy_from_slice(values);
         }
     }
 }

@@ -12,8 +12,10 @@
 
 mod attention;
 mod buffers;
+mod decoder;
 mod embeddings;
 mod layer;
+mod loss;
 mod matrix;
 mod rows;
 mod sizes;
@@ -30,9 +32,10 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, ExtensionType, Flex, TensorMetadata, backend_extension};
-use burn::tensor::TensorData;
+use burn::tensor::{Shape, TensorData};
 
 pub(super) use buffers::Buffers;
+pub(super) use decoder::DecoderCall;
 pub(super) use embeddings::EmbeddingsCall;
 pub(super) use layer::LayerCall;
 pub(super) use rows::gelu;
@@ -123,6 +126,23 @@ impl<B: Backend> EmbeddingInputs<B> {
     }
 }
 
+/// What the decoder of a masked-LM head reads.
+#[derive(ExtensionType)]
+pub(super) struct DecoderInputs<B: Backend> {
+    /// Rows, `[rows, width]`.
+    pub hidden: FloatTensor<B>,
+    /// Word embeddings, `[vocabulary, width]`, and the decoder's bias.
+    #[extension_type]
+    pub words: Affine<B>,
+}
+
+impl<B: Backend> DecoderInputs<B> {
+    /// In the order in which [`decoder`] reads them.
+    fn list(self) -> Vec<FloatTensor<B>> {
+        std::iter::once(self.hidden).chain(self.words.list()).collect()
+    }
+}
+
 /// Operations that the CPU backend has beyond burn's.
 #[backend_extension(Flex, Autodiff)]
 pub(super) trait FusedOps: Backend {
@@ -131,6 +151,12 @@ pub(super) trait FusedOps: Backend {
 
     /// The sum of the embeddings with its LayerNorm and dropout.
     fn embed(#[extension_type] inputs: EmbeddingInputs<Self>, call: EmbeddingsCall) -> FloatTensor<Self>;
+
+    /// The logits of a masked-LM head, `[rows, vocabulary]`.
+    fn decode(#[extension_type] inputs: DecoderInputs<Self>, call: DecoderCall) -> FloatTensor<Self>;
+
+    /// The mean cross-entropy, `[1]`, of `logits [rows, classes]` against one class a row.
+    fn cross_entropy(logits: FloatTensor<Self>, classes: Vec<i32>) -> FloatTensor<Self>;
 }
 
 impl FusedOps for Flex {
@@ -141,6 +167,14 @@ impl FusedOps for Flex {
     fn embed(inputs: EmbeddingInputs<Self>, call: EmbeddingsCall) -> FloatTensor<Self> {
         compute(&contiguous(inputs.list()), &call, false).0
     }
+
+    fn decode(inputs: DecoderInputs<Self>, call: DecoderCall) -> FloatTensor<Self> {
+        compute(&contiguous(inputs.list()), &call, false).0
+    }
+
+    fn cross_entropy(logits: FloatTensor<Self>, classes: Vec<i32>) -> FloatTensor<Self> {
+        loss_and_gradient(logits, &classes).0
+    }
 }
 
 impl<C: CheckpointStrategy> FusedOps for Autodiff<Flex, C> {
@@ -150,6 +184,19 @@ impl<C: CheckpointStrategy> FusedOps for Autodiff<Flex, C> {
 
     fn embed(inputs: EmbeddingInputs<Self>, call: EmbeddingsCall) -> FloatTensor<Self> {
         track::<_, C, { embeddings::INPUTS }>(inputs.list(), call)
+    }
+
+    fn decode(inputs: DecoderInputs<Self>, call: DecoderCall) -> FloatTensor<Self> {
+        track::<_, C, { decoder::INPUTS }>(inputs.list(), call)
+    }
+
+    fn cross_entropy(logits: FloatTensor<Self>, classes: Vec<i32>) -> FloatTensor<Self> {
+        let node = logits.node();
+        let (loss, gradient) = loss_and_gradient(logits.into_primitive(), &classes);
+        match CrossEntropy.prepare::<C>([node]).compute_bound().stateful() {
+            OpsKind::Tracked(step) => step.finish(gradient, loss),
+            OpsKind::UnTracked(step) => step.finish(loss),
+        }
     }
 }
 
@@ -210,4 +257,33 @@ fn track<O: Operation, C: CheckpointStrategy, const N: usize>(
         }
         OpsKind::UnTracked(step) => step.finish(compute(&inputs, &operation, false).0),
     }
+}
+
+/// The backward pass of the mean cross-entropy, whose state is the gradient for an upstream gradient of 1.
+#[derive(Debug)]
+struct CrossEntropy;
+
+impl Backward<Flex, 1> for CrossEntropy {
+    type State = FlexTensor;
+
+    fn backward(self, ops: Ops<Self::State, 1>, gradients: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        let upstream = gradients.consume::<Flex>(&ops.node).to_contiguous();
+        let [upstream] = slices(std::slice::from_ref(&upstream))[0] else { unreachable!("a loss is one number") };
+        let mut gradient = ops.state;
+        if *upstream != 1.0 {
+            gradient.storage_mut::<f32>().iter_mut().for_each(|value| *value *= upstream);
+        }
+        if let [Some(parent)] = ops.parents {
+            gradients.register::<Flex>(parent.id, gradient);
+        }
+    }
+}
+
+/// The mean cross-entropy of `logits`, and its gradient in the same memory where nobody else holds the logits.
+fn loss_and_gradient(logits: FlexTensor, classes: &[i32]) -> (FlexTensor, FlexTensor) {
+    let shape = logits.shape();
+    let mut values: Vec<f32> = logits.into_data().try_into_vec().expect("logits on the CPU are f32");
+    let loss = loss::cross_entropy(&mut values, shape[1], classes);
+    let tensor = |values, shape: Shape| FlexTensor::from_data(TensorData::new(values, shape));
+    (tensor(vec![loss], [1].into()), tensor(values, shape))
 }

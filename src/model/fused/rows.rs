@@ -162,6 +162,17 @@ vectorised! {
 }
 
 vectorised! {
+    /// Adds to `sums` their columns, from `start` on, of rows that are `width` long.
+    pub(super) fn add_rows_of(values: &[f32], start: usize, width: usize, sums: &mut [f32]) {
+        for row in values.chunks_exact(width) {
+            for (sum, value) in sums.iter_mut().zip(&row[start..]) {
+                *sum += value;
+            }
+        }
+    }
+}
+
+vectorised! {
     /// GELU in its exact form, `x · Φ(x)`, in place.
     pub(in crate::model) fn gelu(values: &mut [f32]) {
         for value in values.iter_mut() {

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 /// Floating-point operations that a second thread is worth: some 20 µs of one core.
 const WORTH_DIVIDING: usize = 2_000_000;
 /// Numbers of a block of rows that should stay on a core's cache.
-const CACHED: usize = 131_072;
+const CACHED: usize = 393_216;
 /// Tokens of the smallest block: fewer make slow matrix products.
 const SMALLEST_BLOCK: usize = 64;
 /// Blocks that a batch is divided into at least, where that leaves them large enough.

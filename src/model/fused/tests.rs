@@ -128,3 +128,36 @@ fn the_number_of_threads_does_not_change_a_bit() {
     });
     assert!(found.iter().flatten().all(|run| *run == found[0][0]));
 }
+
+#[test]
+fn the_decoder_agrees_with_the_composed_operations() {
+    let config = EncoderConfig { vocab_size: 8_300, ..config(Architecture::Bert, 2, 4, 16, 0.0) };
+    let (rows, width) = (7, config.hidden_size);
+    let random = |purpose: &str, count: usize| normal(&mut stream(4, purpose, &[]), count, 1.0);
+    let tensor =
+        |values: Vec<f32>, shape: [usize; 2]| Tensor::<2>::from_data(TensorData::new(values, shape), &Device::flex());
+    let upstream = tensor(random("upstream", rows * config.vocab_size), [rows, config.vocab_size]);
+    let found = [true, false].map(|fused| {
+        let model = model(&config).tracked();
+        let hidden = tensor(random("hidden", rows * width), [rows, width]).autodiff().require_grad();
+        let bias = Tensor::<1>::from_data(
+            TensorData::new(random("bias", config.vocab_size), [config.vocab_size]),
+            &Device::flex(),
+        );
+        let bias = bias.autodiff().require_grad();
+        let words = model.encoder.word_embeddings();
+        let logits = if fused {
+            model.encoder.decode(hidden.clone(), &bias)
+        } else {
+            hidden.clone().matmul(words.clone().transpose()) + bias.clone().reshape([1, config.vocab_size])
+        };
+        let gradients = (logits.clone() * upstream.clone()).sum().backward();
+        let all = vec![
+            ("hidden".to_owned(), values(hidden.grad(&gradients).unwrap()).unwrap()),
+            ("words".to_owned(), values(words.grad(&gradients).unwrap()).unwrap()),
+            ("bias".to_owned(), values(bias.grad(&gradients).unwrap()).unwrap()),
+        ];
+        (values(logits).unwrap(), all)
+    });
+    assert_agree(&found[0], &found[1]);
+}
