@@ -1,10 +1,17 @@
 //! The encoder: embeddings and a post-LayerNorm transformer, as transformers computes BERT and XLM-RoBERTa.
 
+use std::sync::Arc;
+
+use burn::backend::Dispatch;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use super::config::{Architecture, EncoderConfig, Precision};
 use super::dropout::Dropout;
-use super::layers::{Dense, Norm, Slot, Visitor, integers, lookup};
+use super::fused::{
+    Affine, Buffers, DecoderCall, DecoderInputs, EmbeddingInputs, EmbeddingsCall, FusedOps, LayerCall, LayerInputs,
+    Sizes,
+};
+use super::layers::{Dense, Norm, Slot, Visitor, integers, lookup, product};
 use super::plain;
 
 /// Added to the attention scores of padding: large enough that its probability is exactly 0 in f32.
@@ -144,6 +151,8 @@ pub struct Encoder {
     pub device: Device,
     embeddings: Embeddings,
     layers: Vec<Layer>,
+    /// Scratch memory of the CPU's own kernels.
+    buffers: Arc<Buffers>,
     /// `tanh(dense(first token))`, which some heads read. It belongs to the encoder and moves on with it, as in transformers.
     pub pooler: Option<Dense>,
 }
@@ -174,6 +183,7 @@ impl Encoder {
                     output_norm: norm(),
                 })
                 .collect(),
+            buffers: Arc::default(),
             pooler: pooler.then(|| dense(width, width)),
             config: config.clone(),
             precision: Precision::F32,
@@ -216,13 +226,28 @@ impl Encoder {
         states
     }
 
-    /// What [`Encoder::layer`] adds to the attention scores of `batch`: `[rows, 1, 1, width]`; none where no row is padded.
+    /// What [`Encoder::layer`] adds to the attention scores of `batch`: `[rows, 1, 1, width]`; none where no row is padded, and
+    /// where the CPU's own kernels go by the rows' lengths.
     pub fn mask(&self, batch: &TokenBatch) -> Option<Tensor<4>> {
-        batch.mask(&self.device)
+        if self.fuses() { None } else { batch.mask(&self.device) }
     }
 
     /// The input of the first layer, shaped as by [`Encoder::forward`]: the sum of the embeddings, normalised.
     pub fn embed(&self, batch: &TokenBatch, dropout: &mut Dropout) -> Tensor<2> {
+        if self.fuses() { self.embed_fused(batch, dropout) } else { self.embed_composed(batch, dropout) }
+    }
+
+    /// [`Encoder::forward`] from tensor operations on any device.
+    #[cfg(test)]
+    pub(super) fn forward_composed(&self, batch: &TokenBatch, dropout: &mut Dropout) -> Tensor<2> {
+        let mask = batch.mask(&self.device);
+        let embedded = self.embed_composed(batch, dropout);
+        let step =
+            |hidden, layer| plain::layer(layer, &self.config, hidden, batch, mask.clone(), dropout, self.precision);
+        self.layers.iter().fold(embedded, step)
+    }
+
+    fn embed_composed(&self, batch: &TokenBatch, dropout: &mut Dropout) -> Tensor<2> {
         let width = self.config.hidden_size;
         let tokens = batch.ids.len();
         let ids = |values: Vec<i32>| integers(values, [tokens], &self.device);
@@ -250,7 +275,82 @@ impl Encoder {
         dropout: &mut Dropout,
     ) -> Tensor<2> {
         let layer = &self.layers[index];
-        plain::layer(layer, &self.config, input, batch, mask, dropout, self.precision)
+        if self.fuses() {
+            self.layer_fused(layer, input, batch, dropout)
+        } else {
+            plain::layer(layer, &self.config, input, batch, mask, dropout, self.precision)
+        }
+    }
+
+    /// Whether the CPU's own kernels compute the encoder.
+    fn fuses(&self) -> bool {
+        self.on_cpu() && self.precision == Precision::F32
+    }
+
+    fn embed_fused(&self, batch: &TokenBatch, dropout: &mut Dropout) -> Tensor<2> {
+        let tables = &self.embeddings;
+        let inputs = EmbeddingInputs::<Dispatch> {
+            words: tables.word.clone().into_dispatch(),
+            positions: tables.position.clone().into_dispatch(),
+            types: tables.token_type.clone().into_dispatch(),
+            norm: affine(&tables.norm.weight, &tables.norm.bias),
+        };
+        let single = self.config.type_vocab_size == 1;
+        let call = EmbeddingsCall {
+            words: batch.ids.as_slice().into(),
+            positions: batch.positions(&self.config),
+            types: if single { Vec::new() } else { batch.type_ids.clone() },
+            width: self.config.hidden_size,
+            epsilon: self.config.layer_norm_eps as f32,
+            zeros: dropout.zeros(self.config.hidden_dropout_prob),
+            buffers: Arc::clone(&self.buffers),
+        };
+        Tensor::from_dispatch(Dispatch::embed(inputs, call))
+    }
+
+    /// The logits `[rows, vocabulary]` of `hidden [rows, width]` with the word embeddings as decoder.
+    pub(super) fn decode(&self, hidden: Tensor<2>, bias: &Tensor<1>) -> Tensor<2> {
+        let words = &self.embeddings.word;
+        let ([rows, width], [vocabulary]) = (hidden.dims(), bias.dims());
+        if !self.fuses() {
+            let logits = product(hidden, words.clone().transpose(), self.precision);
+            return logits + bias.clone().reshape([1, vocabulary]);
+        }
+        let inputs = DecoderInputs::<Dispatch> { hidden: hidden.into_dispatch(), words: affine(words, bias) };
+        let call = DecoderCall { rows, width, vocabulary, buffers: Arc::clone(&self.buffers) };
+        Tensor::from_dispatch(Dispatch::decode(inputs, call))
+    }
+
+    fn layer_fused(&self, layer: &Layer, input: Tensor<2>, batch: &TokenBatch, dropout: &mut Dropout) -> Tensor<2> {
+        let dense = |dense: &Dense| affine(&dense.weight, &dense.bias);
+        let norm = |norm: &Norm| affine(&norm.weight, &norm.bias);
+        let inputs = LayerInputs::<Dispatch> {
+            hidden: input.into_dispatch(),
+            query: dense(&layer.query),
+            key: dense(&layer.key),
+            value: dense(&layer.value),
+            context: dense(&layer.attention_output),
+            middle_norm: norm(&layer.attention_norm),
+            inner: dense(&layer.intermediate),
+            output: dense(&layer.output),
+            output_norm: norm(&layer.output_norm),
+        };
+        // A row of nothing but padding attends to all of it, as a mask of equal numbers does.
+        let attended = |length: &usize| if *length == 0 { batch.width } else { *length };
+        let rate = self.config.hidden_dropout_prob;
+        let call = LayerCall {
+            sizes: Sizes {
+                lengths: batch.lengths.iter().map(attended).collect(),
+                positions: batch.width,
+                width: self.config.hidden_size,
+                heads: self.config.num_attention_heads,
+                inner: self.config.intermediate_size,
+            },
+            epsilon: self.config.layer_norm_eps as f32,
+            zeros: [dropout.zeros(self.config.attention_probs_dropout_prob), dropout.zeros(rate), dropout.zeros(rate)],
+            buffers: Arc::clone(&self.buffers),
+        };
+        Tensor::from_dispatch(Dispatch::encoder_layer(inputs, call))
     }
 
     /// Visits each parameter under its transformers name, after `prefix`.
@@ -275,6 +375,10 @@ impl Encoder {
             pooler.visit(&format!("{prefix}pooler.dense"), visitor);
         }
     }
+}
+
+fn affine<const D: usize>(weight: &Tensor<D>, bias: &Tensor<1>) -> Affine<Dispatch> {
+    Affine { weight: weight.clone().into_dispatch(), bias: bias.clone().into_dispatch() }
 }
 
 #[cfg(test)]

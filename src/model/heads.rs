@@ -7,7 +7,7 @@ use super::config::{Architecture, EncoderConfig};
 use super::dropout::Dropout;
 use super::encoder::{Encoder, TokenBatch};
 use super::kernels::{cross_entropy, gelu};
-use super::layers::{Dense, Norm, Slot, Visitor, integers, lookup, product};
+use super::layers::{Dense, Norm, Slot, Visitor, integers, lookup};
 
 /// What a head computes from the hidden states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -147,10 +147,7 @@ impl Head {
                 classifier.forward(dropout.apply(hidden, encoder.config.head_dropout()), precision)
             }
             Head::MaskedLm { dense, norm, bias } => {
-                let transformed = norm.forward(gelu(dense.forward(hidden, precision)));
-                let [vocabulary] = bias.dims();
-                let logits = product(transformed, encoder.word_embeddings().transpose(), precision);
-                logits + bias.clone().reshape([1, vocabulary])
+                encoder.decode(norm.forward(gelu(dense.forward(hidden, precision))), bias)
             }
             Head::FirstToken { .. } | Head::Pooled { .. } => unreachable!("a head over rows has no token logits"),
         }

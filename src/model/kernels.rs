@@ -1,16 +1,16 @@
-//! GELU and cross-entropy on the CPU, in one pass each.
+//! GELU and cross-entropy on any device, in one pass each on the CPU.
 //!
-//! The CPU backend computes them element by element with the C library's functions, and their gradients from many small
-//! operations; for small encoders that was a third of a training step. Here each is computed on the host at once together with
-//! its derivative, and enters the graph as the linear function that has this value and this derivative at the point:
-//! `x · d + (f(x) − x · d)`, whose backward pass is one product. On other devices the plain operations fuse; they are used there.
-//!
-//! The loops are written so that the compiler vectorises them, once for every processor and once for AVX2. No fused
-//! multiply-add is used, so both give the same bits.
+//! The CPU backend computes GELU element by element with the C library's functions, and its gradient from many small operations.
+//! Here it is computed on the host at once together with its derivative, and enters the graph as the linear function that has
+//! this value and this derivative at the point: `x · d + (f(x) − x · d)`, whose backward pass is one product. On other devices
+//! the plain operations fuse; they are used there.
 
+use burn::backend::Dispatch;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use rayon::prelude::*;
 
+use super::elementary::{normal, vectorised};
+use super::fused::FusedOps;
 use super::layers::integers;
 
 /// Elements that one task of the thread pool works on.
@@ -27,7 +27,7 @@ pub fn gelu<const D: usize>(input: Tensor<D>) -> Tensor<D> {
         |values: Vec<f32>| Tensor::<D>::from_data(TensorData::new(values, dims), (&Device::flex(), DType::F32));
     if !input.is_autodiff() {
         let mut values = host(input);
-        values.par_chunks_mut(STRETCH).for_each(gelu_values);
+        values.par_chunks_mut(STRETCH).for_each(super::fused::gelu);
         return tensor(values);
     }
     let mut values = host(input.clone());
@@ -41,113 +41,18 @@ pub fn gelu<const D: usize>(input: Tensor<D>) -> Tensor<D> {
 
 /// Mean cross-entropy of `logits [rows, classes]` against one class a row, each below the number of classes.
 pub fn cross_entropy(logits: Tensor<2>, classes: Vec<i32>) -> Tensor<1> {
-    let [rows, width] = logits.dims();
     let device = logits.device();
-    if device != Device::flex() {
+    if device != Device::flex() || logits.dtype() != DType::F32 {
+        let [rows, _] = logits.dims();
         let classes: Tensor<2, Int> = integers(classes, [rows, 1], &device);
         return burn::tensor::activation::log_softmax(logits, 1).gather(1, classes).mean().neg();
     }
-    let mut values = host(logits.clone());
-    let share = 1.0 / rows as f32;
-    let losses: Vec<(f64, f64)> = values
-        .par_chunks_exact_mut(width)
-        .zip(&classes)
-        .map(|(row, class)| softmax_gradient(row, *class as usize, share))
-        .collect();
-    let loss = losses.iter().map(|(loss, _)| loss).sum::<f64>() / rows as f64;
-    let scalar =
-        |value: f64| Tensor::<1>::from_data(TensorData::new(vec![value as f32], [1]), (&Device::flex(), DType::F32));
-    if !logits.is_autodiff() {
-        return scalar(loss);
-    }
-    let gradient = Tensor::<2>::from_data(TensorData::new(values, [rows, width]), (&Device::flex(), DType::F32));
-    let linear = (logits * gradient).sum();
-    let rest = loss - losses.iter().map(|(_, linear)| linear).sum::<f64>();
-    linear + scalar(rest)
+    Tensor::from_dispatch(Dispatch::cross_entropy(logits.into_dispatch(), classes))
 }
 
 fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     let data = tensor.without_autodiff().into_data();
     data.try_into_vec().expect("activations on the CPU are f32")
-}
-
-/// Replaces a row of logits by the gradient of its share of the mean loss; returns the row's loss, and the product of
-/// logits and gradient.
-fn softmax_gradient(row: &mut [f32], class: usize, share: f32) -> (f64, f64) {
-    let highest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    if !highest.is_finite() {
-        row.fill(f32::NAN);
-        return (f64::NAN, f64::NAN);
-    }
-    let right = row[class];
-    let mut dot = 0.0;
-    let sum = exponentials(row, highest, &mut dot);
-    let scale = share / sum;
-    for value in row.iter_mut() {
-        *value *= scale;
-    }
-    row[class] -= share;
-    let loss = f64::from(sum).ln() - f64::from(right - highest);
-    (loss, f64::from(scale) * f64::from(dot) - f64::from(share) * f64::from(right))
-}
-
-macro_rules! vectorised {
-    ($(#[$doc:meta])* fn $name:ident($($argument:ident: $kind:ty),*) $(-> $result:ty)? $body:block) => {
-        $(#[$doc])*
-        fn $name($($argument: $kind),*) $(-> $result)? {
-            #[inline(always)]
-            fn body($($argument: $kind),*) $(-> $result)? $body
-            #[cfg(target_arch = "x86_64")]
-            {
-                #[target_feature(enable = "avx2")]
-                fn wide($($argument: $kind),*) $(-> $result)? {
-                    body($($argument),*)
-                }
-                if is_x86_feature_detected!("avx2") {
-                    // SAFETY: the processor has just been found to have the feature.
-                    return unsafe { wide($($argument),*) };
-                }
-            }
-            body($($argument),*)
-        }
-    };
-}
-
-const LANES: usize = 8;
-
-vectorised! {
-    /// Replaces `row` by `exp(row - highest)`; returns the sum, and adds to `dot` the sum of each times its logit.
-    fn exponentials(row: &mut [f32], highest: f32, dot: &mut f32) -> f32 {
-        let (mut sums, mut dots) = ([0.0f32; LANES], [0.0f32; LANES]);
-        let mut chunks = row.chunks_exact_mut(LANES);
-        for chunk in &mut chunks {
-            for lane in 0..LANES {
-                let logit = chunk[lane];
-                let value = exp_negative(logit - highest);
-                chunk[lane] = value;
-                sums[lane] += value;
-                dots[lane] += value * logit;
-            }
-        }
-        let (mut sum, mut rest) = (0.0, 0.0);
-        for value in chunks.into_remainder() {
-            let logit = *value;
-            *value = exp_negative(logit - highest);
-            sum += *value;
-            rest += *value * logit;
-        }
-        *dot = dots.iter().sum::<f32>() + rest;
-        sums.iter().sum::<f32>() + sum
-    }
-}
-
-vectorised! {
-    fn gelu_values(values: &mut [f32]) {
-        for value in values.iter_mut() {
-            let (cumulative, _) = normal(*value);
-            *value *= cumulative;
-        }
-    }
 }
 
 vectorised! {
@@ -160,35 +65,6 @@ vectorised! {
             *value = -(*value * *value) * density;
         }
     }
-}
-
-/// Φ(x) and φ(x). The error function is Abramowitz and Stegun's 7.1.26, good to 1.5e-7.
-#[inline(always)]
-fn normal(x: f32) -> (f32, f32) {
-    const INVERSE_SQRT_TAU: f32 = 0.398_942_3;
-    let bell = exp_negative(-0.5 * x * x);
-    let t = 1.0 / (1.0 + 0.327_591_1 * std::f32::consts::FRAC_1_SQRT_2 * x.abs());
-    let series = t * (0.254_829_6 + t * (-0.284_496_72 + t * (1.421_413_8 + t * (-1.453_152_1 + t * 1.061_405_4))));
-    let upper = 0.5 * series * bell;
-    (if x < 0.0 { upper } else { 1.0 - upper }, INVERSE_SQRT_TAU * bell)
-}
-
-/// e^x for x ≤ 0, to about 2e-7 relative; 0 below −87.
-#[inline(always)]
-fn exp_negative(x: f32) -> f32 {
-    const ROUND: f32 = 12_582_912.0; // 1.5 · 2^23: adding it leaves the nearest integer in the low bits
-    const LN_2_HIGH: f32 = 0.693_359_4;
-    const LN_2_LOW: f32 = -2.121_944_4e-4;
-    let clamped = if x < -87.0 { -87.0 } else { x };
-    let shifted = clamped * std::f32::consts::LOG2_E + ROUND;
-    let whole = shifted - ROUND;
-    let rest = clamped - whole * LN_2_HIGH - whole * LN_2_LOW;
-    // Cephes' polynomial.
-    let tail =
-        0.166_666_65 + rest * (0.041_665_796 + rest * (0.008_333_452 + rest * (0.001_398_2 + rest * 1.987_569e-4)));
-    let series = 1.0 + rest + rest * rest * (0.5 + rest * tail);
-    let exponent = f32::from_bits((shifted.to_bits() << 23).wrapping_add(0x3f80_0000));
-    if x < -87.0 { 0.0 } else { series * exponent }
 }
 
 #[cfg(test)]
@@ -205,17 +81,6 @@ mod tests {
         for (a, b) in a.iter().zip(b) {
             assert!((a - b).abs() <= tolerance * b.abs().max(1.0), "{a} {b}");
         }
-    }
-
-    #[test]
-    fn the_exponential_is_close_everywhere() {
-        for step in 0..88_000 {
-            let x = -(step as f32) * 1e-3;
-            let (found, expected) = (f64::from(exp_negative(x)), f64::from(x).exp());
-            assert!((found - expected).abs() <= 4e-7 * expected + 1e-37, "{x}: {found} {expected}");
-        }
-        assert_eq!((exp_negative(0.0), exp_negative(-1e9), exp_negative(f32::NEG_INFINITY)), (1.0, 0.0, 0.0));
-        assert!(exp_negative(f32::NAN).is_nan());
     }
 
     #[test]

@@ -8,8 +8,10 @@
 pub mod config;
 pub mod device;
 pub mod dropout;
+pub(crate) mod elementary;
 pub mod encoder;
 mod error;
+mod fused;
 pub mod heads;
 pub mod kernels;
 pub mod layers;
@@ -18,6 +20,7 @@ mod oracle;
 mod plain;
 pub mod random;
 pub mod weights;
+mod zeros;
 
 pub use config::{Architecture, EncoderConfig, Precision};
 pub use device::{DeviceChoice, DeviceInfo, OpenDevice};

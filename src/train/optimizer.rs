@@ -2,11 +2,13 @@
 //!
 //! burn's optimizer clips each tensor on its own, keeps its state by ids that weight files lose, and passes over memory
 //! some ten times a step. This one clips the norm over all parameters, keeps its state by parameter, and on the CPU makes
-//! one pass: burn's CPU tensors hand their buffer over and take it back without a copy. On a GPU it composes tensor
+//! one pass, divided among threads: burn's CPU tensors hand their buffer over and take it back without a copy. On a GPU it composes tensor
 //! operations, which fuse there. A test holds the two to the same numbers.
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
+use rayon::prelude::*;
 
+use crate::model::elementary::{LANES, vectorised};
 use crate::model::layers::Slot;
 use crate::model::{Architecture, Model, ModelError};
 
@@ -164,24 +166,39 @@ impl AdamW {
     ) -> Result<Tensor<1>, ModelError> {
         let gradients: Vec<Option<TensorData>> =
             gradients.0.into_iter().map(|gradient| gradient.map(data).transpose()).collect::<Result<_, _>>()?;
-        let squares = gradients.iter().flatten().map(|gradient| square_sum(floats(gradient)));
-        let norm = squares.sum::<f64>().sqrt();
+        let norm = norm(&gradients);
         let scale = clip(norm, self.max_norm) as f32;
-        for (index, ((_, slot), gradient)) in model.parameters().into_iter().zip(&gradients).enumerate() {
+        let mut slots: Vec<Slot<'_>> = model.parameters().into_iter().map(|(_, slot)| slot).collect();
+        let mut held = Vec::new();
+        for (index, (slot, gradient)) in slots.iter_mut().zip(gradients).enumerate() {
             let Some(gradient) = gradient else { continue };
-            let (steps, mut first, mut second) = match self.moments[index].take() {
+            let (steps, first, second) = match self.moments[index].take() {
                 Some(moments) => (moments.steps + 1, data(moments.first)?, data(moments.second)?),
                 None => {
                     let zeros = || TensorData::zeros::<f32, _>([gradient.num_elements()]);
                     (1, zeros(), zeros())
                 }
             };
-            let update = self.update(&slot, steps, rate);
-            change_host(slot, device, |values| {
-                apply_host(&update, scale, values, floats(gradient), floats_mut(&mut first), floats_mut(&mut second));
-            })?;
-            let tensor = |data| Tensor::from_data(data, (device, DType::F32));
-            self.moments[index] = Some(Moments { steps, first: tensor(first), second: tensor(second) });
+            let update = self.update(slot, steps, rate);
+            let values = match slot {
+                Slot::Vector(tensor) => data(tensor.extract())?,
+                Slot::Table(tensor) | Slot::Map(tensor) => data(tensor.extract())?,
+            };
+            held.push(Held { index, steps, update, values, gradient, first, second });
+        }
+        let blocks: Vec<Block<'_>> = held.iter_mut().flat_map(Held::blocks).collect();
+        if blocks.len() > 1 {
+            blocks.into_par_iter().for_each(|block| block.apply(scale));
+        } else {
+            blocks.into_iter().for_each(|block| block.apply(scale));
+        }
+        for Held { index, steps, values, first, second, .. } in held {
+            match &mut slots[index] {
+                Slot::Vector(tensor) => **tensor = tracked(values, device),
+                Slot::Table(tensor) | Slot::Map(tensor) => **tensor = tracked(values, device),
+            }
+            let moment = |data| Tensor::from_data(data, (device, DType::F32));
+            self.moments[index] = Some(Moments { steps, first: moment(first), second: moment(second) });
         }
         Ok(Tensor::from_data(TensorData::new(vec![norm as f32], [1]), (device, DType::F32)))
     }
@@ -227,55 +244,99 @@ fn clip(norm: f64, max_norm: f64) -> f64 {
     if max_norm > 0.0 { (max_norm / (norm + 1e-6)).min(1.0) } else { 1.0 }
 }
 
-/// The sum of squares, in eight lanes of f64, always added in the same order.
-fn square_sum(values: &[f32]) -> f64 {
-    const LANES: usize = 8;
-    let mut sums = [0.0f64; LANES];
-    let chunks = values.chunks_exact(LANES);
-    let rest: f64 = chunks.remainder().iter().map(|value| f64::from(*value).powi(2)).sum();
-    for chunk in chunks {
-        for (sum, value) in sums.iter_mut().zip(chunk) {
+/// Elements that one task of the thread pool works on: sums over them are the same whatever the number of threads.
+const BLOCK: usize = 65_536;
+
+/// The global norm of `gradients`.
+fn norm(gradients: &[Option<TensorData>]) -> f64 {
+    let blocks: Vec<&[f32]> = gradients.iter().flatten().flat_map(|gradient| floats(gradient).chunks(BLOCK)).collect();
+    let squares: Vec<f64> = if blocks.len() > 1 {
+        blocks.into_par_iter().map(square_sum).collect()
+    } else {
+        blocks.into_iter().map(square_sum).collect()
+    };
+    squares.iter().sum::<f64>().sqrt()
+}
+
+/// A parameter out of its tensor, with all that an update reads and writes.
+struct Held {
+    index: usize,
+    steps: u32,
+    update: Update,
+    values: TensorData,
+    gradient: TensorData,
+    first: TensorData,
+    second: TensorData,
+}
+
+impl Held {
+    fn blocks(&mut self) -> impl Iterator<Item = Block<'_>> {
+        let update = &self.update;
+        let moments = floats_mut(&mut self.first).chunks_mut(BLOCK).zip(floats_mut(&mut self.second).chunks_mut(BLOCK));
+        let parts =
+            floats_mut(&mut self.values).chunks_mut(BLOCK).zip(floats(&self.gradient).chunks(BLOCK)).zip(moments);
+        parts.map(move |((values, gradient), (first, second))| Block { update, values, gradient, first, second })
+    }
+}
+
+/// A stretch of a parameter.
+struct Block<'a> {
+    update: &'a Update,
+    values: &'a mut [f32],
+    gradient: &'a [f32],
+    first: &'a mut [f32],
+    second: &'a mut [f32],
+}
+
+impl Block<'_> {
+    fn apply(self, scale: f32) {
+        apply(self.update, scale, self.values, self.gradient, self.first, self.second);
+    }
+}
+
+vectorised! {
+    /// The sum of squares, in lanes of f64, always added in the same order.
+    fn square_sum(values: &[f32]) -> f64 {
+        let mut sums = [0.0f64; LANES];
+        let chunks = values.chunks_exact(LANES);
+        for (sum, value) in sums.iter_mut().zip(chunks.remainder()) {
             *sum += f64::from(*value) * f64::from(*value);
         }
-    }
-    sums.iter().sum::<f64>() + rest
-}
-
-fn apply_host(
-    update: &Update,
-    scale: f32,
-    values: &mut [f32],
-    gradient: &[f32],
-    first: &mut [f32],
-    second: &mut [f32],
-) {
-    let (beta_1, beta_2) = (BETA_1 as f32, BETA_2 as f32);
-    let (rest_1, rest_2) = ((1.0 - BETA_1) as f32, (1.0 - BETA_2) as f32);
-    let (keep, step_size) = (update.keep, update.step_size as f32);
-    let (correction, epsilon) = ((1.0 / update.correction) as f32, update.epsilon as f32);
-    for (((value, gradient), first), second) in values.iter_mut().zip(gradient).zip(first).zip(second) {
-        let gradient = gradient * scale;
-        *first = beta_1 * *first + rest_1 * gradient;
-        *second = beta_2 * *second + rest_2 * (gradient * gradient);
-        *value = *value * keep - step_size * (*first / (second.sqrt() * correction + epsilon));
+        for chunk in chunks {
+            for (sum, value) in sums.iter_mut().zip(chunk) {
+                *sum += f64::from(*value) * f64::from(*value);
+            }
+        }
+        sums.iter().sum::<f64>()
     }
 }
 
-/// Hands the buffer of a parameter to `change` and puts it back, tracked again.
-fn change_host(slot: Slot<'_>, device: &Device, change: impl FnOnce(&mut [f32])) -> Result<(), ModelError> {
-    match slot {
-        Slot::Vector(tensor) => {
-            let mut held = data(tensor.extract())?;
-            change(floats_mut(&mut held));
-            *tensor = Tensor::from_data(held, (device, DType::F32)).autodiff().require_grad();
-        }
-        Slot::Table(tensor) | Slot::Map(tensor) => {
-            let mut held = data(tensor.extract())?;
-            change(floats_mut(&mut held));
-            *tensor = Tensor::from_data(held, (device, DType::F32)).autodiff().require_grad();
+vectorised! {
+    /// One pass of AdamW over elements whose gradient is to be multiplied by `scale`.
+    fn apply(
+        update: &Update,
+        scale: f32,
+        values: &mut [f32],
+        gradient: &[f32],
+        first: &mut [f32],
+        second: &mut [f32],
+    ) {
+        let (beta_1, beta_2) = (BETA_1 as f32, BETA_2 as f32);
+        let (rest_1, rest_2) = ((1.0 - BETA_1) as f32, (1.0 - BETA_2) as f32);
+        let (keep, step_size) = (update.keep, update.step_size as f32);
+        let (correction, epsilon) = ((1.0 / update.correction) as f32, update.epsilon as f32);
+        for (((value, gradient), first), second) in values.iter_mut().zip(gradient).zip(first).zip(second) {
+            let gradient = gradient * scale;
+            *first = beta_1 * *first + rest_1 * gradient;
+            *second = beta_2 * *second + rest_2 * (gradient * gradient);
+            *value = *value * keep - step_size * (*first / (second.sqrt() * correction + epsilon));
         }
     }
-    Ok(())
+}
+
+/// A parameter from its numbers, tracked.
+fn tracked<const D: usize>(values: TensorData, device: &Device) -> Tensor<D> {
+    Tensor::from_data(values, (device, DType::F32)).autodiff().require_grad()
 }
 
 fn data<const D: usize>(tensor: Tensor<D>) -> Result<TensorData, ModelError> {

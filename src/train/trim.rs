@@ -115,8 +115,8 @@ mod tests {
     use crate::model::weights::word_embeddings;
     use crate::progress::Quiet;
     use crate::task::Format;
-    use crate::train::{TrainOutcome, TrainRequest};
     use crate::train::tests::{StopAt, TRAINED, bytes, request, run, task};
+    use crate::train::{TrainOutcome, TrainRequest};
 
     /// A training that goes on from a parent with the made-up vocabulary of 20, of which the shards name 15, decays weights
     /// fast and stops early.

@@ -262,7 +262,6 @@ mod tests {
 
     use super::*;
     use crate::model::Architecture;
-    use crate::model::layers::Slot;
     use crate::model::config::tests::tiny;
     use crate::model::layers::Slot;
 
