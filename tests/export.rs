@@ -7,6 +7,7 @@ mod support;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use arrow::array::RecordBatch;
 use serde_json::{Value, json};
 use support::Trestle;
 
@@ -80,11 +81,13 @@ fn a_model_becomes_a_directory_of_one_head_or_of_none() {
     assert_eq!(read(&bare.join("config.json"))["architectures"], json!(["XLMRobertaModel"]));
 
     // It is an encoder like any other, with the same hidden states.
-    let scores = |more: &[&str]| -> Vec<(String, f64)> {
+    let scores = |more: &[&str]| -> Vec<RecordBatch> {
         let command = ["score", "tiny", "--target", "tatoeba", "--device", "flex", "--json"];
-        let rows: Vec<Value> = serde_json::from_str(&trestle.ok(&[&command, more].concat()).out).unwrap();
-        let of = |row: &Value| (row["language"].as_str().unwrap().to_owned(), row["value"].as_f64().unwrap());
-        rows.iter().filter(|row| row["intermediate"] != "chance").map(of).collect()
+        let made: Vec<Value> = serde_json::from_str(&trestle.ok(&[&command, more].concat()).out).unwrap();
+        let score = made.iter().find(|m| !m["label"].as_str().unwrap().ends_with("/chance")).unwrap();
+        let folder = trestle.home().join("artifacts/score").join(score["key"].as_str().unwrap());
+        let rows = trestle::shard::read_batches(&folder.join("scores.parquet")).unwrap();
+        rows.map(|batch| batch.unwrap()).collect()
     };
     let before = scores(&["--intermediate", "multi"]);
     let after = scores(&["--intermediate", "none", "--encoder", bare.to_str().unwrap()]);

@@ -13,8 +13,6 @@ use crate::study::{ExportRequest, StudyError, export};
     trestle export intermediate/multi/seed-1 --study mini --head squad_v1 --output ~/models/squad\n  \
     trestle export 3f9a0c --without-head --shard-size 2GB --output ~/models/encoder")]
 pub struct ExportArgs {
-    #[command(flatten)]
-    named: Named,
     /// The directory to write; it must not exist.
     #[arg(long, short, value_name = "DIR")]
     output: PathBuf,
@@ -27,6 +25,8 @@ pub struct ExportArgs {
     /// Spreads weights over files of at most this size: a number with kB, MB or GB.
     #[arg(long, value_name = "SIZE", default_value = "5GB", value_parser = parse_size)]
     shard_size: u64,
+    #[command(flatten)]
+    named: Named,
 }
 
 /// Bytes, in the powers of ten that transformers takes for the same setting.

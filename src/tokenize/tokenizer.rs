@@ -338,6 +338,20 @@ mod tests {
     }
 
     #[test]
+    fn transformers_is_told_each_family_s_names() {
+        let bert = tokenizer(&bert_json()).unwrap();
+        let found = bert.transformers_config(512, &["input_ids"]).unwrap();
+        let expected = serde_json::json!({
+            "tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": 512, "model_input_names": ["input_ids"],
+            "cls_token": "[CLS]", "sep_token": "[SEP]", "pad_token": "[PAD]", "mask_token": "[MASK]", "unk_token": "[UNK]",
+        });
+        assert_eq!(found, expected);
+        let found = unigram().transformers_config(128, &[]).unwrap();
+        assert_eq!((&found["bos_token"], &found["eos_token"]), (&"<s>".into(), &"</s>".into()));
+        assert_eq!((&found["mask_token"], &found["unk_token"]), (&"<mask>".into(), &"<unk>".into()));
+    }
+
+    #[test]
     fn a_length_in_the_file_cuts_nothing() {
         let bert = tokenizer(&bert_json()).unwrap();
         assert_eq!(bert.encode("the old boat near the bridge", false).unwrap().ids, [5, 6, 7, 10, 5, 11]);

@@ -26,7 +26,7 @@ const VERSIONS: &[(&str, u32)] = &[
     ("tokenize", 2),
     ("profile", 1),
     ("overlap", 1),
-    ("train", 1),
+    ("train", 2),
     ("predict", 1),
     ("baseline", 1),
     ("score", 1),
