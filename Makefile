@@ -5,9 +5,10 @@ CARGO ?= cargo
 TRESTLE = $(CARGO) run --release --quiet --bin trestle --
 WORKERS ?= $(shell nproc)
 DATA ?= real
+PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help build pipeline report test check bench bench-data bench-train bench-train-bundle compare-tagging real real-size clean
+.PHONY: help build pipeline report test test-transformers check bench bench-data bench-train bench-train-bundle compare-tagging real real-size clean
 
 help: ## Lists these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +25,9 @@ report: build ## Prints the mini study's table and writes its HTML report again
 
 test: ## Runs every test
 	$(CARGO) test --release
+
+test-transformers: ## Exchanges models with transformers (PYTHON=… has torch, transformers and safetensors)
+	TRESTLE_PYTHON=$(PYTHON) $(CARGO) test --release --test transformers -- --ignored
 
 check: ## Formatting, lints and documentation, with warnings denied
 	$(CARGO) fmt --check

@@ -17,6 +17,7 @@ const COMMANDS: &[&str] = &[
     "train",
     "predict",
     "score",
+    "export",
     "query",
     "report",
     "task",

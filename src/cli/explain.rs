@@ -1,10 +1,10 @@
 use clap::Args;
 
-use super::study_args::{StudyArgs, StudyChanges};
+use super::named::{ByLabel, Named};
 use super::{Context, plan, print, print_json};
 use crate::error::{ExitCode, Result};
 use crate::store::{Artifact, Explanation};
-use crate::study::{State, StudyError, inspect};
+use crate::study::State;
 
 #[derive(Debug, Args)]
 #[command(
@@ -12,37 +12,21 @@ use crate::study::{State, StudyError, inspect};
     trestle explain 3f9a0c"
 )]
 pub struct ExplainArgs {
-    /// A stage's label as `plan` shows it, or the beginning of an artifact's key.
-    #[arg(value_name = "LABEL|KEY")]
-    name: String,
-    /// The study that the label belongs to.
-    #[arg(long, default_value = "mini")]
-    study: String,
     #[command(flatten)]
-    changes: StudyChanges,
+    named: Named,
     /// Prints JSON.
     #[arg(long)]
     json: bool,
 }
 
 pub fn run(context: &Context, args: &ExplainArgs) -> Result<ExitCode> {
-    let is_key = args.name.len() >= 6 && args.name.chars().all(|c| c.is_ascii_hexdigit());
-    if is_key {
-        let artifacts = context.store()?.list()?;
-        if let Some(artifact) = artifacts.iter().find(|a| a.manifest.key.as_str().starts_with(&args.name)) {
-            show(artifact, args.json);
-            return Ok(ExitCode::Success);
-        }
+    if let Some(artifact) = args.named.by_key(context)? {
+        show(&artifact, args.json);
+        return Ok(ExitCode::Success);
     }
-    let study = StudyArgs { study: args.study.clone(), changes: args.changes.clone() };
-    let resolved = study.resolve(context)?;
-    let (states, artifacts) = inspect(&resolved.setup(context)?, &resolved.graph)?;
-    let index = states.iter().position(|state| state.label == args.name);
-    let Some(index) = index else {
-        return Err(StudyError::NoSuchNode { study: args.study.clone(), name: args.name.clone() }.into());
-    };
+    let ByLabel { resolved, states, index, artifact } = args.named.by_label(context)?;
     let state = &states[index];
-    if let Some(artifact) = &artifacts[index] {
+    if let Some(artifact) = &artifact {
         show(artifact, args.json);
         return Ok(ExitCode::Success);
     }

@@ -6,8 +6,10 @@
 mod completions;
 mod devices;
 mod explain;
+mod export;
 mod fetch;
 mod maintenance;
+mod named;
 mod plan;
 mod query;
 mod report;
@@ -83,6 +85,8 @@ enum Command {
     Predict(stages::PredictArgs),
     /// Scores a study's predictions, or a folder of predictions in XTREME's layout.
     Score(score::ScoreArgs),
+    /// Writes a trained model as a Hugging Face directory.
+    Export(export::ExportArgs),
     /// Runs SQL over results and canonical tables.
     Query(query::QueryArgs),
     /// Writes a study's report: HTML, or a table.
@@ -161,6 +165,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Train(args) => stages::train(&context, &args),
         Command::Predict(args) => stages::predict(&context, &args),
         Command::Score(args) => score::run(&context, &args),
+        Command::Export(args) => export::run(&context, &args),
         Command::Query(args) => query::run(&context, &args),
         Command::Report(args) => report::run(&context, &args),
         Command::Task(args) => task::run(&context, &args),

@@ -52,6 +52,20 @@ pub enum ModelError {
         /// Names in the file that no parameter answers to.
         unexpected: Vec<String>,
     },
+    /// A model has several heads, and none of them was chosen.
+    #[error("the model has heads for {tasks}; choose one with --head TASK, or none with --without-head")]
+    SeveralHeads {
+        /// The heads' tasks.
+        tasks: String,
+    },
+    /// A head was asked for that is not there.
+    #[error("the model has no head for {task}; it has heads for {tasks}")]
+    NoHead {
+        /// The task asked for.
+        task: String,
+        /// The heads' tasks.
+        tasks: String,
+    },
     /// The device asked for is not there or cannot be used.
     #[error("device {device} can't be opened: {problem}")]
     Device {
@@ -89,7 +103,7 @@ impl ModelError {
     pub fn exit(&self) -> ExitCode {
         match self {
             ModelError::File(e) => e.exit(),
-            ModelError::Config { .. } => ExitCode::Config,
+            ModelError::Config { .. } | ModelError::SeveralHeads { .. } | ModelError::NoHead { .. } => ExitCode::Config,
             ModelError::NoWeights { .. } | ModelError::NoShard { .. } => ExitCode::Missing,
             ModelError::Weights { .. } | ModelError::Mismatch { .. } => ExitCode::Data,
             ModelError::Device { .. }

@@ -95,6 +95,38 @@ pub enum StudyError {
         /// The name.
         name: String,
     },
+    /// An artifact that was not made yet.
+    #[error("{label} was not made yet; `trestle run {study}` makes it (`trestle train {study}` the models alone)")]
+    NotMade {
+        /// The study.
+        study: String,
+        /// The stage's label.
+        label: String,
+    },
+    /// An artifact that holds no model.
+    #[error(
+        "{label} is a {stage} artifact, not a model; name a pretraining or a training (`pretrain`, `intermediate/…`, `target/…`)"
+    )]
+    NoModel {
+        /// The artifact's label.
+        label: String,
+        /// Its stage.
+        stage: String,
+    },
+    /// What an artifact was made from is no longer in the store.
+    #[error("{label}: its input `{input}` is not in this store; export from the store that it was made in")]
+    InputGone {
+        /// The artifact's label.
+        label: String,
+        /// The input's name.
+        input: String,
+    },
+    /// An export would overwrite something.
+    #[error("{} exists already; name another directory, or remove it", path.display())]
+    OutputExists {
+        /// The output.
+        path: std::path::PathBuf,
+    },
     /// Nothing to report.
     #[error("study {study} has no results yet; `trestle run {study}` makes them")]
     NoResults {
@@ -127,7 +159,9 @@ impl StudyError {
         match self {
             StudyError::File(e) => e.exit(),
             StudyError::Panic { .. } => ExitCode::Internal,
-            StudyError::NoResults { .. } => ExitCode::Missing,
+            StudyError::NoResults { .. } | StudyError::NotMade { .. } | StudyError::InputGone { .. } => {
+                ExitCode::Missing
+            }
             _ => ExitCode::Config,
         }
     }

@@ -11,6 +11,7 @@
 mod check;
 mod error;
 mod executor;
+mod export;
 mod graph;
 mod inspect;
 mod results;
@@ -20,6 +21,7 @@ mod tasks;
 pub use check::{CheckOutcome, CheckRequest, CountDifference, TaskCheck, Verdict, check};
 pub use error::StudyError;
 pub use executor::{Outcome, Watcher, execute};
+pub use export::{ExportRequest, export};
 pub use graph::{Graph, GridCell, Node, Phase, RawOrigin, Work, plan};
 pub use inspect::{Inspected, State, inspect};
 pub use results::collect;

@@ -36,7 +36,7 @@ pub struct FromScratch {
 pub enum EncoderSource {
     /// Random weights of the given sizes.
     FromScratch(FromScratch),
-    /// A Hugging Face model directory (`config.json`, `model.safetensors`, `tokenizer.json`).
+    /// A Hugging Face model directory (`config.json`, weights, `tokenizer.json`).
     Directory(PathBuf),
     /// A model repository on the hub.
     Hub {

@@ -12,6 +12,11 @@ use crate::error::IoContext;
 /// Begins a word in SentencePiece vocabularies.
 const WORD_START: &str = "▁";
 
+/// The names that the families give to special tokens.
+const PAD: [&str; 2] = ["<pad>", "[PAD]"];
+const MASK: [&str; 2] = ["<mask>", "[MASK]"];
+const UNK: [&str; 2] = ["<unk>", "[UNK]"];
+
 /// Ids of the tokens that have a role of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SpecialTokens {
@@ -161,7 +166,7 @@ impl Tokenizer {
             let id = names.into_iter().find_map(|name| engine.token_to_id(name));
             id.ok_or_else(|| fail(format!("it has neither `{}` nor `{}`", names[0], names[1])))
         };
-        let (pad, mask, unk) = (token(["<pad>", "[PAD]"])?, token(["<mask>", "[MASK]"])?, token(["<unk>", "[UNK]"])?);
+        let (pad, mask, unk) = (token(PAD)?, token(MASK)?, token(UNK)?);
         let framed = single.before.ids.first().copied().zip(single.after.ids.first().copied());
         let (cls, sep) = framed
             .filter(|_| pair.before.len() > 0 && pair.between.len() > 0 && pair.after.len() > 0)
@@ -190,6 +195,32 @@ impl Tokenizer {
     /// Ids of the tokens that have a role of their own.
     pub fn special(&self) -> SpecialTokens {
         self.special
+    }
+
+    /// What transformers reads from `tokenizer_config.json` beside this file: a fast tokenizer, the names of the special tokens,
+    /// the longest input in tokens, and the names of what the model takes.
+    ///
+    /// # Errors
+    /// When a special token has neither family's name.
+    pub fn transformers_config(&self, longest: usize, inputs: &[&str]) -> Result<serde_json::Value, TokenizeError> {
+        let name = |id: u32, names: [&'static str; 2]| {
+            let name = names.into_iter().find(|name| self.engine.token_to_id(name) == Some(id));
+            name.ok_or_else(|| {
+                TokenizeError::tokenizer(&self.path, format!("token {id} is neither `{}` nor `{}`", names[0], names[1]))
+            })
+        };
+        let special = self.special;
+        let (cls, sep) = (name(special.cls, ["<s>", "[CLS]"])?, name(special.sep, ["</s>", "[SEP]"])?);
+        let mut config = serde_json::json!({
+            "tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": longest, "model_input_names": inputs,
+            "cls_token": cls, "sep_token": sep, "pad_token": name(special.pad, PAD)?,
+            "mask_token": name(special.mask, MASK)?, "unk_token": name(special.unk, UNK)?,
+        });
+        if cls == "<s>" {
+            // The family's sentence tokens are the same ones under other names.
+            (config["bos_token"], config["eos_token"]) = (cls.into(), sep.into());
+        }
+        Ok(config)
     }
 
     /// The frame of one text.
@@ -304,6 +335,20 @@ mod tests {
         let last = unigram().vocabulary_size() as u32 - 1;
         assert_eq!(unigram().special(), SpecialTokens { cls: 0, sep: 2, pad: 1, mask: last, unk: 3 });
         assert_eq!(unigram().pair().between, fixed(&[2, 2], &[0, 0]));
+    }
+
+    #[test]
+    fn transformers_is_told_each_family_s_names() {
+        let bert = tokenizer(&bert_json()).unwrap();
+        let found = bert.transformers_config(512, &["input_ids"]).unwrap();
+        let expected = serde_json::json!({
+            "tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": 512, "model_input_names": ["input_ids"],
+            "cls_token": "[CLS]", "sep_token": "[SEP]", "pad_token": "[PAD]", "mask_token": "[MASK]", "unk_token": "[UNK]",
+        });
+        assert_eq!(found, expected);
+        let found = unigram().transformers_config(128, &[]).unwrap();
+        assert_eq!((&found["bos_token"], &found["eos_token"]), (&"<s>".into(), &"</s>".into()));
+        assert_eq!((&found["mask_token"], &found["unk_token"]), (&"<mask>".into(), &"<unk>".into()));
     }
 
     #[test]

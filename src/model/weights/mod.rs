@@ -9,6 +9,7 @@
 //! parameter named `{task}/{name}`. `heads.json` lists the heads of either kind: task, kind and labels, in order.
 
 mod directory;
+mod export;
 mod parameter;
 mod pickle;
 mod safetensors;
@@ -17,6 +18,7 @@ mod torch;
 mod write;
 
 pub use directory::{MODEL_FILE, ShardIndex, WEIGHT_FILES, directory_files};
+pub use export::{Exported, ExportedHead, export};
 pub use parameter::Parameter;
 #[cfg(test)]
 pub(crate) use parameter::f32s;

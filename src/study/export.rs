@@ -1,0 +1,193 @@
+//! A trained model as a Hugging Face directory, with its tokenizer and a card that says where it comes from.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::StudyError;
+use crate::error::{FileError, IoContext, Result};
+use crate::model::weights::{Exported, ExportedHead, export as export_weights};
+use crate::model::{Architecture, HeadKind};
+use crate::store::{Artifact, Manifest, Store};
+use crate::task::Registry;
+use crate::tokenize::Tokenizer;
+
+/// What to export, and how.
+#[derive(Debug, Clone)]
+pub struct ExportRequest<'a> {
+    /// The artifact of a training.
+    pub artifact: &'a Artifact,
+    /// Which of its heads.
+    pub head: ExportedHead,
+    /// The directory to write, which must not exist.
+    pub output: &'a Path,
+    /// Most bytes of parameters in one weights file.
+    pub shard_size: u64,
+}
+
+/// Writes a model directory that transformers loads unchanged: `config.json`, weights, `tokenizer.json` with
+/// `tokenizer_config.json`, and a model card. The directory appears whole or not at all.
+///
+/// # Errors
+/// When the artifact is no training's, its head is not there or not chosen, its tokenizer is not in the store, `output` exists,
+/// or a file can't be read or written.
+pub fn export(request: &ExportRequest, store: &Store, registry: &Registry) -> Result<Exported> {
+    let manifest = &request.artifact.manifest;
+    if manifest.stage != "train" {
+        return Err(StudyError::NoModel { label: manifest.label.clone(), stage: manifest.stage.clone() }.into());
+    }
+    let exists = || StudyError::OutputExists { path: request.output.to_path_buf() };
+    if request.output.symlink_metadata().is_ok() {
+        return Err(exists().into());
+    }
+    let tokenizer = input(store, manifest, "tokenizer")?.dir.join("tokenizer.json");
+    let unfinished = Unfinished::create(request.output)?;
+    let dir = unfinished.0.as_path();
+    let exported = export_weights(&request.artifact.dir, &request.head, dir, request.shard_size)?;
+    let copy = dir.join("tokenizer.json");
+    std::fs::copy(&tokenizer, &copy).at("copy", &tokenizer)?;
+    let inputs_of_model = match exported.config.model_type {
+        Architecture::Bert => vec!["input_ids", "token_type_ids", "attention_mask"],
+        Architecture::XlmRoberta => vec!["input_ids", "attention_mask"],
+    };
+    let settings = Tokenizer::load(&copy)?.transformers_config(exported.config.max_positions(), &inputs_of_model)?;
+    write(&dir.join("tokenizer_config.json"), &format!("{settings:#}\n"))?;
+    write(&dir.join("README.md"), &card(manifest, &exported, store, registry)?)?;
+    for entry in std::fs::read_dir(dir).at("read directory", dir)? {
+        sync(&entry.at("read directory", dir)?.path())?;
+    }
+    sync(dir)?;
+    // An empty directory that came meanwhile would be replaced; anything else stands in the way.
+    if request.output.symlink_metadata().is_ok() {
+        return Err(exists().into());
+    }
+    std::fs::rename(dir, request.output).at("rename", dir)?;
+    sync(&parent(request.output))?;
+    Ok(exported)
+}
+
+/// A directory beside the one that it will be, gone unless it is renamed.
+struct Unfinished(PathBuf);
+
+impl Unfinished {
+    fn create(output: &Path) -> Result<Self, FileError> {
+        let parent = parent(output);
+        std::fs::create_dir_all(&parent).at("create directory", &parent)?;
+        let name = output.file_name().unwrap_or_default().to_string_lossy();
+        let path = parent.join(format!(".{name}.unfinished-{}", std::process::id()));
+        std::fs::create_dir(&path).at("create directory", &path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        // It has another name by now where all went well.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn parent(path: &Path) -> PathBuf {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    parent.unwrap_or(Path::new(".")).to_path_buf()
+}
+
+fn write(path: &Path, text: &str) -> Result<(), FileError> {
+    std::fs::write(path, text).at("write", path)
+}
+
+fn sync(path: &Path) -> Result<(), FileError> {
+    File::open(path).at("open", path)?.sync_all().at("sync", path)
+}
+
+/// The artifact that `manifest` names as its input.
+fn input(store: &Store, manifest: &Manifest, name: &str) -> Result<Artifact> {
+    let missing = || StudyError::InputGone { label: manifest.label.clone(), input: name.to_owned() };
+    let input = manifest.inputs.get(name).and_then(|input| input.stage.as_ref().zip(input.key.as_ref()));
+    let (stage, key) = input.ok_or_else(missing)?;
+    Ok(store.artifact(stage, key)?.ok_or_else(missing)?)
+}
+
+/// The model card: what the model is, and everything that it was made from.
+fn card(manifest: &Manifest, exported: &Exported, store: &Store, registry: &Registry) -> Result<String> {
+    let class = exported.config.model_type.class();
+    let class = exported.head.as_ref().map_or(format!("{class}Model"), |head| format!("{class}{}", head.kind.class()));
+    let mut text = String::from("---\nlibrary_name: transformers\ntags:\n- trestle\n---\n\n");
+    let mut line = |line: &str| {
+        text.push_str(line);
+        text.push('\n');
+    };
+    line(&format!("# {}\n", manifest.label));
+    match &exported.head {
+        Some(head) => {
+            let labels = match head.kind {
+                HeadKind::SequenceClassification | HeadKind::TokenClassification => {
+                    format!(", with {} labels", head.labels.len())
+                }
+                _ => String::new(),
+            };
+            line(&format!("`{class}`: encoder and the head for task `{}`{labels}.", head.task));
+        }
+        None => line(&format!("`{class}`: the encoder without a head.")),
+    }
+    if exported.head.is_none() && !exported.pooler {
+        line("It has no pooler: load it with `AutoModel.from_pretrained(…, add_pooling_layer=False)`.");
+    }
+    line("Trained and exported by Trestle. Parameters are f32.\n");
+    line("## Where it comes from\n");
+    // The trainings from the last to the first, each with what it added.
+    let mut steps = vec![manifest.clone()];
+    while let Some(last) = steps.last()
+        && last.inputs.contains_key("parent")
+    {
+        let parent = input(store, last, "parent")?.manifest;
+        steps.push(parent);
+    }
+    for (number, step) in steps.iter().rev().enumerate() {
+        line(&format!("{}. `{}`\n", number + 1, step.label));
+        for (name, value) in facts(step, registry) {
+            line(&format!("   - {name}: {value}"));
+        }
+        for (name, input) in step.inputs.iter().filter(|(name, _)| *name != "parent") {
+            line(&format!("   - input {name}: content blake3 `{}`", input.digest));
+        }
+        line("");
+    }
+    let newest = &manifest.key;
+    line(&format!("Within the store that it was made in, `trestle explain {}` shows all of this.", newest.short()));
+    Ok(text)
+}
+
+/// What a training's manifest says of it, by name.
+fn facts(step: &Manifest, registry: &Registry) -> Vec<(&'static str, String)> {
+    let mut facts = vec![("key", format!("`{}`", step.key)), ("code", format!("trestle {}", step.tool_version))];
+    let parameters = &step.parameters;
+    let mut tasks = String::new();
+    for task in parameters["tasks"].as_array().into_iter().flatten() {
+        let id = task["id"].as_str().unwrap_or_default();
+        let license = registry.task(id, "a model card").map(|task| task.license.clone());
+        let license = license.map_or(String::new(), |license| format!("; licence {license}"));
+        let separator = if tasks.is_empty() { "" } else { ", " };
+        let _ = write!(tasks, "{separator}`{id}` ({}{license})", task["format"].as_str().unwrap_or_default());
+    }
+    facts.push(("tasks", tasks));
+    for name in ["phase", "seed", "encoder", "device", "hyperparameters"] {
+        if !parameters[name].is_null() {
+            facts.push((name, format!("`{}`", plain(&parameters[name]))));
+        }
+    }
+    for (name, key) in
+        [("steps", "steps"), ("step that was kept", "best_step"), ("its development score", "best_score")]
+    {
+        if !step.statistics[key].is_null() {
+            facts.push((name, plain(&step.statistics[key])));
+        }
+    }
+    facts
+}
+
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
