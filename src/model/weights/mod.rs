@@ -261,6 +261,7 @@ mod tests {
     use super::*;
     use crate::model::Architecture;
     use crate::model::config::tests::tiny;
+    use crate::model::layers::Slot;
 
     fn spec(task: &str, kind: HeadKind, labels: &[&str]) -> HeadSpec {
         HeadSpec::new(task, kind, labels.iter().map(|label| (*label).to_owned()).collect())
