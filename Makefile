@@ -7,7 +7,7 @@ WORKERS ?= $(shell nproc)
 DATA ?= real
 
 .DEFAULT_GOAL := help
-.PHONY: help build pipeline report test check bench bench-data bench-train bench-train-bundle compare-tagging real clean
+.PHONY: help build pipeline report test smoke-wgpu check bench bench-data bench-train bench-train-bundle compare-tagging real clean
 
 help: ## Lists these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,15 @@ report: build ## Prints the mini study's table and writes its HTML report again
 
 test: ## Runs every test
 	$(CARGO) test --release
+
+# Only the library's test harness is built, so that the binary stays the one with SPIR-V. Two builds: rasterisers take
+# WGSL only, and burn's fusion and autotune are features of the build.
+SMOKE = TRESTLE_SMOKE=software CUBECL_AUTOTUNE_LEVEL=minimal $(CARGO) test --release --lib --no-default-features
+SMOKED = wgpu -- --ignored --test-threads=1 $(if $(TRESTLE_SHARED),,--skip oracle)
+
+smoke-wgpu: ## Compares trainings on Mesa's software Vulkan device with the CPU's, with and without fusion and autotune
+	$(SMOKE) $(SMOKED)
+	$(SMOKE) --features fusion,autotune $(SMOKED)
 
 check: ## Formatting, lints and documentation, with warnings denied
 	$(CARGO) fmt --check

@@ -68,6 +68,24 @@ pub enum ModelError {
         /// What it lacks, and what to do.
         problem: &'static str,
     },
+    /// The device's memory is too small.
+    #[error(
+        "the device ran out of memory: {problem}; lower micro_batch_tokens or batch_size, or set gradient_checkpointing = true"
+    )]
+    OutOfMemory {
+        /// The device's own message.
+        problem: String,
+    },
+    /// The device was reset or taken away, and this process can't use it again.
+    #[error(
+        "the device was lost while {doing}: {problem}; run the same command again to go on from the last checkpoint"
+    )]
+    DeviceLost {
+        /// What was being computed.
+        doing: &'static str,
+        /// The device's own message.
+        problem: String,
+    },
     /// A computation on the device failed.
     #[error("the device failed while {doing}: {problem}")]
     Execution {
@@ -86,9 +104,11 @@ impl ModelError {
             ModelError::Config { .. } => ExitCode::Config,
             ModelError::NoWeights { .. } | ModelError::NoShard { .. } => ExitCode::Missing,
             ModelError::Weights { .. } | ModelError::Mismatch { .. } => ExitCode::Data,
-            ModelError::Device { .. } | ModelError::Precision { .. } | ModelError::Execution { .. } => {
-                ExitCode::Training
-            }
+            ModelError::Device { .. }
+            | ModelError::Precision { .. }
+            | ModelError::OutOfMemory { .. }
+            | ModelError::DeviceLost { .. }
+            | ModelError::Execution { .. } => ExitCode::Training,
         }
     }
 }

@@ -8,7 +8,7 @@
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use crate::model::layers::Slot;
-use crate::model::{Architecture, Model, ModelError};
+use crate::model::{Architecture, Model, ModelError, failure};
 
 const BETA_1: f64 = 0.9;
 const BETA_2: f64 = 0.999;
@@ -279,10 +279,7 @@ fn change_host(slot: Slot<'_>, device: &Device, change: impl FnOnce(&mut [f32]))
 }
 
 fn data<const D: usize>(tensor: Tensor<D>) -> Result<TensorData, ModelError> {
-    tensor
-        .without_autodiff()
-        .try_into_data()
-        .map_err(|error| ModelError::Execution { doing: "stepping the optimizer", problem: error.to_string() })
+    tensor.without_autodiff().try_into_data().map_err(|error| failure("stepping the optimizer", &error.to_string()))
 }
 
 fn floats(data: &TensorData) -> &[f32] {

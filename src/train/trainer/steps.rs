@@ -7,9 +7,9 @@ use burn::tensor::Tensor;
 
 use super::Run;
 use crate::error::{Error, Result};
-use crate::model::Dropout;
 use crate::model::random::{first_u64, stream};
 use crate::model::weights::values;
+use crate::model::{Dropout, memory};
 use crate::progress::Progress;
 use crate::train::backward::{Keep, backward};
 use crate::train::optimizer::{Gradients, learning_rate};
@@ -106,7 +106,12 @@ impl Run<'_> {
             let batch = batch(&loaded.train, indices, &self.model.encoder, masking);
             let mut dropout = self.dropout(task as u64, number);
             let share = f64::from(scale) / accumulation as f64;
-            let (loss, found) = backward(&mut self.model, loaded.head, &batch, share, keep, &mut dropout);
+            if self.request.device.on_cpu() {
+                memory::check(&self.model.encoder, &batch.tokens, keep == Keep::LayerInputs)?;
+            }
+            let (loss, found) = self.request.device.attempt("computing gradients", || {
+                backward(&mut self.model, loaded.head, &batch, share, keep, &mut dropout)
+            })?;
             match &mut gradients {
                 Some(sum) => sum.add(found),
                 None => gradients = Some(found),
@@ -150,7 +155,8 @@ impl Run<'_> {
         for Pending { loss, norm, skipped } in std::mem::take(&mut self.pending) {
             let (loss, norm) = (values(loss)?[0], values(norm)?[0]);
             let step = self.state.losses.len() as u64;
-            if !skipped && !(loss.is_finite() && norm.is_finite()) {
+            let finite = loss.is_finite() && norm.is_finite();
+            if !(finite || skipped) {
                 let what = if loss.is_finite() { "the gradient norm" } else { "the loss" };
                 let task = self.tasks[self.sampler.task(step)].task.id.clone();
                 return Err(TrainError::NotFinite { what, step: step + 1, task, rate: self.rate(step) }.into());
