@@ -8,7 +8,7 @@ DATA ?= real
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help build pipeline report test test-transformers check bench bench-data bench-train bench-train-bundle compare-tagging real real-size clean
+.PHONY: help build pipeline report test test-transformers smoke-wgpu check bench bench-data bench-train bench-train-bundle compare-tagging real real-size clean
 
 help: ## Lists these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,15 @@ test: ## Runs every test
 
 test-transformers: ## Exchanges models with transformers (PYTHON=… has torch, transformers and safetensors)
 	TRESTLE_PYTHON=$(PYTHON) $(CARGO) test --release --test transformers -- --ignored
+
+# Only the library's test harness is built, so that the binary stays the one with SPIR-V. Two builds: rasterisers take
+# WGSL only, and burn's fusion and autotune are features of the build.
+SMOKE = TRESTLE_SMOKE=software CUBECL_AUTOTUNE_LEVEL=minimal $(CARGO) test --release --lib --no-default-features
+SMOKED = wgpu -- --ignored --test-threads=1 $(if $(TRESTLE_SHARED),,--skip oracle)
+
+smoke-wgpu: ## Compares trainings on Mesa's software Vulkan device with the CPU's, with and without fusion and autotune
+	$(SMOKE) $(SMOKED)
+	$(SMOKE) --features fusion,autotune $(SMOKED)
 
 check: ## Formatting, lints and documentation, with warnings denied
 	$(CARGO) fmt --check

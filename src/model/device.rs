@@ -1,16 +1,14 @@
 //! The device that tensors live on, chosen at run time: a GPU through Vulkan, or the CPU (burn's flex backend).
 
 use std::fmt;
-use std::path::{Path, PathBuf};
-use std::pin::pin;
 use std::str::FromStr;
-use std::sync::Mutex;
-use std::task::{Context, Poll, Waker};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use burn::tensor::wgpu::{WgpuBackend, wgpu};
 use burn::tensor::{DType, Device, DeviceKind};
 use serde::{Deserialize, Serialize};
 
+use super::adapters::{adapters, best, why_no_gpu};
 use super::{ModelError, Precision};
 
 /// What the user asks for.
@@ -54,48 +52,6 @@ impl FromStr for DeviceChoice {
     }
 }
 
-/// What kind of hardware an adapter is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum DeviceClass {
-    /// A card of its own.
-    DiscreteGpu,
-    /// A GPU beside the CPU.
-    IntegratedGpu,
-    /// A GPU handed to a virtual machine.
-    VirtualGpu,
-    /// Vulkan computed on the CPU (llvmpipe, SwiftShader): listed, never used.
-    SoftwareRasteriser,
-    /// Something the driver does not classify: listed, never used.
-    Other,
-    /// The CPU itself, through flex.
-    Cpu,
-}
-
-/// One line of `trestle devices`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct DeviceInfo {
-    /// `vulkan` or `flex`.
-    pub backend: &'static str,
-    /// The hardware's name.
-    pub name: String,
-    /// Driver name and version; empty for the CPU.
-    pub driver: String,
-    /// Kind of hardware.
-    pub class: DeviceClass,
-    /// Whether `auto` takes this one.
-    pub chosen_by_auto: bool,
-}
-
-/// What `trestle devices` shows.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct DeviceList {
-    /// Vulkan adapters in the driver's order, then the CPU.
-    pub devices: Vec<DeviceInfo>,
-    /// Why no GPU can be used, in words; none where one can.
-    pub note: Option<String>,
-}
-
 /// A device ready for use.
 #[derive(Debug, Clone)]
 pub struct OpenDevice {
@@ -136,6 +92,11 @@ impl OpenDevice {
 /// the lock also keeps the Vulkan loader from being entered by two threads, which crashes it.
 static OPENED: Mutex<Vec<(usize, Device)>> = Mutex::new(Vec::new());
 
+/// The GPUs already opened. While the guard is held, no other thread is in the Vulkan loader.
+pub(super) fn opened() -> MutexGuard<'static, Vec<(usize, Device)>> {
+    OPENED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Opens the device of `choice`.
 ///
 /// # Errors
@@ -145,7 +106,7 @@ pub fn open(choice: DeviceChoice) -> Result<OpenDevice, ModelError> {
     if choice == DeviceChoice::Flex {
         return Ok(cpu());
     }
-    let mut opened = OPENED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut opened = opened();
     let adapters = adapters();
     let Some(index) = best(&adapters) else {
         return match choice {
@@ -153,13 +114,13 @@ pub fn open(choice: DeviceChoice) -> Result<OpenDevice, ModelError> {
             DeviceChoice::Auto | DeviceChoice::Flex => Ok(cpu()),
         };
     };
-    let description = format!("{} (vulkan)", adapters[index].name);
+    let description = format!("{} (vulkan)", adapters[index].info.name);
     if let Some((_, device)) = opened.iter().find(|(known, _)| *known == index) {
         return Ok(OpenDevice { device: device.clone(), description });
     }
     let same_class =
-        adapters[..index].iter().filter(|adapter| adapter.device_type == adapters[index].device_type).count();
-    let kind = match adapters[index].device_type {
+        adapters[..index].iter().filter(|adapter| adapter.info.device_type == adapters[index].info.device_type).count();
+    let kind = match adapters[index].info.device_type {
         wgpu::DeviceType::DiscreteGpu => DeviceKind::DiscreteGpu(same_class),
         wgpu::DeviceType::IntegratedGpu => DeviceKind::IntegratedGpu(same_class),
         _ => DeviceKind::VirtualGpu(same_class),
@@ -184,7 +145,7 @@ pub(crate) fn open_for_tests() -> OpenDevice {
     let asked = std::env::var("TRESTLE_SMOKE").is_ok_and(|adapter| adapter == "software");
     assert!(asked && !cfg!(feature = "vulkan"), "{error}; `make smoke-wgpu` runs this on a software rasteriser");
     const SOFTWARE: usize = usize::MAX;
-    let mut opened = OPENED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut opened = opened();
     let device = match opened.iter().find(|(known, _)| *known == SOFTWARE) {
         Some((_, device)) => device.clone(),
         None => {
@@ -197,125 +158,10 @@ pub(crate) fn open_for_tests() -> OpenDevice {
     OpenDevice { device, description: "software rasteriser (vulkan)".into() }
 }
 
-/// Every device there is, and a word on Vulkan where it can't be used.
-pub fn list() -> DeviceList {
-    let adapters = {
-        let _loader = OPENED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        adapters()
-    };
-    let chosen = best(&adapters);
-    let mut devices: Vec<DeviceInfo> = adapters
-        .iter()
-        .enumerate()
-        .map(|(index, adapter)| DeviceInfo {
-            backend: "vulkan",
-            name: adapter.name.clone(),
-            driver: format!("{} {}", adapter.driver, adapter.driver_info).trim().to_owned(),
-            class: class(adapter.device_type),
-            chosen_by_auto: chosen == Some(index),
-        })
-        .collect();
-    devices.push(DeviceInfo {
-        backend: "flex",
-        name: cpu_name(),
-        driver: String::new(),
-        class: DeviceClass::Cpu,
-        chosen_by_auto: chosen.is_none(),
-    });
-    DeviceList { devices, note: chosen.is_none().then(|| why_no_gpu(&adapters)) }
-}
-
-fn class(kind: wgpu::DeviceType) -> DeviceClass {
-    match kind {
-        wgpu::DeviceType::DiscreteGpu => DeviceClass::DiscreteGpu,
-        wgpu::DeviceType::IntegratedGpu => DeviceClass::IntegratedGpu,
-        wgpu::DeviceType::VirtualGpu => DeviceClass::VirtualGpu,
-        wgpu::DeviceType::Cpu => DeviceClass::SoftwareRasteriser,
-        wgpu::DeviceType::Other => DeviceClass::Other,
-    }
-}
-
-/// The adapter to use: a card before an integrated GPU before a virtual one; nothing else is a real GPU. Rasterisers that
-/// call themselves a GPU are told by their names.
-fn best(adapters: &[wgpu::AdapterInfo]) -> Option<usize> {
-    let rank = |adapter: &wgpu::AdapterInfo| match adapter.device_type {
-        _ if is_rasteriser(&adapter.name) => None,
-        wgpu::DeviceType::DiscreteGpu => Some(0),
-        wgpu::DeviceType::IntegratedGpu => Some(1),
-        wgpu::DeviceType::VirtualGpu => Some(2),
-        wgpu::DeviceType::Cpu | wgpu::DeviceType::Other => None,
-    };
-    let ranked = adapters.iter().enumerate().filter_map(|(index, adapter)| Some((rank(adapter)?, index)));
-    ranked.min().map(|(_, index)| index)
-}
-
-fn is_rasteriser(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    ["llvmpipe", "lavapipe", "swiftshader"].iter().any(|rasteriser| name.contains(rasteriser))
-}
-
-fn adapters() -> Vec<wgpu::AdapterInfo> {
-    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
-        backends: wgpu::Backends::VULKAN,
-        ..wgpu::InstanceDescriptor::new_without_display_handle()
-    });
-    let listing = pin!(instance.enumerate_adapters(wgpu::Backends::VULKAN));
-    // Outside a browser the list is there at the first poll.
-    match listing.poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(adapters) => adapters.iter().map(wgpu::Adapter::get_info).collect(),
-        Poll::Pending => Vec::new(),
-    }
-}
-
-fn why_no_gpu(adapters: &[wgpu::AdapterInfo]) -> String {
-    if !adapters.is_empty() {
-        let names: Vec<&str> = adapters.iter().map(|adapter| adapter.name.as_str()).collect();
-        return format!("Vulkan has only software devices ({}), which are not used", names.join(", "));
-    }
-    let loader = library_directories().iter().any(|directory| directory.join("libvulkan.so.1").exists());
-    let driver = ["/etc/vulkan/icd.d", "/usr/share/vulkan/icd.d", "/usr/local/share/vulkan/icd.d"]
-        .iter()
-        .any(|directory| Path::new(directory).read_dir().is_ok_and(|mut files| files.next().is_some()))
-        || std::env::var_os("VK_DRIVER_FILES").or_else(|| std::env::var_os("VK_ICD_FILENAMES")).is_some();
-    match (loader, driver) {
-        (false, _) => "no Vulkan loader found (libvulkan.so.1; Debian package libvulkan1)".into(),
-        (true, false) => "the Vulkan loader is there but no driver is registered (no file in vulkan/icd.d)".into(),
-        (true, true) => "the Vulkan loader and a driver are there, but the driver offers no device".into(),
-    }
-}
-
-fn library_directories() -> Vec<PathBuf> {
-    let mut directories: Vec<PathBuf> =
-        std::env::var_os("LD_LIBRARY_PATH").map(|paths| std::env::split_paths(&paths).collect()).unwrap_or_default();
-    let triplet = format!("{}-linux-gnu", std::env::consts::ARCH);
-    for root in ["/usr/lib", "/lib", "/usr/lib64", "/lib64", "/usr/local/lib"] {
-        directories.push(PathBuf::from(root));
-        directories.push(Path::new(root).join(&triplet));
-    }
-    directories
-}
-
-fn cpu_name() -> String {
-    let model = std::fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
-        let line = text.lines().find(|line| line.starts_with("model name"))?;
-        Some(line.split_once(':')?.1.trim().to_owned())
-    });
-    model.unwrap_or_else(|| std::env::consts::ARCH.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_cpu_is_always_listed_and_opens() {
-        let list = list();
-        let cpu = list.devices.last().unwrap();
-        assert_eq!((cpu.backend, cpu.class), ("flex", DeviceClass::Cpu));
-        assert_eq!(list.devices.iter().filter(|device| device.chosen_by_auto).count(), 1);
-        assert_eq!(list.note.is_some(), cpu.chosen_by_auto);
-        assert!(open(DeviceChoice::Flex).unwrap().on_cpu());
-    }
+    use crate::model::adapters::list;
 
     #[test]
     fn auto_opens_what_the_list_says_and_vulkan_fails_in_words() {
@@ -327,14 +173,7 @@ mod tests {
         } else {
             assert!(!open(DeviceChoice::Auto).unwrap().on_cpu());
         }
-    }
-
-    #[test]
-    fn software_rasterisers_are_known_by_name_too() {
-        for name in ["llvmpipe (LLVM 15.0.6, 256 bits)", "SwiftShader Device (LLVM 10.0.0)"] {
-            assert!(is_rasteriser(name));
-        }
-        assert!(!is_rasteriser("NVIDIA H100 80GB HBM3"));
+        assert!(open(DeviceChoice::Flex).unwrap().on_cpu());
     }
 
     #[test]

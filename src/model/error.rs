@@ -83,8 +83,20 @@ pub enum ModelError {
         problem: &'static str,
     },
     /// The device's memory is too small.
-    #[error("the device ran out of memory: {problem}")]
+    #[error(
+        "the device ran out of memory: {problem}; lower micro_batch_tokens or batch_size, or set gradient_checkpointing = true"
+    )]
     OutOfMemory {
+        /// The device's own message.
+        problem: String,
+    },
+    /// The device was reset or taken away, and this process can't use it again.
+    #[error(
+        "the device was lost while {doing}: {problem}; run the same command again to go on from the last checkpoint"
+    )]
+    DeviceLost {
+        /// What was being computed.
+        doing: &'static str,
         /// The device's own message.
         problem: String,
     },
@@ -109,6 +121,7 @@ impl ModelError {
             ModelError::Device { .. }
             | ModelError::Precision { .. }
             | ModelError::OutOfMemory { .. }
+            | ModelError::DeviceLost { .. }
             | ModelError::Execution { .. } => ExitCode::Training,
         }
     }

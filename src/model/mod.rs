@@ -5,16 +5,19 @@
 //! Every parameter has the name that transformers gives it ([`Model::parameters`]); the optimizer, checkpoints and weight
 //! files ([`weights`]) all walk that one list. Agreement with transformers is tested to 1e-4 in `tests`.
 
+pub mod adapters;
 pub mod config;
 pub mod device;
 pub mod dropout;
 pub(crate) mod elementary;
 pub mod encoder;
 mod error;
+mod failure;
 mod fused;
 pub mod heads;
 pub mod kernels;
 pub mod layers;
+pub mod memory;
 #[cfg(test)]
 mod oracle;
 mod plain;
@@ -22,10 +25,12 @@ pub mod random;
 pub mod weights;
 mod zeros;
 
+pub use adapters::{DeviceInfo, DeviceList};
 pub use config::{Architecture, EncoderConfig, Precision};
-pub use device::{DeviceChoice, DeviceInfo, OpenDevice};
+pub use device::{DeviceChoice, OpenDevice};
 pub use dropout::Dropout;
 pub use encoder::{Encoder, TokenBatch};
 pub use error::ModelError;
+pub use failure::failure;
 pub use heads::{Head, HeadKind, HeadSpec, Model, TaskHead};
 pub use weights::directory_files;

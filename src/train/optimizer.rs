@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use crate::model::elementary::{LANES, vectorised};
 use crate::model::layers::Slot;
-use crate::model::{Architecture, Model, ModelError};
+use crate::model::{Architecture, Model, ModelError, failure};
 
 const BETA_1: f64 = 0.9;
 const BETA_2: f64 = 0.999;
@@ -340,10 +340,7 @@ fn tracked<const D: usize>(values: TensorData, device: &Device) -> Tensor<D> {
 }
 
 fn data<const D: usize>(tensor: Tensor<D>) -> Result<TensorData, ModelError> {
-    tensor
-        .without_autodiff()
-        .try_into_data()
-        .map_err(|error| ModelError::Execution { doing: "stepping the optimizer", problem: error.to_string() })
+    tensor.without_autodiff().try_into_data().map_err(|error| failure("stepping the optimizer", &error.to_string()))
 }
 
 fn floats(data: &TensorData) -> &[f32] {

@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn one_head_goes_with_the_parameters_that_it_reads() {
-        let spec = |task: &str, kind| HeadSpec { task: task.into(), kind, labels: Vec::new() };
+        let spec = |task: &str, kind| HeadSpec::new(task, kind, Vec::new());
         let heads = [spec("squad", HeadKind::Span), spec("csqa", HeadKind::MultipleChoice)];
         let model = initialize(&tiny(Architecture::XlmRoberta), &heads, 1, &Device::flex());
         let source = tempfile::tempdir().unwrap();

@@ -2,10 +2,10 @@
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
-use crate::model::ModelError;
 use crate::model::config::{Architecture, EncoderConfig};
 use crate::model::layers::Slot;
 use crate::model::random::{normal, stream};
+use crate::model::{ModelError, failure};
 
 /// A parameter on the host, in the layout of the file.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,10 +36,7 @@ impl Parameter {
 
 /// The elements of a tensor on the host.
 pub(crate) fn values<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, ModelError> {
-    tensor
-        .without_autodiff()
-        .try_into_vec_as::<f32>()
-        .map_err(|error| ModelError::Execution { doing: "reading a tensor", problem: error.to_string() })
+    tensor.without_autodiff().try_into_vec_as::<f32>().map_err(|error| failure("reading a tensor", &error.to_string()))
 }
 
 /// Puts host values in memory layout into `slot`.

@@ -9,7 +9,7 @@ use super::meter::Meter;
 use crate::error::{Error, Result};
 use crate::model::random::{first_u64, stream};
 use crate::model::weights::values;
-use crate::model::{Dropout, ModelError};
+use crate::model::{Dropout, ModelError, memory};
 use crate::progress::Progress;
 use crate::train::TrainError;
 use crate::train::backward::{Keep, backward};
@@ -213,14 +213,16 @@ impl Run<'_> {
         }
         let hyper = &self.request.hyperparameters;
         let keep = if hyper.gradient_checkpointing { Keep::LayerInputs } else { Keep::Everything };
-        let computed = backward(&mut self.model, head, &micro.batch, micro.share * weight, keep, &mut dropout);
-        if self.trying.tokens > self.proven && !self.request.device.on_cpu() {
+        let device = &self.request.device;
+        if device.on_cpu() {
+            memory::check(&self.model.encoder, &micro.batch.tokens, keep == Keep::LayerInputs)?;
+        }
+        let computed = device.attempt("computing gradients", || {
+            backward(&mut self.model, head, &micro.batch, micro.share * weight, keep, &mut dropout)
+        })?;
+        if self.trying.tokens > self.proven && device.is_gpu() {
             // A GPU computes later: whether a shape fits is to be known before the parameters move.
-            self.model
-                .encoder
-                .device
-                .sync()
-                .map_err(|error| ModelError::Execution { doing: "computing gradients", problem: error.to_string() })?;
+            device.wait("computing gradients")?;
             self.proven = self.trying.tokens;
         }
         Ok(computed)
