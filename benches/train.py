@@ -34,6 +34,7 @@ def main():
     parser.add_argument("--passes", default="forward,step")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--batch-tokens", type=int, help="tokens a batch, instead of each shape's own number")
+    parser.add_argument("--gradient-checkpointing", action="store_true", help="both compute each layer again in the backward pass")
     parser.add_argument("--seconds", type=float, default=5.0, help="to measure each row, pass and tool, a round")
     parser.add_argument("--repeats", type=int, default=5, help="stretches into which those are cut")
     parser.add_argument("--rounds", type=int, default=2)
@@ -123,6 +124,8 @@ def hold_against_count(arguments, row):
 def one(arguments, tool, row, work):
     """One process of one tool, with the memory that the card holds while it runs, where nvidia-smi tells."""
     times = ["--seconds", arguments.seconds, "--repeats", arguments.repeats]
+    if arguments.gradient_checkpointing:
+        times.append("--gradient-checkpointing")
     card = Card() if arguments.device == "vulkan" else None
     if tool == "trestle":
         more = ["--rows", row["row"], "--passes", work, "--precision", arguments.precision]

@@ -24,6 +24,7 @@ def main():
     parser.add_argument("--pass", dest="work", choices=["forward", "step"], default="step")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--precision", choices=KINDS, default="f32")
+    parser.add_argument("--gradient-checkpointing", action="store_true")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--repeats", type=int, default=5)
@@ -91,6 +92,8 @@ def measure(torch, arguments, row):
     device = arguments.device
     model, version = build(row)
     model.to(device)
+    if arguments.gradient_checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
     kind = getattr(torch, KINDS[arguments.precision])
     autocast = torch.autocast(device, dtype=kind, enabled=arguments.precision != "f32")
     scaler = torch.amp.GradScaler(device, enabled=arguments.precision == "f16")
@@ -149,6 +152,7 @@ def measure(torch, arguments, row):
         "row": row["row"],
         "pass": arguments.work,
         "precision": arguments.precision,
+        "gradient_checkpointing": arguments.gradient_checkpointing,
         "device": device_name(torch, arguments),
         "threads": arguments.threads,
         "rows": row["rows"],

@@ -59,9 +59,12 @@ struct Arguments {
     /// `auto` takes a GPU where there is one
     #[arg(long, default_value = "flex")]
     device: DeviceChoice,
-    /// Numbers in matrix products; f16 needs a GPU
+    /// Numbers in matrix products; f16 needs a device that has them, and scales the loss
     #[arg(long, default_value = "f32")]
     precision: Precision,
+    /// Computes each layer again in the backward pass rather than keep what it holds
+    #[arg(long)]
+    gradient_checkpointing: bool,
     /// Threads on the CPU [default: all]
     #[arg(long)]
     threads: Option<usize>,
@@ -126,8 +129,8 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     // A GPU that this process opened would hold memory beside the rows' processes: only what runs here opens it.
     let alone = arguments.rows.len() == 1 && arguments.passes.len() == 1 && arguments.json && !arguments.list;
     let opened = device::open(arguments.device)?;
-    if arguments.precision == Precision::F16 && opened.on_cpu() {
-        return Err("--precision f16 needs a GPU (--device vulkan)".into());
+    if arguments.precision == Precision::F16 {
+        opened.check_precision(trestle::model::Precision::F16)?;
     }
     if arguments.list {
         return list(&arguments.wanted(opened.is_gpu())?, &opened, arguments);
@@ -181,6 +184,9 @@ fn table(arguments: &Arguments, opened: &OpenDevice) -> Result<(), Failure> {
         command.args(["--repeats", &arguments.repeats.to_string()]);
         if let Some(tokens) = arguments.batch_tokens {
             command.args(["--batch-tokens", &tokens.to_string()]);
+        }
+        if arguments.gradient_checkpointing {
+            command.arg("--gradient-checkpointing");
         }
         let output = command.args(more).stderr(Stdio::inherit()).output()?;
         if !output.status.success() {
