@@ -14,7 +14,8 @@ import os
 import statistics
 import time
 
-BATCHES, LABELS, WARM_UP = 8, 3, 3
+BATCHES, LABELS = 8, 3
+WARM_UP = {"cpu": 3, "cuda": 10}
 KINDS = {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}
 
 
@@ -93,7 +94,7 @@ def measure(torch, arguments, row):
     model, version = build(row)
     model.to(device)
     if arguments.gradient_checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+        model.activation_checkpointing_enable({"use_reentrant": False})
     kind = getattr(torch, KINDS[arguments.precision])
     autocast = torch.autocast(device, dtype=kind, enabled=arguments.precision != "f32")
     scaler = torch.amp.GradScaler(device, enabled=arguments.precision == "f16")
@@ -136,7 +137,7 @@ def measure(torch, arguments, row):
 
     began = time.perf_counter()
     first_loss = stretch(1)[1]
-    stretch(WARM_UP - 1)
+    stretch(WARM_UP[device] - 1)
     warm_up = time.perf_counter() - began
     one, _ = stretch(1)
     steps = min(max(round(arguments.seconds / arguments.repeats / one), 1), 10_000)

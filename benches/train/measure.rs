@@ -20,8 +20,9 @@ use super::{Arguments, Failure, Pass, Precision};
 const LABELS: usize = 3;
 /// Different batches, used in turn.
 const BATCHES: u64 = 8;
-/// Steps before anything is timed: the first ones compile and choose kernels, and fill the pools.
+/// Steps before anything is timed: the first ones fill the pools and, on a GPU, compile and choose kernels.
 const WARM_UP: usize = 3;
+const GPU_WARM_UP: usize = 10;
 const SEED: u64 = 1;
 
 /// The model, its optimizer and what they are fed.
@@ -112,7 +113,7 @@ pub fn measure(row: &Row, pass: Pass, opened: &OpenDevice, arguments: &Arguments
     let mut bench = Bench { model, optimizer, batches, pass, opened, keep, scale, steps: 0, skipped: 0, last: None };
     let began = Instant::now();
     let first_loss = bench.stretch(1).and_then(|_| bench.wait())?;
-    bench.stretch(WARM_UP - 1)?;
+    bench.stretch(if opened.is_gpu() { GPU_WARM_UP } else { WARM_UP } - 1)?;
     let warm_up = began.elapsed().as_secs_f64();
 
     // As many steps a stretch as fill its share of the time, by the time of one more.
