@@ -7,7 +7,7 @@ ratio: above 1, Trestle is faster. Before a row is timed, its parameters and FLO
 On a CPU both compute in f32 and share of the peak means the larger of two matrix products' speeds: the gemm crate's and
 PyTorch's. On a GPU Trestle's f16 stands beside PyTorch's autocast to bf16 and to f16. Memory is the largest resident set of
 the process; on a GPU what nvidia-smi says the card holds more than before, and without nvidia-smi what each tool's own pool
-reserves.
+reserves. A row that fails (for want of memory, say) is told as such, and the next one is measured.
 """
 
 import argparse
@@ -34,48 +34,80 @@ def main():
     parser.add_argument("--passes", default="forward,step")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--batch-tokens", type=int, help="tokens a batch, instead of each shape's own number")
+    parser.add_argument("--gradient-checkpointing", action="store_true", help="both compute each layer again in the backward pass")
     parser.add_argument("--seconds", type=float, default=5.0, help="to measure each row, pass and tool, a round")
     parser.add_argument("--repeats", type=int, default=5, help="stretches into which those are cut")
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, help="how often the tools take turns [default: 2 on a CPU, 1 on a GPU]")
+    parser.add_argument("--timeout", type=float, default=900.0, help="seconds after which a process is given up")
     parser.add_argument("--output", type=Path, help="where to write every figure, JSON")
     arguments = parser.parse_args()
 
+    try:
+        measure(arguments)
+    except Failed as failure:
+        sys.exit(f"error: {failure}")
+
+
+def measure(arguments):
     listed = bench(arguments, ["--list"])
     arguments.device = listed["kind"]
     on_gpu = arguments.device == "vulkan"
     arguments.precision = arguments.precision or ("f16" if on_gpu else "f32")
+    arguments.rounds = arguments.rounds or (1 if on_gpu else 2)
     kinds = (arguments.peers or ("f32" if arguments.precision == "f32" else "bf16,f16")).split(",")
     tools = ["trestle", *(f"pytorch {kind}" for kind in kinds if kind != "none")]
 
     load = os.getloadavg()[0]
     print(f"device: {listed['device']}; threads: {arguments.threads}; load average before: {load:.1f} on {os.cpu_count()} cores")
     peaks = measure_peaks(arguments, tools)
-    results = []
+    report = {"device": listed["device"], "threads": arguments.threads, "load_before": load, "peaks": peaks, "results": []}
     print_head(tools)
     for row in listed["rows"]:
         if len(tools) > 1:
             hold_against_count(arguments, row)
         for work in arguments.passes.split(","):
-            runs = {tool: [] for tool in tools}
-            for _ in range(arguments.rounds):
-                for tool in tools:
-                    runs[tool].append(one(arguments, tool, row, work))
-            result = summary(row, work, runs, peaks)
-            results.append(result)
-            print_line(result, tools)
-    print_notes(results, tools)
+            runs = take_turns(arguments, tools, row, work)
+            report["results"].append(summary(row, work, runs, peaks))
+            print_line(report["results"][-1], tools)
+            if arguments.output:
+                # After each row: what was measured stays, whatever comes.
+                arguments.output.parent.mkdir(parents=True, exist_ok=True)
+                arguments.output.write_text(json.dumps(report, indent=1) + "\n")
+    print_notes(report["results"], tools)
     if arguments.output:
-        arguments.output.parent.mkdir(parents=True, exist_ok=True)
-        report = {"device": listed["device"], "threads": arguments.threads, "load_before": load, "peaks": peaks, "results": results}
-        arguments.output.write_text(json.dumps(report, indent=1) + "\n")
         print(f"every figure: {arguments.output}")
 
 
-def call(command):
+def take_turns(arguments, tools, row, work):
+    """The results of each tool, round by round; none of a tool that failed once."""
+    runs = {tool: [] for tool in tools}
+    failed = set()
+    for _ in range(arguments.rounds):
+        for tool in tools:
+            if tool in failed:
+                continue
+            try:
+                runs[tool].append(one(arguments, tool, row, work))
+            except Failed as failure:
+                print(f"{row['row']} {work}: {tool} {failure}", file=sys.stderr)
+                runs[tool] = []
+                failed.add(tool)
+    return runs
+
+
+class Failed(Exception):
+    """A process that ended without a result."""
+
+
+def call(arguments, command):
     """The JSON object that a command prints last."""
-    found = subprocess.run([str(part) for part in command], stdout=subprocess.PIPE)
+    command = [str(part) for part in command]
+    try:
+        found = subprocess.run(command, stdout=subprocess.PIPE, timeout=arguments.timeout)
+    except subprocess.TimeoutExpired:
+        raise Failed(f"no result after {arguments.timeout:.0f} s") from None
     if found.returncode != 0:
-        sys.exit(f"{Path(command[0]).name} failed with {found.returncode}: {' '.join(map(str, command[1:]))[:300]}")
+        raise Failed(f"ended with {found.returncode}")
     return json.loads(found.stdout.splitlines()[-1])
 
 
@@ -85,12 +117,12 @@ def bench(arguments, more):
         command += ["--rows", arguments.rows]
     if arguments.batch_tokens:
         command += ["--batch-tokens", arguments.batch_tokens]
-    return call([*command, *more])
+    return call(arguments, [*command, *more])
 
 
 def peer(arguments, kind, more):
     device = "cuda" if arguments.device == "vulkan" else "cpu"
-    return call([sys.executable, PEER, "--device", device, "--precision", kind, "--threads", arguments.threads, *more])
+    return call(arguments, [sys.executable, PEER, "--device", device, "--precision", kind, "--threads", arguments.threads, *more])
 
 
 def measure_peaks(arguments, tools):
@@ -123,14 +155,18 @@ def hold_against_count(arguments, row):
 def one(arguments, tool, row, work):
     """One process of one tool, with the memory that the card holds while it runs, where nvidia-smi tells."""
     times = ["--seconds", arguments.seconds, "--repeats", arguments.repeats]
+    if arguments.gradient_checkpointing:
+        times.append("--gradient-checkpointing")
     card = Card() if arguments.device == "vulkan" else None
-    if tool == "trestle":
-        more = ["--rows", row["row"], "--passes", work, "--precision", arguments.precision]
-        measured = bench(arguments, [*more, *times])
-    else:
-        measured = peer(arguments, tool.split()[1], ["--row", json.dumps(row), "--pass", work, *times])
-    if card:
-        measured["card_bytes"] = card.most()
+    try:
+        if tool == "trestle":
+            more = ["--rows", row["row"], "--passes", work, "--precision", arguments.precision]
+            measured = bench(arguments, [*more, *times])
+        else:
+            measured = peer(arguments, tool.split()[1], ["--row", json.dumps(row), "--pass", work, *times])
+    finally:
+        held = card.most() if card else None
+    measured["card_bytes"] = held
     if row.get("parameters", measured["parameters"]) != measured["parameters"]:
         sys.exit(f"{row['row']}: {tool} has {measured['parameters']} parameters, PyTorch counted {row['parameters']}")
     return measured
@@ -166,6 +202,8 @@ class Card:
 def summary(row, work, runs, peaks):
     found = {}
     for tool, measured in runs.items():
+        if not measured:
+            continue
         seconds = [second for run in measured for second in run["seconds"]]
         tokens = row["rows"] * row["positions"]
         median = statistics.median(seconds)
@@ -190,29 +228,36 @@ def print_head(tools):
 
 
 def print_line(result, tools):
-    found = result["tools"]
-    ours, peers = found["trestle"], [found[tool] for tool in tools[1:]]
+    found = [result["tools"].get(tool) for tool in tools]
+    ours, peers = found[0], found[1:]
+
+    def cell(of, tool):
+        return of(tool) if tool else "failed"
+
     cells = [result["row"], result["pass"], f"{result['rows']}×{result['positions']}"]
-    cells += [f"{tool['tokens_per_second']:,.0f}" for tool in (ours, *peers)]
+    cells += [cell(lambda tool: f"{tool['tokens_per_second']:,.0f}", tool) for tool in found]
     for peer in peers:
-        ratio = ours["tokens_per_second"] / peer["tokens_per_second"]
-        cells.append(f"{ratio:.2f} ({ours['best_tokens_per_second'] / peer['best_tokens_per_second']:.2f})")
-    cells += [f"{ours['flops_per_second'] / 1e9:,.1f}"]
-    cells += [f"{100 * tool['share_of_peak']:.0f}%" for tool in (ours, *peers)]
-    cells += [f"{tool['memory_bytes'] / 2**20:,.0f}" for tool in (ours, *peers)]
+        if ours and peer:
+            ratios = [ours[figure] / peer[figure] for figure in ("tokens_per_second", "best_tokens_per_second")]
+            cells.append(f"{ratios[0]:.2f} ({ratios[1]:.2f})")
+        else:
+            cells.append("–")
+    cells.append(cell(lambda tool: f"{tool['flops_per_second'] / 1e9:,.1f}", ours))
+    cells += [cell(lambda tool: f"{100 * tool['share_of_peak']:.0f}%", tool) for tool in found]
+    cells += [cell(lambda tool: f"{tool['memory_bytes'] / 2**20:,.0f}", tool) for tool in found]
     print(f"| {' | '.join(cells)} |", flush=True)
 
 
 def print_notes(results, tools):
+    print()
     for tool in tools[1:]:
-        for work in sorted({result["pass"] for result in results}):
-            ratios = [
-                result["tools"]["trestle"]["tokens_per_second"] / result["tools"][tool]["tokens_per_second"]
-                for result in results
-                if result["pass"] == work
-            ]
-            print(f"\n{work}: {min(ratios):.2f} to {max(ratios):.2f} of {tool}, geometric mean {statistics.geometric_mean(ratios):.2f}")
-    versions = [run["versions"] for result in results for tool in tools[1:] for run in result["tools"][tool]["runs"]]
+        both = [result for result in results if {"trestle", tool} <= result["tools"].keys()]
+        for work in dict.fromkeys(result["pass"] for result in both):
+            speeds = [result["tools"] for result in both if result["pass"] == work]
+            ratios = [speed["trestle"]["tokens_per_second"] / speed[tool]["tokens_per_second"] for speed in speeds]
+            mean = statistics.geometric_mean(ratios)
+            print(f"{work}: {min(ratios):.2f} to {max(ratios):.2f} of {tool}, geometric mean {mean:.2f}")
+    versions = [run["versions"] for result in results for tool in result["tools"].values() for run in tool["runs"] if "versions" in run]
     if versions:
         print("PyTorch's side: " + ", ".join(f"{name} {version}" for name, version in versions[0].items()) + "; torch.compile off")
     print(f"load average after: {os.getloadavg()[0]:.1f}")

@@ -23,9 +23,9 @@ tell_of_vulkan() {
 }
 
 # In a bundle the binary stands beside this script.
-if [ -x "$here/train" ]; then
+if [ -x "$here/bench-train" ]; then
     tell_of_vulkan
-    exec "$python" "$here/train.py" --bench "$here/train" "$@"
+    exec "$python" "$here/train.py" --bench "$here/bench-train" "$@"
 fi
 
 cd "$here/.."
@@ -44,12 +44,12 @@ if [ "${1:-}" = bundle ]; then
         exit 2
     fi
     mkdir -p "$2/peers"
-    cp "$binary" "$2/train"
-    strip "$2/train" 2>/dev/null || true
+    cp "$binary" "$2/bench-train"
+    strip "$2/bench-train" 2>/dev/null || true
     cp benches/train.py "$2/"
     cp benches/peers/train_torch.py benches/peers/requirements-train.txt "$2/peers/"
     cp benches/train.sh "$2/run.sh"
-    chmod +x "$2/run.sh" "$2/train"
+    chmod +x "$2/run.sh" "$2/bench-train"
     echo "packed; there: PYTHON=python3 $2/run.sh (needs torch and transformers: peers/requirements-train.txt; --peers none runs without)"
     exit 0
 fi

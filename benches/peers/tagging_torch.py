@@ -33,6 +33,7 @@ def main():
     import torch
     import transformers
 
+    transformers.utils.logging.disable_progress_bar()
     settings = json.loads(arguments.settings)
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(arguments.seed)

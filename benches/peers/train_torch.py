@@ -14,7 +14,8 @@ import os
 import statistics
 import time
 
-BATCHES, LABELS, WARM_UP = 8, 3, 3
+BATCHES, LABELS = 8, 3
+WARM_UP = {"cpu": 3, "cuda": 10}
 KINDS = {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}
 
 
@@ -24,6 +25,7 @@ def main():
     parser.add_argument("--pass", dest="work", choices=["forward", "step"], default="step")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--precision", choices=KINDS, default="f32")
+    parser.add_argument("--gradient-checkpointing", action="store_true")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--repeats", type=int, default=5)
@@ -91,6 +93,8 @@ def measure(torch, arguments, row):
     device = arguments.device
     model, version = build(row)
     model.to(device)
+    if arguments.gradient_checkpointing:
+        model.activation_checkpointing_enable({"use_reentrant": False})
     kind = getattr(torch, KINDS[arguments.precision])
     autocast = torch.autocast(device, dtype=kind, enabled=arguments.precision != "f32")
     scaler = torch.amp.GradScaler(device, enabled=arguments.precision == "f16")
@@ -133,7 +137,7 @@ def measure(torch, arguments, row):
 
     began = time.perf_counter()
     first_loss = stretch(1)[1]
-    stretch(WARM_UP - 1)
+    stretch(WARM_UP[device] - 1)
     warm_up = time.perf_counter() - began
     one, _ = stretch(1)
     steps = min(max(round(arguments.seconds / arguments.repeats / one), 1), 10_000)
@@ -149,6 +153,7 @@ def measure(torch, arguments, row):
         "row": row["row"],
         "pass": arguments.work,
         "precision": arguments.precision,
+        "gradient_checkpointing": arguments.gradient_checkpointing,
         "device": device_name(torch, arguments),
         "threads": arguments.threads,
         "rows": row["rows"],

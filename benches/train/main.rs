@@ -59,9 +59,12 @@ struct Arguments {
     /// `auto` takes a GPU where there is one
     #[arg(long, default_value = "flex")]
     device: DeviceChoice,
-    /// Numbers in matrix products; f16 needs a GPU
+    /// Numbers in matrix products; f16 needs a device that has them, and scales the loss
     #[arg(long, default_value = "f32")]
     precision: Precision,
+    /// Computes each layer again in the backward pass rather than keep what it holds
+    #[arg(long)]
+    gradient_checkpointing: bool,
     /// Threads on the CPU [default: all]
     #[arg(long)]
     threads: Option<usize>,
@@ -123,11 +126,13 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     if arguments.repeats == 0 || arguments.threads() == 0 || !arguments.seconds.is_finite() {
         return Err("--repeats and --threads must be at least 1, --seconds a number".into());
     }
-    // A GPU that this process opened would hold memory beside the rows' processes: only what runs here opens it.
-    let alone = arguments.rows.len() == 1 && arguments.passes.len() == 1 && arguments.json && !arguments.list;
+    let alone = arguments.rows.len() == 1 && arguments.passes.len() == 1 && arguments.json;
+    if !(alone || arguments.list || arguments.peak) {
+        return table(arguments);
+    }
     let opened = device::open(arguments.device)?;
-    if arguments.precision == Precision::F16 && opened.on_cpu() {
-        return Err("--precision f16 needs a GPU (--device vulkan)".into());
+    if arguments.precision == Precision::F16 {
+        opened.check_precision(trestle::model::Precision::F16)?;
     }
     if arguments.list {
         return list(&arguments.wanted(opened.is_gpu())?, &opened, arguments);
@@ -136,13 +141,9 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     if arguments.peak {
         return print_peak(&pool.install(|| peak::peak(&opened, arguments))?, arguments.json);
     }
-    if alone {
-        let row = arguments.wanted(opened.is_gpu())?.remove(0);
-        let measured = pool.install(|| measure::measure(&row, arguments.passes[0], &opened, arguments))?;
-        println!("{measured}");
-        return Ok(());
-    }
-    table(arguments, &opened)
+    let row = arguments.wanted(opened.is_gpu())?.remove(0);
+    println!("{}", pool.install(|| measure::measure(&row, arguments.passes[0], &opened, arguments))?);
+    Ok(())
 }
 
 fn list(rows: &[Row], opened: &OpenDevice, arguments: &Arguments) -> Result<(), Failure> {
@@ -171,16 +172,20 @@ fn print_peak(peak: &Value, as_json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Each row and pass in a process of its own; lines as they come.
-fn table(arguments: &Arguments, opened: &OpenDevice) -> Result<(), Failure> {
+/// Each row and pass in a process of its own; lines as they come. This process opens no device: a GPU's memory would be held
+/// beside the rows' processes.
+fn table(arguments: &Arguments) -> Result<(), Failure> {
     let again = |more: &[&str]| -> Result<Value, Failure> {
         let precision = if arguments.precision == Precision::F16 { "f16" } else { "f32" };
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["--json", "--device", opened.kind(), "--precision", precision]);
+        command.args(["--json", "--device", arguments.device.name(), "--precision", precision]);
         command.args(["--threads", &arguments.threads().to_string(), "--seconds", &arguments.seconds.to_string()]);
         command.args(["--repeats", &arguments.repeats.to_string()]);
         if let Some(tokens) = arguments.batch_tokens {
             command.args(["--batch-tokens", &tokens.to_string()]);
+        }
+        if arguments.gradient_checkpointing {
+            command.arg("--gradient-checkpointing");
         }
         let output = command.args(more).stderr(Stdio::inherit()).output()?;
         if !output.status.success() {
@@ -188,7 +193,9 @@ fn table(arguments: &Arguments, opened: &OpenDevice) -> Result<(), Failure> {
         }
         Ok(serde_json::from_slice(&output.stdout)?)
     };
-    let rows = arguments.wanted(opened.is_gpu())?;
+    let names = arguments.rows.join(",");
+    let listing = ["--list", "--rows", &names];
+    let listed = again(if names.is_empty() { &listing[..1] } else { &listing })?;
     let peak = again(&["--peak"])?;
     if !arguments.json {
         print_peak(&peak, false)?;
@@ -197,13 +204,14 @@ fn table(arguments: &Arguments, opened: &OpenDevice) -> Result<(), Failure> {
             "row", "pass", "batch", "tokens/s", "best", "GFLOP/s", "of peak", "memory MiB"
         );
     }
-    for row in &rows {
+    for row in listed["rows"].as_array().into_iter().flatten() {
+        let row_name = text(row, "row");
         for pass in &arguments.passes {
             let name = pass.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
             if std::io::stderr().is_terminal() {
-                eprint!("{} {name} …\r", row.name);
+                eprint!("{row_name} {name} …\r");
             }
-            let mut measured = again(&["--rows", &row.name, "--passes", &name])?;
+            let mut measured = again(&["--rows", row_name, "--passes", &name])?;
             let share = number(&measured, "flops_per_second") / number(&peak, "flops");
             if arguments.json {
                 measured["share_of_peak"] = json!(share);
@@ -213,9 +221,9 @@ fn table(arguments: &Arguments, opened: &OpenDevice) -> Result<(), Failure> {
             let memory = measured["device_bytes"].as_f64().unwrap_or_else(|| number(&measured, "resident_bytes"));
             println!(
                 "{:16} {:8} {:>9} {:>12.0} {:>12.0} {:>10.1} {:>7.1}% {:>11.0}",
-                row.name,
+                row_name,
                 name,
-                format!("{}×{}", row.rows, row.positions),
+                format!("{}×{}", row["rows"], row["positions"]),
                 number(&measured, "tokens_per_second"),
                 number(&measured, "best_tokens_per_second"),
                 number(&measured, "flops_per_second") / 1e9,

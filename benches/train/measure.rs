@@ -10,6 +10,7 @@ use trestle::model::weights::initialize;
 use trestle::model::{self, Dropout, HeadKind, HeadSpec, Model, OpenDevice, TokenBatch};
 use trestle::train::backward::{Keep, backward};
 use trestle::train::optimizer::AdamW;
+use trestle::train::scaler::{LossScale, Verdict};
 use trestle::train::step::{Batch, BatchTargets, loss};
 
 use super::shapes::Row;
@@ -19,8 +20,9 @@ use super::{Arguments, Failure, Pass, Precision};
 const LABELS: usize = 3;
 /// Different batches, used in turn.
 const BATCHES: u64 = 8;
-/// Steps before anything is timed: the first ones compile and choose kernels, and fill the pools.
+/// Steps before anything is timed: the first ones fill the pools and, on a GPU, compile and choose kernels.
 const WARM_UP: usize = 3;
+const GPU_WARM_UP: usize = 10;
 const SEED: u64 = 1;
 
 /// The model, its optimizer and what they are fed.
@@ -30,7 +32,11 @@ struct Bench<'a> {
     batches: Vec<Batch>,
     pass: Pass,
     opened: &'a OpenDevice,
+    keep: Keep,
+    /// Of the loss, in 16 bits.
+    scale: Option<LossScale>,
     steps: u64,
+    skipped: u64,
     /// Of the last step, still on the device.
     last: Option<Tensor<1>>,
 }
@@ -44,8 +50,20 @@ impl Bench<'_> {
             Pass::Step => {
                 let mut dropout =
                     if self.opened.on_cpu() { Dropout::host(self.steps) } else { Dropout::device(self.steps) };
-                let (loss, gradients) = backward(&mut self.model, 0, batch, 1.0, Keep::Everything, &mut dropout);
-                self.optimizer.step(&mut self.model, gradients, 1e-5)?;
+                let scale = self.scale.map_or(1.0, |scale| scale.scale());
+                let (mut loss, mut gradients) =
+                    backward(&mut self.model, 0, batch, f64::from(scale), self.keep, &mut dropout);
+                let mut moves = true;
+                if let Some(scale) = &mut self.scale {
+                    let unscale = scale.scale().recip();
+                    (gradients, loss) = (gradients.scaled(unscale), loss * unscale);
+                    moves = scale.update(number(gradients.norm())?.is_finite()) == Verdict::Step;
+                }
+                if moves {
+                    self.optimizer.step(&mut self.model, gradients, 1e-5)?;
+                } else {
+                    self.skipped += 1;
+                }
                 loss
             }
         };
@@ -65,11 +83,15 @@ impl Bench<'_> {
 
     /// Waits for the device and returns the last loss.
     fn wait(&mut self) -> Result<f32, Failure> {
-        let last = self.last.clone().ok_or("no step was done")?;
-        let loss = last.into_data().try_into_vec::<f32>()?;
+        let loss = number(self.last.clone().ok_or("no step was done")?)?;
         self.opened.device.sync()?;
-        Ok(loss[0])
+        Ok(loss)
     }
+}
+
+/// A tensor of one element, read from the device.
+fn number(tensor: Tensor<1>) -> Result<f32, Failure> {
+    Ok(tensor.into_data().convert::<f32>().try_into_vec::<f32>()?[0])
 }
 
 /// Measures `pass` of `row`; the fields are those of the JSON output.
@@ -86,10 +108,12 @@ pub fn measure(row: &Row, pass: Pass, opened: &OpenDevice, arguments: &Arguments
         model = model.tracked();
     }
     let batches = (0..BATCHES).map(|number| batch(row, number)).collect();
-    let mut bench = Bench { model, optimizer, batches, pass, opened, steps: 0, last: None };
+    let keep = if arguments.gradient_checkpointing { Keep::LayerInputs } else { Keep::Everything };
+    let scale = (arguments.precision == Precision::F16).then(LossScale::default);
+    let mut bench = Bench { model, optimizer, batches, pass, opened, keep, scale, steps: 0, skipped: 0, last: None };
     let began = Instant::now();
     let first_loss = bench.stretch(1).and_then(|_| bench.wait())?;
-    bench.stretch(WARM_UP - 1)?;
+    bench.stretch(if opened.is_gpu() { GPU_WARM_UP } else { WARM_UP } - 1)?;
     let warm_up = began.elapsed().as_secs_f64();
 
     // As many steps a stretch as fill its share of the time, by the time of one more.
@@ -100,6 +124,9 @@ pub fn measure(row: &Row, pass: Pass, opened: &OpenDevice, arguments: &Arguments
         seconds.push(bench.stretch(steps)? / steps as f64);
     }
     let last_loss = bench.wait()?;
+    if bench.skipped == bench.steps {
+        return Err("no gradient was finite: every step was skipped".into());
+    }
     if !first_loss.is_finite() || !last_loss.is_finite() {
         return Err(format!("the loss is not a number: {first_loss} at first, {last_loss} at last").into());
     }
@@ -114,6 +141,7 @@ pub fn measure(row: &Row, pass: Pass, opened: &OpenDevice, arguments: &Arguments
         "row": row.name,
         "pass": if pass == Pass::Step { "step" } else { "forward" },
         "precision": if arguments.precision == Precision::F16 { "f16" } else { "f32" },
+        "gradient_checkpointing": arguments.gradient_checkpointing,
         "device": opened.description,
         "threads": arguments.threads(),
         "rows": row.rows,
@@ -130,6 +158,7 @@ pub fn measure(row: &Row, pass: Pass, opened: &OpenDevice, arguments: &Arguments
         "device_bytes": device_bytes,
         "first_loss": first_loss,
         "last_loss": last_loss,
+        "skipped_steps": bench.skipped,
     }))
 }
 

@@ -51,10 +51,9 @@ struct Shape {
     positions: &'static [usize],
     /// Tokens a batch on a CPU.
     batch_tokens: usize,
+    /// Tokens a batch on a GPU.
+    gpu_batch_tokens: usize,
 }
-
-/// Tokens a batch on a GPU.
-const GPU_BATCH_TOKENS: usize = 16_384;
 
 const SHAPES: [Shape; 6] = [
     mini("mini-64", 64),
@@ -69,6 +68,7 @@ const SHAPES: [Shape; 6] = [
         vocabulary: 30_522,
         positions: &[128, 384],
         batch_tokens: 4_096,
+        gpu_batch_tokens: 16_384,
     },
     Shape {
         name: "xlmr-base",
@@ -79,6 +79,7 @@ const SHAPES: [Shape; 6] = [
         vocabulary: 250_002,
         positions: &[128, 384],
         batch_tokens: 2_048,
+        gpu_batch_tokens: 16_384,
     },
     Shape {
         name: "xlmr-large",
@@ -89,6 +90,7 @@ const SHAPES: [Shape; 6] = [
         vocabulary: 250_002,
         positions: &[128, 384],
         batch_tokens: 1_024,
+        gpu_batch_tokens: 8_192,
     },
 ];
 
@@ -103,13 +105,14 @@ const fn mini(name: &'static str, width: usize) -> Shape {
         vocabulary: 8_000,
         positions: &[64],
         batch_tokens: 2_048,
+        gpu_batch_tokens: 16_384,
     }
 }
 
 /// Every row, with batches of `batch_tokens` tokens or, without, of as many as suit the device.
 pub fn rows(on_gpu: bool, batch_tokens: Option<usize>) -> Vec<Row> {
     let row = |shape: &Shape, positions: usize| {
-        let own = if on_gpu { GPU_BATCH_TOKENS } else { shape.batch_tokens };
+        let own = if on_gpu { shape.gpu_batch_tokens } else { shape.batch_tokens };
         Row {
             name: format!("{}/{positions}", shape.name),
             config: config(shape),
