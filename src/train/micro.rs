@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use super::step::{Batch, BatchTargets};
-use crate::model::{Encoder, TokenBatch};
+use crate::model::TokenBatch;
 
 /// A part of a batch.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,11 +20,11 @@ pub struct MicroBatch {
 
 /// Cuts `batch` so that no part has more than `budget` padded tokens, save parts of one instance, which can't be cut. The
 /// instances with the longest rows come first; parts have equal numbers of instances where that needs no more parts, so that
-/// few shapes occur.
+/// few shapes occur. `pad` fills rows.
 ///
 /// Rows are padded anew in each part, except for spans: their loss reads the logits of padding, so every part keeps the
 /// batch's width. Parts without units (text of which no token is masked) are left out.
-pub fn cut(batch: Batch, budget: Option<usize>, encoder: &Encoder) -> Vec<MicroBatch> {
+pub fn cut(batch: Batch, budget: Option<usize>, pad: u32) -> Vec<MicroBatch> {
     let Some(budget) = budget.filter(|budget| batch.tokens.ids.len() > *budget) else {
         return vec![MicroBatch { batch, share: 1.0 }];
     };
@@ -43,7 +43,7 @@ pub fn cut(batch: Batch, budget: Option<usize>, encoder: &Encoder) -> Vec<MicroB
     let units = batch.targets.units() as f64;
     groups(&widths, each, budget)
         .into_iter()
-        .map(|group| part(&batch, &order[group.clone()], each, widths[group.start], encoder.config.pad_token_id))
+        .map(|group| part(&batch, &order[group.clone()], each, widths[group.start], pad))
         .filter(|part| part.targets.units() > 0)
         .map(|batch| MicroBatch { share: batch.targets.units() as f64 / units, batch })
         .collect()
@@ -214,9 +214,8 @@ mod tests {
             let whole = batch(kind, &lengths, bert);
             prop_assume!(whole.targets.units() > 0);
             let mut model = model(kind, architecture);
-            let (all, parts) =
-                (cut(whole.clone(), None, &model.encoder), cut(whole.clone(), Some(budget), &model.encoder));
-            let (loss, expected) = gradients(&mut model, &all);
+            let (loss, expected) = gradients(&mut model, &cut(whole.clone(), None, 1));
+            let parts = cut(whole.clone(), Some(budget), 1);
             for part in &parts {
                 let tokens = &part.batch.tokens;
                 prop_assert!(tokens.ids.len() <= budget || tokens.rows == part.batch.targets.rows_each());
@@ -250,7 +249,7 @@ mod tests {
     fn rows_without_places_are_left_out() {
         let mut whole = batch(HeadKind::MaskedLm, &[30, 20, 10], false);
         whole.targets = BatchTargets::Places { places: vec![3, 32 + 4], classes: vec![7, 8] };
-        let parts = cut(whole, Some(32), &model(HeadKind::MaskedLm, Architecture::Bert).encoder);
+        let parts = cut(whole, Some(32), 1);
         let targets: Vec<&BatchTargets> = parts.iter().map(|part| &part.batch.targets).collect();
         let place = |place, class| BatchTargets::Places { places: vec![place], classes: vec![class] };
         assert_eq!(targets, [&place(3, 7), &place(4, 8)]);

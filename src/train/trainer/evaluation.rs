@@ -65,7 +65,7 @@ impl Run<'_> {
             let mut rng = stream(self.request.seed, "validation mask", &[index as u64, number as u64]);
             let masking = self.masking.as_ref().map(|masking| (masking, &mut rng));
             let batch = batch(validation, indices, &model.encoder, masking);
-            for part in cut(batch, self.state.micro_batch_tokens, &model.encoder) {
+            for part in cut(batch, self.state.micro_batch_tokens, model.encoder.config.pad_token_id) {
                 self.trying = Tried::of(&part.batch);
                 sum.add(evaluate(model, head, &part.batch)?);
             }

@@ -164,6 +164,7 @@ impl Run<'_> {
     fn compute(&mut self, task: usize) -> Result<Computed> {
         let accumulation = self.request.hyperparameters.accumulation;
         let weight = f64::from(self.scale()) / accumulation as f64;
+        let pad = self.model.encoder.config.pad_token_id;
         let mut computed: Option<Computed> = None;
         for number in self.taken[task]..self.taken[task] + accumulation as u64 {
             let loaded = &self.tasks[task];
@@ -172,8 +173,7 @@ impl Run<'_> {
             let masking = self.masking.as_ref().map(|masking| (masking, &mut rng));
             let whole = batch(&loaded.train, indices, &self.model.encoder, masking);
             let tokens: usize = whole.tokens.lengths.iter().sum();
-            for (part, micro) in cut(whole, self.state.micro_batch_tokens, &self.model.encoder).into_iter().enumerate()
-            {
+            for (part, micro) in cut(whole, self.state.micro_batch_tokens, pad).into_iter().enumerate() {
                 let dropout = self.dropout(&[task as u64, number, part as u64]);
                 let (loss, found) = self.backward(task, &micro, weight, dropout)?;
                 let tokens = if part == 0 { tokens } else { 0 };

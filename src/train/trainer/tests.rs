@@ -9,7 +9,8 @@ use arrow::datatypes::{Float32Type, UInt32Type};
 
 use super::train_within;
 use crate::error::{Error, ExitCode, Result};
-use crate::model::weights::load_stored;
+use crate::model::device::open_for_tests;
+use crate::model::weights::{Parameter, load_stored};
 use crate::progress::{Progress, Quiet};
 use crate::shard::read_table;
 use crate::task::Format;
@@ -228,4 +229,39 @@ fn event_files_hold_every_step_once_however_often_a_training_is_cut() {
         [10, 20]
     );
     assert_eq!(of("validation/score").len(), 2);
+}
+
+/// The largest difference between any two parameters of two trained models.
+fn apart(one: &Path, other: &Path, device: &burn::tensor::Device) -> f32 {
+    let parameters = |folder: &Path| -> Vec<f32> {
+        let mut model = load_stored(&folder.join("output"), device).unwrap();
+        let slots = model.parameters().into_iter();
+        slots.flat_map(|(_, slot)| Parameter::read(slot).unwrap().values).collect()
+    };
+    parameters(one).iter().zip(parameters(other)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
+/// On a GPU sums are added up in any order, so that two trainings differ; one that was cut off differs no more.
+#[test]
+#[ignore = "needs a GPU or `make smoke-wgpu`"]
+fn wgpu_trainings_that_were_stopped_go_on_within_the_noise_of_two_that_were_not() {
+    for format in TRAINED {
+        let directory = tempfile::tempdir().unwrap();
+        let mut request = request(directory.path(), vec![task(directory.path(), format)], 24);
+        request.device = open_for_tests();
+        (request.hyperparameters.learning_rate, request.hyperparameters.eval_every) = (1e-3, 6);
+        let [one, two, cut] = ["one", "two", "cut"].map(|name| directory.path().join(name));
+        done(&request, &one);
+        done(&request, &two);
+        for steps in [7, 16] {
+            let stop = AtomicBool::new(false);
+            let error = run(&request, &cut, &StopAt(steps, &stop), &stop).unwrap_err();
+            assert!(matches!(error, Error::Interrupted), "{error}");
+        }
+        done(&request, &cut);
+        let host = burn::tensor::Device::flex();
+        let (noise, found) = (apart(&one, &two, &host), apart(&one, &cut, &host));
+        eprintln!("{format}: {noise:e} between two trainings, {found:e} from one that was cut off twice");
+        assert!(found <= 10.0 * noise.max(1e-6), "{format}: {found:e} against {noise:e}");
+    }
 }
