@@ -270,11 +270,11 @@ pub(super) mod tests {
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 
-    /// TensorBoard's own reader finds what was written. `TRESTLE_PYTHON` names a Python with the package `tensorboard`.
+    /// TensorBoard's own reader finds what was written. `TRESTLE_TENSORBOARD_PYTHON` names a Python that has it.
     #[test]
-    #[ignore = "needs TRESTLE_PYTHON"]
-    fn tensorboard_reads_the_files() {
-        let python = std::env::var("TRESTLE_PYTHON").expect("this test needs TRESTLE_PYTHON");
+    #[ignore = "needs TRESTLE_TENSORBOARD_PYTHON"]
+    fn python_tensorboard_reads_the_files() {
+        let python = std::env::var("TRESTLE_PYTHON").expect("this test needs TRESTLE_TENSORBOARD_PYTHON");
         let directory = tempfile::tempdir().unwrap();
         let mut board = Board::open(directory.path(), 0).unwrap();
         for step in 1..=200 {
