@@ -16,10 +16,10 @@ const SMALL: u64 = 256 * MIB;
 /// Bytes that the encoder's intermediate results of `rows` rows of `positions` tokens take in the backward pass.
 ///
 /// In f32 a layer keeps for each token its input, query, key, value and context, the rows of both LayerNorms (7 hidden sizes)
-/// and the input of GELU (1 feed-forward width). In 16 bits, composed of single operations, it also keeps what these lead to:
-/// halved copies of all operands, the factors of dropout, results before and after each sum and GELU (some 24 hidden sizes
-/// and 4 feed-forward widths), and for each head and pair of positions the scores, probabilities and factors of dropout (4
-/// numbers). Where layers are `recomputed` (gradient checkpointing), all of that once, and the input of each layer.
+/// and the input of GELU (1 feed-forward width). In 16 bits, composed of single operations, it also keeps halved operands,
+/// factors of dropout and results before and after sums: measured, 12 hidden sizes, 2 feed-forward widths and, for each head
+/// and pair of positions, 3 numbers. Where layers are `recomputed` (gradient checkpointing), all of that once, and the input of
+/// each layer.
 pub fn activation_bytes(
     config: &EncoderConfig,
     precision: Precision,
@@ -38,7 +38,7 @@ pub fn activation_bytes(
     .map(|size| size as u64);
     let token = match precision {
         Precision::F32 => 7 * width + inner,
-        Precision::F16 => 24 * width + 4 * inner + 4 * heads * positions,
+        Precision::F16 => 12 * width + 2 * inner + 3 * heads * positions,
     };
     let of_layers = if recomputed { layers * width + token } else { layers * token };
     rows * positions * of_layers * size_of::<f32>() as u64
