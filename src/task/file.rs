@@ -63,11 +63,12 @@ impl fmt::Display for Format {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
-    /// English training data for the intermediate phase (and for targets that name it in `train`).
+    /// English training data for the intermediate phase (and for targets that name it in `train`). With a metric it can be a
+    /// target as well, scored on the split that it names in `evaluate`.
     Intermediate,
     /// Evaluated zero-shot in every language.
     Target,
-    /// Masked-LM pretraining text.
+    /// Text for masked-LM training: pretraining, or mixed into the intermediate phase.
     Text,
 }
 
