@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use arrow::array::RecordBatch;
 use serde_json::{Value, json};
 use support::Trestle;
+use support::hub::HubServer;
 
 /// Trains the intermediate model with three heads.
 const TRAIN: &[&str] =
@@ -93,6 +94,100 @@ fn a_model_becomes_a_directory_of_one_head_or_of_none() {
     let after = scores(&["--intermediate", "none", "--encoder", bare.to_str().unwrap()]);
     assert!(!before.is_empty());
     assert_eq!(before, after);
+}
+
+const STUDY: &str = r#"
+id = "house"
+title = "A study of one task with an encoder from the hub"
+edition = "full"
+model = "house"
+seeds = [1]
+order = ["none"]
+targets = ["toy"]
+[intermediate]
+none = []
+[defaults]
+max_steps = 2
+batch_size = 2
+"#;
+
+const MODEL: &str = r#"
+id = "house"
+tokenizer = "encoder"
+[encoder.hub]
+repo = "o/encoder"
+[lengths]
+default = 48
+span_extraction = 96
+stride = 16
+question = 24
+[retrieval]
+layers = [1]
+"#;
+
+const TASK: &str = r#"
+id = "toy"
+format = "pair-classification"
+role = "target"
+languages = ["en"]
+labels = ["yes", "no"]
+metric = "accuracy"
+license = "CC0-1.0"
+[source.hub]
+repo = "o/toy"
+reader = "jsonl"
+files = { train = "train.jsonl", test = "train.jsonl" }
+[normalize]
+sql = "SELECT id AS example_id, a AS text_a, b AS text_b, label FROM raw"
+"#;
+
+#[test]
+fn an_encoder_in_shards_on_the_hub_is_trained_on() {
+    let (trestle, _, folder) = trained();
+    let bare = folder.join("bare");
+    let said = export(&trestle, LABEL, &bare, &["--without-head", "--shard-size", "40kB"]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    let hub = HubServer::start();
+    for name in names(&bare) {
+        let bytes = std::fs::read(bare.join(&name)).unwrap();
+        hub.add("models/o/encoder", &name, &bytes, name.ends_with(".safetensors"));
+    }
+    let rows = "{\"id\": \"1\", \"a\": \"old\", \"b\": \"boat\", \"label\": \"yes\"}\n\
+                {\"id\": \"2\", \"a\": \"near\", \"b\": \"bridge\", \"label\": \"no\"}\n";
+    hub.add("datasets/o/toy", "train.jsonl", rows.as_bytes(), false);
+    let tasks = trestle.dir.path().join("house");
+    for (path, text) in [("studies/house.toml", STUDY), ("models/house.toml", MODEL), ("toy.toml", TASK)] {
+        std::fs::create_dir_all(tasks.join(path).parent().unwrap()).unwrap();
+        std::fs::write(tasks.join(path), text).unwrap();
+    }
+    let run = |arguments: &[&str]| {
+        let mut command = trestle.command(arguments);
+        command.arg("--tasks").arg(&tasks).arg("--lock").arg(trestle.dir.path().join("sources.lock"));
+        command.env("HF_ENDPOINT", &hub.endpoint).env("HF_HOME", trestle.dir.path().join("huggingface"));
+        let said = support::said(&command.args(["--device", "flex"]).output().unwrap());
+        assert_eq!(said.code, 0, "{arguments:?}: {}", said.err);
+        said.out
+    };
+    run(&["fetch", "house"]);
+    let lock = std::fs::read_to_string(trestle.dir.path().join("sources.lock")).unwrap();
+    for file in ["model-00001-of-00002.safetensors", "model.safetensors.index.json", "tokenizer.json"] {
+        assert!(lock.contains(&format!("path = \"{file}\"")), "{lock}");
+    }
+    hub.requests();
+    let made: Value =
+        serde_json::from_str(&run(&["train", "house", "--json", "--offline", "--allow-count-drift"])).unwrap();
+    assert!(hub.requests().is_empty());
+    let training = &made.as_array().unwrap()[0];
+    let inputs: Vec<&str> = training["inputs"].as_object().unwrap().keys().map(String::as_str).collect();
+    assert!(inputs.contains(&"encoder:model-00002-of-00002.safetensors"), "{inputs:?}");
+    let new: Vec<&str> = training["statistics"]["new_parameters"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|name| name.as_str().unwrap())
+        .collect();
+    assert_eq!(new.len(), 4, "the head alone: {new:?}");
+    assert_eq!(training["statistics"]["dropped_parameters"], json!([]));
 }
 
 #[test]

@@ -156,10 +156,14 @@ pub(super) fn write(path: &Path, mut parameters: Vec<(String, Slot<'_>)>) -> Res
     let mut file = BufWriter::with_capacity(1 << 20, file);
     file.write_all(&(header.len() as u64).to_le_bytes()).at("write", path)?;
     file.write_all(header.as_bytes()).at("write", path)?;
+    let mut buffer = Vec::new();
     let mut write = |values: Vec<f32>| -> Result<(), ModelError> {
         for block in values.chunks(BLOCK) {
-            let bytes: Vec<u8> = block.iter().flat_map(|value| value.to_le_bytes()).collect();
-            file.write_all(&bytes).at("write", path)?;
+            buffer.resize(4 * block.len(), 0);
+            for (bytes, value) in buffer.chunks_exact_mut(4).zip(block) {
+                bytes.copy_from_slice(&value.to_le_bytes());
+            }
+            file.write_all(&buffer).at("write", path)?;
         }
         Ok(())
     };
