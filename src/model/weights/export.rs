@@ -14,7 +14,7 @@ use crate::model::{HeadKind, ModelError};
 pub enum ExportedHead {
     /// The one that it has, or none if it has none.
     Only,
-    /// That of a task.
+    /// That of a task, or that of this name which several tasks share.
     Of(String),
     /// None: the encoder, with its pooler if it has one.
     None,
@@ -43,7 +43,7 @@ pub fn export(source: &Path, head: &ExportedHead, output: &Path, shard_size: u64
         ExportedHead::Only if model.heads.len() > 1 => return Err(ModelError::SeveralHeads { tasks }),
         ExportedHead::Only => {}
         ExportedHead::Of(task) => {
-            model.heads.retain(|head| head.spec.task == *task);
+            model.heads.retain(|head| head.spec.task == *task || head.spec.serves(task));
             if model.heads.is_empty() {
                 return Err(ModelError::NoHead { task: task.clone(), tasks });
             }
@@ -71,6 +71,23 @@ mod tests {
     fn names(directory: &Path) -> Vec<String> {
         let mut model = load_stored(directory, &Device::flex()).unwrap();
         model.parameters().into_iter().map(|(name, _)| name).collect()
+    }
+
+    #[test]
+    fn a_shared_head_is_found_by_its_name_and_by_its_tasks() {
+        let shared = |name: &str, tasks: [&str; 2]| {
+            let mut spec = HeadSpec::new(name, HeadKind::Span, Vec::new());
+            spec.shared_by = tasks.map(str::to_owned).to_vec();
+            spec
+        };
+        let heads = [shared("spans", ["squad", "xquad"]), shared("others", ["mlqa", "tydiqa"])];
+        let source = tempfile::tempdir().unwrap();
+        save(&initialize(&tiny(Architecture::Bert), &heads, 1, &Device::flex()), source.path()).unwrap();
+        for (name, expected) in [("spans", 0), ("xquad", 0), ("tydiqa", 1)] {
+            let output = tempfile::tempdir().unwrap();
+            let exported = export(source.path(), &ExportedHead::Of(name.into()), output.path(), u64::MAX).unwrap();
+            assert_eq!(exported.head.as_ref(), Some(&heads[expected]), "{name}");
+        }
     }
 
     #[test]
