@@ -9,7 +9,7 @@
 //! nothing to it but multiply by `1 - learning rate × weight decay` at each step, which is done at the end, step by step in
 //! f32 as it would have been. (The product of all factors, applied once, is not the same: at a learning rate of 1e-5 a step
 //! takes away two units in the last place of a factor of 1, and rounding decides what is left.) The gradient norm is a sum of
-//! squares to which those rows add zeros; [`super::optimizer`] adds it up in lanes that are as many as divide a row.
+//! squares to which those rows add zeros: [`super::optimizer`] adds tables up row by row.
 
 use burn::tensor::{DType, Tensor, TensorData};
 use rayon::prelude::*;
