@@ -221,7 +221,7 @@ mod tests {
             for first in 0..logits.len() {
                 for last in 0..logits.len() {
                     let in_context = context.contains(&first) && context.contains(&last);
-                    if in_context && last >= first && last - first + 1 <= 30 {
+                    if in_context && last >= first && last - first < 30 {
                         let place = (first - context.start, last - context.start);
                         spans.push((logits[first].0 + logits[last].1, text(place.0, place.1)));
                     }
