@@ -46,7 +46,7 @@ macro_rules! vectorised {
 }
 pub(crate) use vectorised;
 
-/// The sum of `term(index)` for indices below `count`, in [`LANES`] lanes that are added pairwise.
+/// The sum of `term(index)` for indices below `count`: in [`LANES`] lanes, which are added pairwise, and what is left.
 #[inline(always)]
 pub(crate) fn sum(count: usize, mut term: impl FnMut(usize) -> f32) -> f32 {
     let mut lanes = [0.0f32; LANES];
@@ -56,10 +56,11 @@ pub(crate) fn sum(count: usize, mut term: impl FnMut(usize) -> f32) -> f32 {
             *sum += term(start + lane);
         }
     }
+    let mut rest = 0.0;
     for index in whole..count {
-        lanes[index - whole] += term(index);
+        rest += term(index);
     }
-    total(lanes)
+    total(lanes) + rest
 }
 
 /// The lanes added pairwise.
@@ -78,15 +79,13 @@ pub(crate) fn total(mut lanes: [f32; LANES]) -> f32 {
 pub(crate) fn highest(values: &[f32]) -> f32 {
     let mut lanes = [f32::NEG_INFINITY; LANES];
     let chunks = values.chunks_exact(LANES);
-    for (lane, value) in chunks.remainder().iter().enumerate() {
-        lanes[lane] = *value;
-    }
+    let rest = chunks.remainder();
     for chunk in chunks {
         for (lane, value) in lanes.iter_mut().zip(chunk) {
             *lane = if *value > *lane { *value } else { *lane };
         }
     }
-    lanes.iter().fold(f32::NEG_INFINITY, |a, b| if *b > a { *b } else { a })
+    lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |a, b| if *b > a { *b } else { a })
 }
 
 /// Φ(x) and φ(x). The error function is Abramowitz and Stegun's 7.1.26, good to 1.5e-7.

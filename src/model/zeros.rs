@@ -34,7 +34,8 @@ impl Zeros {
     #[inline(always)]
     pub(super) fn fill(&self, start: usize, factors: &mut [f32]) {
         let pick = |drawn: u32| if drawn < self.threshold { 0.0 } else { self.keep };
-        let (first, factors) = factors.split_at_mut(start % 2 & usize::from(!factors.is_empty()));
+        let odd = !start.is_multiple_of(2) && !factors.is_empty();
+        let (first, factors) = factors.split_at_mut(usize::from(odd));
         if let [first] = first {
             *first = pick(self.draw((start / 2) as u32) >> 16);
         }

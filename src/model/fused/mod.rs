@@ -10,6 +10,7 @@
 //! alone, and every sum has a fixed order. They may differ in the last bits between processors with different vector units, as
 //! those of any matrix product do.
 
+mod activation;
 mod attention;
 mod buffers;
 mod decoder;
@@ -34,11 +35,11 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, ExtensionType, Flex, TensorMetadata, backend_extension};
 use burn::tensor::{Shape, TensorData};
 
+pub(super) use activation::GeluCall;
 pub(super) use buffers::Buffers;
 pub(super) use decoder::DecoderCall;
 pub(super) use embeddings::EmbeddingsCall;
 pub(super) use layer::LayerCall;
-pub(super) use rows::gelu;
 pub(super) use sizes::Sizes;
 
 /// A function of matrices and vectors with a backward pass.
@@ -155,6 +156,9 @@ pub(super) trait FusedOps: Backend {
     /// The logits of a masked-LM head, `[rows, vocabulary]`.
     fn decode(#[extension_type] inputs: DecoderInputs<Self>, call: DecoderCall) -> FloatTensor<Self>;
 
+    /// GELU in its exact form, element by element.
+    fn gelu(input: FloatTensor<Self>, call: GeluCall) -> FloatTensor<Self>;
+
     /// The mean cross-entropy, `[1]`, of `logits [rows, classes]` against one class a row.
     fn cross_entropy(logits: FloatTensor<Self>, classes: Vec<i32>) -> FloatTensor<Self>;
 }
@@ -170,6 +174,10 @@ impl FusedOps for Flex {
 
     fn decode(inputs: DecoderInputs<Self>, call: DecoderCall) -> FloatTensor<Self> {
         compute(&contiguous(inputs.list()), &call, false).0
+    }
+
+    fn gelu(input: FloatTensor<Self>, call: GeluCall) -> FloatTensor<Self> {
+        compute(&contiguous(vec![input]), &call, false).0
     }
 
     fn cross_entropy(logits: FloatTensor<Self>, classes: Vec<i32>) -> FloatTensor<Self> {
@@ -188,6 +196,10 @@ impl<C: CheckpointStrategy> FusedOps for Autodiff<Flex, C> {
 
     fn decode(inputs: DecoderInputs<Self>, call: DecoderCall) -> FloatTensor<Self> {
         track::<_, C, { decoder::INPUTS }>(inputs.list(), call)
+    }
+
+    fn gelu(input: FloatTensor<Self>, call: GeluCall) -> FloatTensor<Self> {
+        track::<_, C, 1>(vec![input], call)
     }
 
     fn cross_entropy(logits: FloatTensor<Self>, classes: Vec<i32>) -> FloatTensor<Self> {

@@ -174,7 +174,7 @@ vectorised! {
 
 vectorised! {
     /// GELU in its exact form, `x · Φ(x)`, in place.
-    pub(in crate::model) fn gelu(values: &mut [f32]) {
+    pub(super) fn gelu(values: &mut [f32]) {
         for value in values.iter_mut() {
             let (cumulative, _) = normal(*value);
             *value *= cumulative;
@@ -188,6 +188,16 @@ vectorised! {
         for (out, value) in out.iter_mut().zip(inputs) {
             let (cumulative, _) = normal(*value);
             *out = *value * cumulative;
+        }
+    }
+}
+
+vectorised! {
+    /// Multiplies `gradient` by the slope of GELU at `inputs`.
+    pub(super) fn gelu_slopes(inputs: &[f32], gradient: &mut [f32]) {
+        for (input, gradient) in inputs.iter().zip(gradient.iter_mut()) {
+            let (cumulative, density) = normal(*input);
+            *gradient *= cumulative + *input * density;
         }
     }
 }
