@@ -75,7 +75,7 @@ bench-train-bundle: ## Packs that bench into BUNDLE, for a machine with a GPU, P
 	CARGO="$(CARGO)" benches/train.sh bundle $(BUNDLE)
 
 ENCODER ?= all-MiniLM-L6-v2
-SEEDS ?= 1,2,3
+SEEDS ?= 1,2,3,4,5
 
 compare-tagging: build $(PEER_TRAIN)/installed ## Fine-tunes ENCODER for tagging here and in transformers and compares scores (DATA=DIR ENCODER=DIR)
 	$(PEER_TRAIN)/bin/python benches/tagging.py --data $(DATA) --encoder $(ENCODER) --seeds $(SEEDS) \
