@@ -258,7 +258,8 @@ impl Run<'_> {
             let step = self.state.log.len() as u64;
             let rate = self.rate(step);
             let task = &self.tasks[self.sampler.task(step)].task.id;
-            if !skipped && !(loss.is_finite() && norm.is_finite()) {
+            let finite = loss.is_finite() && norm.is_finite();
+            if !(finite || skipped) {
                 let what = if loss.is_finite() { "the gradient norm" } else { "the loss" };
                 return Err(TrainError::NotFinite { what, step: step + 1, task: task.clone(), rate }.into());
             }
