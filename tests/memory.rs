@@ -1,6 +1,7 @@
 //! What the backward pass keeps in memory. Alone in its process, whose peak it reads.
 
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
+#![allow(clippy::unwrap_used)]
 
 use burn::tensor::Device;
 use trestle::model::memory::activation_bytes;

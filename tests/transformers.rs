@@ -108,7 +108,7 @@ fn assert_same(ours: &[f32], theirs: &Value, what: &str) {
 fn spec(kind: HeadKind) -> HeadSpec {
     let labelled = matches!(kind, HeadKind::SequenceClassification | HeadKind::TokenClassification);
     let labels = if labelled { vec!["yes".to_owned(), "no".into(), "perhaps".into()] } else { Vec::new() };
-    HeadSpec::new(&format!("{kind:?}").to_lowercase(), kind, labels)
+    HeadSpec::new(format!("{kind:?}").to_lowercase(), kind, labels)
 }
 
 /// A model whose biases and LayerNorm weights are no more 0 and 1 than a trained one's.

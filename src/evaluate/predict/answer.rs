@@ -209,12 +209,12 @@ mod tests {
         assert!(best_span(&logits, 7, 7).is_none());
     }
 
+    /// A window's logits (start, end) by token, and the tokens of its context.
+    type WindowLogits = (Vec<(f32, f32)>, std::ops::Range<usize>);
+
     /// What transformers' `postprocess_qa_predictions` says of an example, brute force: all spans of all windows, best first,
-    /// against the lowest score of no answer. `windows` has each one's logits (start, end) by token and its context.
-    fn by_definition(
-        windows: &[(Vec<(f32, f32)>, std::ops::Range<usize>)],
-        text: impl Fn(usize, usize) -> String,
-    ) -> (String, f32) {
+    /// against the lowest score of no answer.
+    fn by_definition(windows: &[WindowLogits], text: impl Fn(usize, usize) -> String) -> (String, f32) {
         let none = windows.iter().map(|(logits, _)| logits[0].0 + logits[0].1).fold(f32::INFINITY, f32::min);
         let mut spans = Vec::new();
         for (logits, context) in windows {
