@@ -67,7 +67,8 @@ impl Run<'_> {
             let batch = batch(validation, indices, &model.encoder, masking);
             for part in cut(batch, self.state.micro_batch_tokens, model.encoder.config.pad_token_id) {
                 self.trying = Tried::of(&part.batch);
-                sum.add(evaluate(model, head, &part.batch)?);
+                let tally = self.request.device.attempt("evaluating", || evaluate(model, head, &part.batch))?;
+                sum.add(tally?);
             }
         }
         Ok(sum)
