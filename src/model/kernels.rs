@@ -1,4 +1,4 @@
-//! GELU and cross-entropy: on the CPU in f32 the kernels of [`super::fused`], elsewhere tensor operations, which fuse there.
+//! GELU and cross-entropy: on the CPU in f32 the kernels of `model/fused`, elsewhere tensor operations, which fuse there.
 
 use burn::backend::Dispatch;
 use burn::tensor::{DType, Device, Int, Tensor};

@@ -3,7 +3,7 @@
 //! [`train`] loads the instances of its tasks ([`data`]), and for each step picks a task and batches ([`sampler`]), computes
 //! the loss ([`step`]), and moves the parameters ([`optimizer`]). It evaluates on the English validation split, keeps the
 //! best parameters, stops early, and writes checkpoints from which a killed run goes on to the same bytes ([`checkpoint`]).
-//! Where asked, it trains only those rows of the word embeddings that its instances name ([`trim`]).
+//! Where asked, it trains only those rows of the word embeddings that its instances name (`train/trim.rs`).
 //! A batch that is too large for the device goes through in parts ([`micro`]).
 //!
 //! Everything random is drawn from a generator made for the purpose and the step out of the seed, never from a global one,
