@@ -1,7 +1,7 @@
 //! Dropout whose zeros are a function of a seed, the place in the model and the element: nothing is carried from step to step,
 //! nothing is shared between trainings, and a forward pass that is repeated (to save memory) draws the same zeros again.
 
-use burn::tensor::{DType, Distribution, Tensor, TensorData};
+use burn::tensor::{DType, Tensor, TensorData};
 
 pub use super::zeros::Zeros;
 
@@ -32,41 +32,31 @@ impl Dropout {
         Self { source: Source::Host, seed, place: 0 }
     }
 
-    /// Zeros drawn by the device's own generator, for GPUs, where one thread owns the device and uploading masks would cost
-    /// more than the computation.
+    /// The same zeros, computed by the device that they are for, to which uploading them would cost more than the computation.
+    ///
+    /// A device's own generator would not do: it is one for all that the device computes, and computes when the device gets to
+    /// it, so that neither a layer that is computed again nor a training that goes on would draw the same.
     pub fn device(seed: u64) -> Self {
         Self { source: Source::Device, seed, place: 0 }
     }
 
     /// Zeroes each element of `input` with probability `rate` and scales the others by `1 / (1 - rate)`.
     pub fn apply<const D: usize>(&mut self, input: Tensor<D>, rate: f64) -> Tensor<D> {
-        match self.source {
-            Source::Off => input,
-            Source::Host => match self.zeros(rate) {
-                None => input,
-                Some(zeros) => {
-                    let dims = input.dims();
-                    let mut factors = vec![0.0; dims.iter().product()];
-                    zeros.factors(0, &mut factors);
-                    let device = input.device().without_autodiff();
-                    let factors = Tensor::<D>::from_data(TensorData::new(factors, dims), (&device, DType::F32));
-                    let kind = input.dtype();
-                    input * factors.cast(kind)
-                }
-            },
-            Source::Device => {
-                if rate <= 0.0 {
-                    return input;
-                }
-                input.device().seed(self.next_place());
-                let kept = input.random_like(Distribution::Bernoulli(1.0 - rate));
-                input * (kept * (1.0 / (1.0 - rate)))
-            }
-        }
+        let Some(zeros) = self.zeros(rate) else { return input };
+        let (dims, device) = (input.dims(), input.device().without_autodiff());
+        let count = dims.iter().product();
+        let factors: Tensor<D> = if self.source == Source::Device {
+            zeros.factors_on(&device, count).reshape(dims)
+        } else {
+            let mut factors = vec![0.0; count];
+            zeros.factors(0, &mut factors);
+            Tensor::from_data(TensorData::new(factors, dims), (&device, DType::F32))
+        };
+        let kind = input.dtype();
+        input * factors.cast(kind)
     }
 
-    /// The zeros of the next place, for kernels that apply them themselves; none where nothing is dropped. Only for zeros
-    /// from the host.
+    /// The zeros of the next place, for kernels that apply them themselves; none where nothing is dropped.
     pub fn zeros(&mut self, rate: f64) -> Option<Zeros> {
         if self.source == Source::Off || rate <= 0.0 {
             return None;
@@ -105,6 +95,17 @@ mod tests {
                 let both = values.iter().zip(&values[distance..]).filter(|(a, b)| **a == 0.0 && **b == 0.0).count();
                 assert!((both as f64 / 1e5 - 0.01).abs() < 0.0015, "{distance} {both}");
             }
+        }
+    }
+
+    #[test]
+    fn a_device_draws_the_zeros_of_the_host() {
+        for (seed, count, rate) in [(0, 100_000, 0.1), (u64::MAX, 4_097, 0.5), (0x8000_0000_8000_0000, 1, 0.3)] {
+            let values = |mut dropout: Dropout| -> Vec<f32> {
+                let ones = Tensor::<2>::ones([1, count], &Device::flex());
+                dropout.apply(ones, rate).into_data().try_into_vec().unwrap()
+            };
+            assert!(values(Dropout::host(seed)) == values(Dropout::device(seed)), "{seed} {count} {rate}");
         }
     }
 

@@ -1,9 +1,14 @@
 //! The zeros of dropout at one place of the model.
 
+use burn::tensor::{DType, Device, Int, Tensor};
+
 use super::elementary::vectorised;
 
 /// Draws that are made together.
 const GROUP: usize = 16;
+/// Multipliers of MurmurHash3's finaliser.
+const FIRST: u32 = 0x85eb_ca6b;
+const SECOND: u32 = 0xc2b2_ae35;
 
 /// The zeros of one place: a function of the element's index. The probability is rounded to a multiple of 1/65,536.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,6 +33,17 @@ impl Zeros {
     /// What elements `start..start + factors.len()` are multiplied by: 0 or `1 / (1 - rate)`.
     pub fn factors(&self, start: usize, factors: &mut [f32]) {
         fill(self, start, factors);
+    }
+
+    /// [`Zeros::factors`] of elements `0..count`, computed by `device` in signed integers of 32 bits, which wrap around as
+    /// unsigned ones do (of those, kernels take no constant above 2^31).
+    pub fn factors_on(&self, device: &Device, count: usize) -> Tensor<1> {
+        let pairs = Tensor::<1, Int>::arange(0..count.div_ceil(2) as i64, (device, DType::I32));
+        let drawn = mixed(mixed(pairs.bitwise_xor_scalar(self.low as i32)) + self.high as i32);
+        let halves = [drawn.clone().bitwise_and_scalar(0xffff), shifted(drawn, 16)];
+        let kept = Tensor::stack::<2>(halves.into(), 1).greater_equal_elem(self.threshold as i32).float();
+        let [pairs, _] = kept.dims();
+        kept.reshape([2 * pairs]).narrow(0, 0, count).cast(DType::F32) * self.keep
     }
 
     /// [`Zeros::factors`] for loops that are vectorised themselves.
@@ -76,11 +92,22 @@ vectorised! {
     }
 }
 
+/// [`mix`] of each element.
+fn mixed(bits: Tensor<1, Int>) -> Tensor<1, Int> {
+    let folded = |bits: Tensor<1, Int>, by| bits.clone().bitwise_xor(shifted(bits, by));
+    folded(folded(folded(bits, 16) * FIRST as i32, 13) * SECOND as i32, 16)
+}
+
+/// Each element's bits, `by` places to the right, with zeros from the left.
+fn shifted(bits: Tensor<1, Int>, by: u32) -> Tensor<1, Int> {
+    bits.bitwise_right_shift_scalar(by as i32).bitwise_and_scalar((u32::MAX >> by) as i32)
+}
+
 #[inline(always)]
 fn mix(mut bits: u32) -> u32 {
     bits ^= bits >> 16;
-    bits = bits.wrapping_mul(0x85eb_ca6b);
+    bits = bits.wrapping_mul(FIRST);
     bits ^= bits >> 13;
-    bits = bits.wrapping_mul(0xc2b2_ae35);
+    bits = bits.wrapping_mul(SECOND);
     bits ^ (bits >> 16)
 }
