@@ -3,11 +3,13 @@
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+use super::ModelError;
 use super::config::{Architecture, EncoderConfig};
 use super::dropout::Dropout;
 use super::encoder::{Encoder, TokenBatch};
 use super::kernels::{cross_entropy, gelu};
 use super::layers::{Dense, Norm, Slot, Visitor, integers, lookup};
+use super::weights::{put, values};
 
 /// What a head computes from the hidden states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -284,17 +286,27 @@ impl Model {
         self
     }
 
-    /// The same parameters on `device`, not tracked.
-    pub fn moved(self, device: &Device) -> Self {
+    /// A copy of the parameters on `device`, without tracking.
+    ///
+    /// The numbers pass through memory of our own: burn's transfer from a GPU to the CPU can hand over memory that goes on to
+    /// change with the parameters.
+    ///
+    /// # Errors
+    /// When the device fails to hand over a parameter.
+    pub fn moved(self, device: &Device) -> Result<Self, ModelError> {
         let mut model = self.untracked();
+        if model.encoder.device == *device {
+            return Ok(model);
+        }
         for (_, slot) in model.parameters() {
-            match slot {
-                Slot::Vector(tensor) => tensor.inplace(|tensor| tensor.to_device(device)),
-                Slot::Table(tensor) | Slot::Map(tensor) => tensor.inplace(|tensor| tensor.to_device(device)),
-            }
+            let held = match &slot {
+                Slot::Vector(tensor) => values((*tensor).clone())?,
+                Slot::Table(tensor) | Slot::Map(tensor) => values((*tensor).clone())?,
+            };
+            put(slot, held, device);
         }
         model.encoder.device = device.clone();
-        model
+        Ok(model)
     }
 
     /// The same parameters without tracking, for evaluation.

@@ -369,7 +369,7 @@ fn take(
     };
     let mut best = None;
     if state.best.is_some() {
-        let mut held = model.clone().moved(&Device::flex());
+        let mut held = model.clone().moved(&Device::flex()).map_err(|error| error.to_string())?;
         fill("best", &mut held)?;
         best = Some(held);
     }

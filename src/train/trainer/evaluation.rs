@@ -43,7 +43,7 @@ impl Run<'_> {
             self.state.best = Some(Best { step: self.state.step, score });
             self.state.stale = 0;
             // A second model would take a GPU's memory from the first.
-            self.best_model = Some(model.moved(&Device::flex()));
+            self.best_model = Some(model.moved(&Device::flex())?);
         } else {
             self.state.stale += 1;
         }

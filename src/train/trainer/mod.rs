@@ -184,7 +184,7 @@ impl<'a> Run<'a> {
     fn trained_model(&mut self) -> Result<Model> {
         let (mut model, steps) = match (self.best_model.take(), self.state.best) {
             (Some(best), Some(evaluation)) => (best, evaluation.step),
-            _ => (self.model.clone().moved(&Device::flex()), self.state.step),
+            _ => (self.model.clone().moved(&Device::flex())?, self.state.step),
         };
         if let (Some(rows), Some(parent)) = (&self.kept, &self.request.parent) {
             let decay = self.request.hyperparameters.weight_decay;
