@@ -48,8 +48,10 @@ pub fn activation_bytes(
 /// When the memory that is free is too small for what `encoder` keeps of `batch` in the backward pass. Only for the CPU.
 pub fn check(encoder: &Encoder, batch: &TokenBatch, recomputed: bool) -> Result<(), ModelError> {
     let needed = activation_bytes(&encoder.config, encoder.precision, batch.rows, batch.width, recomputed);
+    if needed < SMALL {
+        return Ok(());
+    }
     match available() {
-        _ if needed < SMALL => Ok(()),
         Some(free) if needed > free => Err(ModelError::OutOfMemory {
             problem: format!(
                 "{} rows of {} tokens need at least {} MiB, but {} MiB are free",
