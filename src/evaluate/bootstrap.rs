@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn quantiles_interpolate() {
-        let values: Vec<Values> = (0..=100).map(|v| [f64::from(v), 0.0, 0.0, 0.0]).collect();
+        let values: Vec<Values> = (0..=100).map(|v| super::super::metric::padded([f64::from(v)])).collect();
         let (low, high) = interval(&values, 0);
         assert!((low - 2.5).abs() < 1e-9 && (high - 97.5).abs() < 1e-9, "{low} {high}");
         assert_eq!(interval(&values[..1], 0), (0.0, 0.0));

@@ -38,5 +38,5 @@ pub use baseline::baseline;
 pub use error::EvaluateError;
 pub use prediction::{Prediction, prediction_batch};
 pub use retrieval::nearest;
-pub use score::{ScoreRequest, score};
+pub use score::{ScoreRequest, ScoreTables, score};
 pub use submission::{SubmissionScore, score_submission, submission_tasks};

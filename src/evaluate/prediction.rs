@@ -1,6 +1,7 @@
 //! The table that `predict` writes and `score` reads: one row per example (and per layer, in retrieval).
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -17,12 +18,18 @@ pub struct Prediction {
     pub example_id: String,
     /// The hidden layer that embeddings were taken from, in retrieval.
     pub layer: Option<i32>,
+    /// What of the hidden layer stands for a sentence, in retrieval: [`Pooling::name`].
+    pub pooling: Option<&'static str>,
+    /// Place among the sentences found for a query, in retrieval; 1 is the best.
+    pub rank: Option<i32>,
     /// In classification the label; in multiple choice the index of the choice, decimal; in span extraction the answer
     /// (empty for none); in word tagging one tag per word of the example, joined by spaces; in retrieval the
     /// `example_id` of the index sentence.
     pub prediction: String,
-    /// How sure the model is, 0 to 1.
+    /// How sure the model is: a probability, 0 to 1; the cosine, or in mining the margin, in retrieval.
     pub confidence: f32,
+    /// Where an example may have no answer: the text of the best span, also where the prediction is empty.
+    pub best_span: Option<String>,
     /// Where an example may have no answer: the score of none less that of the best span; the prediction is empty where it
     /// is above 0.
     pub null_score_difference: Option<f32>,
@@ -31,7 +38,16 @@ pub struct Prediction {
 impl Prediction {
     /// A prediction of one set, about something that is there.
     pub fn new(example_id: String, prediction: String, confidence: f32) -> Self {
-        Self { example_id, layer: None, prediction, confidence, null_score_difference: None }
+        Self {
+            example_id,
+            layer: None,
+            pooling: None,
+            rank: None,
+            prediction,
+            confidence,
+            best_span: None,
+            null_score_difference: None,
+        }
     }
 }
 
@@ -44,42 +60,72 @@ pub fn prediction_batch(task: &str, split: &str, language: &str, rows: &[Predict
         constant(language),
         Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.example_id))),
         Arc::new(rows.iter().map(|row| row.layer).collect::<Int32Array>()),
+        Arc::new(rows.iter().map(|row| row.pooling).collect::<StringArray>()),
+        Arc::new(rows.iter().map(|row| row.rank).collect::<Int32Array>()),
         Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.prediction))),
         Arc::new(Float32Array::from_iter_values(rows.iter().map(|row| row.confidence))),
+        Arc::new(rows.iter().map(|row| row.best_span.as_deref()).collect::<StringArray>()),
         Arc::new(rows.iter().map(|row| row.null_score_difference).collect::<Float32Array>()),
     ];
     RecordBatch::try_new(table("predictions").schema.clone(), columns)
         .expect("the columns are the schema's and of one length")
 }
 
-/// The predictions of one layer by example id.
+/// The predictions of one set by example id.
 pub(super) type ByExample = BTreeMap<String, String>;
 
-/// Reads the predictions of `task` in `language`, layer by layer (`None` where there is but one set). Rows of another
-/// task or language, and an example predicted twice, are errors.
-pub(super) fn read(path: &Path, task: &str, language: &str) -> Result<BTreeMap<Option<i32>, ByExample>, EvaluateError> {
-    let mut layers: BTreeMap<Option<i32>, ByExample> = BTreeMap::new();
+/// What tells the sets of predictions of one task apart: the hidden layer and the pooling, in retrieval.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Setting {
+    pub layer: Option<i32>,
+    pub pooling: Option<String>,
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.layer, &self.pooling) {
+            (Some(layer), Some(pooling)) => write!(f, "{layer} ({pooling})"),
+            (Some(layer), None) => write!(f, "{layer}"),
+            _ => f.write_str("none"),
+        }
+    }
+}
+
+/// Reads the predictions of `split` of `task` in `language`, set by set. Rows of another task or language, and an example
+/// predicted twice, are errors; rows of another split are left out.
+pub(super) fn read(
+    path: &Path,
+    task: &str,
+    split: &str,
+    language: &str,
+) -> Result<BTreeMap<Setting, ByExample>, EvaluateError> {
+    let mut settings: BTreeMap<Setting, ByExample> = BTreeMap::new();
     for batch in read_batches(path)? {
         let batch = batch?;
         let columns = Columns::new(path, &batch);
         let (tasks, languages) = (columns.text("task")?, columns.text("language")?);
+        let splits = columns.text("split")?;
         let (ids, predictions) = (columns.text("example_id")?, columns.text("prediction")?);
-        let numbers = columns.int32("layer")?;
+        let (layers, poolings) = (columns.int32("layer")?, columns.text("pooling")?);
         for row in 0..batch.num_rows() {
             let problem = |problem: String| Err(EvaluateError::example(path, ids.value(row), problem));
             if (tasks.value(row), languages.value(row)) != (task, language) {
                 let found = format!("{} in {}", tasks.value(row), languages.value(row));
                 return problem(format!("is of {found}, not of {task} in {language}; give each language its own file"));
             }
+            if splits.value(row) != split {
+                continue;
+            }
             if predictions.is_null(row) {
                 return problem("its prediction is null; predict the split again".to_owned());
             }
-            let layer = numbers.is_valid(row).then(|| numbers.value(row));
+            let layer = layers.is_valid(row).then(|| layers.value(row));
+            let pooling = poolings.is_valid(row).then(|| poolings.value(row).to_owned());
             let (id, text) = (ids.value(row).to_owned(), predictions.value(row).to_owned());
-            if layers.entry(layer).or_default().insert(id, text).is_some() {
+            if settings.entry(Setting { layer, pooling }).or_default().insert(id, text).is_some() {
                 return problem("is predicted twice; keep one row for each example".to_owned());
             }
         }
     }
-    Ok(layers)
+    Ok(settings)
 }

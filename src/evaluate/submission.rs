@@ -164,7 +164,7 @@ impl Files {
             (trimmed(&labels).collect(), trimmed(&predictions).collect());
         let correct = labels.intersection(&predictions).count() as f64;
         let (precision, recall, f1) = precision_recall_f1(correct, predictions.len() as f64, labels.len() as f64);
-        Ok([f1, precision, recall, 0.0])
+        Ok(metric::padded([f1, precision, recall]))
     }
 
     fn answers(&self, normalization: &Normalization) -> Result<Statistics, EvaluateError> {
@@ -179,7 +179,7 @@ impl Files {
                     Err(EvaluateError::example(&self.labels, &question.id, problem))
                 }
                 Some(predicted) => Ok(metric::answer(normalization, &answers, predicted)),
-                None => Ok([0.0, 0.0, 1.0, 0.0, 0.0]),
+                None => Ok(metric::padded([0.0, 0.0, 1.0])),
             }
         };
         let statistics: Vec<Statistics> =

@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float32Array, Float64Array, Int32Array, RecordBatch, StringArray, UInt32Array};
+use arrow::array::{
+    ArrayRef, Float32Array, Float64Array, Float64Builder, Int32Array, ListBuilder, RecordBatch, StringArray,
+    UInt32Array,
+};
+use arrow::datatypes::{DataType, Field};
 use serde_json::json;
 
 use super::{CHANCE, Cell, DataTable, StudyResults};
@@ -76,6 +80,11 @@ fn text<T: AsRef<str>>(values: impl IntoIterator<Item = T>) -> ArrayRef {
     Arc::new(StringArray::from_iter_values(values))
 }
 
+/// `mean` where there is a layer.
+fn poolings(layers: impl Iterator<Item = Option<i32>>) -> ArrayRef {
+    Arc::new(layers.map(|layer| layer.map(|_| "mean")).collect::<StringArray>())
+}
+
 fn write_scores(path: &Path, target: &str, row: &str, seed: u64, languages: &[&str]) {
     let mut rows = Vec::new();
     for (metric, layer, shift) in lines(target, row) {
@@ -87,13 +96,16 @@ fn write_scores(path: &Path, target: &str, row: &str, seed: u64, languages: &[&s
         "scores",
         vec![
             text(rows.iter().map(|_| target)),
+            text(rows.iter().map(|_| "test")),
             text(rows.iter().map(|r| r.0)),
             Arc::new(Int32Array::from_iter(rows.iter().map(|r| r.2))),
+            poolings(rows.iter().map(|r| r.2)),
             text(rows.iter().map(|r| r.1)),
             Arc::new(Float64Array::from(values.clone())),
             Arc::new(Float64Array::from_iter_values(values.iter().map(|v| v - 2.0))),
             Arc::new(Float64Array::from_iter_values(values.iter().map(|v| v + 2.0))),
             Arc::new(UInt32Array::from(vec![100; rows.len()])),
+            Arc::new(Float64Array::new_null(rows.len())),
         ],
     );
 }
@@ -118,10 +130,13 @@ fn write_summaries(path: &Path, target: &str, row: &str, seed: u64, languages: &
         "summaries",
         vec![
             text(rows.iter().map(|_| target)),
+            text(rows.iter().map(|_| "test")),
             Arc::new(Int32Array::from_iter(rows.iter().map(|r| r.2))),
+            poolings(rows.iter().map(|r| r.2)),
             text(rows.iter().map(|r| r.1)),
             text(rows.iter().map(|r| r.0)),
             Arc::new(UInt32Array::from_iter_values(rows.iter().map(|r| r.4))),
+            text(rows.iter().map(|_| "")),
             Arc::new(Float64Array::from_iter_values(rows.iter().map(|r| r.3))),
             Arc::new(Float64Array::from_iter_values(rows.iter().map(|r| r.3 - HALF_WIDTH))),
             Arc::new(Float64Array::from_iter_values(rows.iter().map(|r| r.3 + HALF_WIDTH))),
@@ -138,10 +153,38 @@ fn write_predictions(path: &Path, target: &str, language: &str) {
             text(["test"; 2]),
             text([language; 2]),
             text(["0", "1"]),
-            Arc::new(Int32Array::from(vec![None, None])),
+            Arc::new(Int32Array::new_null(2)),
+            Arc::new(StringArray::new_null(2)),
+            Arc::new(Int32Array::new_null(2)),
             text(["entailment", "neutral"]),
             Arc::new(Float32Array::from(vec![0.5, 0.9])),
+            Arc::new(StringArray::new_null(2)),
             Arc::new(Float32Array::new_null(2)),
+        ],
+    );
+}
+
+/// Two examples a language, one of them right.
+fn write_example_scores(path: &Path, target: &str, languages: &[&str]) {
+    let rows: Vec<(&str, &str)> = languages.iter().flat_map(|language| [(*language, "0"), (*language, "1")]).collect();
+    let item = Field::new("item", DataType::Float64, false);
+    let mut statistics = ListBuilder::new(Float64Builder::new()).with_field(item);
+    for (_, id) in &rows {
+        let right = if *id == "0" { 1.0 } else { 0.0 };
+        statistics.values().append_slice(&[right, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
+        statistics.append(true);
+    }
+    write(
+        path,
+        "example-scores",
+        vec![
+            text(rows.iter().map(|_| target)),
+            text(rows.iter().map(|_| "test")),
+            text(rows.iter().map(|row| row.0)),
+            Arc::new(Int32Array::new_null(rows.len())),
+            Arc::new(StringArray::new_null(rows.len())),
+            text(rows.iter().map(|row| row.1)),
+            Arc::new(statistics.finish()),
         ],
     );
 }
@@ -254,6 +297,8 @@ pub fn results(dir: &Path) -> StudyResults {
             let name = format!("{target}-{row}-{seed}");
             let folder = dir.join(&name);
             let (scores, summaries) = (folder.join("scores.parquet"), folder.join("summaries.parquet"));
+            let example_scores = folder.join("example-scores.parquet");
+            write_example_scores(&example_scores, target, languages);
             write_scores(&scores, target, row, seed, languages);
             write_summaries(&summaries, target, row, seed, languages);
             let mut predictions = Vec::new();
@@ -272,6 +317,7 @@ pub fn results(dir: &Path) -> StudyResults {
                 layer: (target == "tatoeba" && !baseline).then_some(2),
                 scores,
                 summaries,
+                example_scores,
                 predictions,
                 training_logs: if baseline { Vec::new() } else { logs(dir, target, row, seed) },
                 predict_key: format!("predict-{name}"),
@@ -284,5 +330,7 @@ pub fn results(dir: &Path) -> StudyResults {
         }
     }
     let (profiles, overlap) = data_tables(dir);
-    StudyResults { study, profiles, overlap: Some(overlap), cells, code_version: "0.1.0".to_owned() }
+    let (comparisons, aggregates) = (None, None);
+    let code_version = "0.1.0".to_owned();
+    StudyResults { study, profiles, overlap: Some(overlap), comparisons, aggregates, cells, code_version }
 }

@@ -57,6 +57,8 @@ pub struct Cell {
     pub scores: PathBuf,
     /// `summaries.parquet` of the score stage.
     pub summaries: PathBuf,
+    /// `example-scores.parquet` of the score stage.
+    pub example_scores: PathBuf,
     /// Language and file of each predictions table.
     pub predictions: Vec<(String, PathBuf)>,
     /// Phase (`pretrain`, `intermediate` or `target`) and training log of each training behind this cell.
@@ -93,6 +95,10 @@ pub struct StudyResults {
     pub profiles: BTreeMap<String, DataTable>,
     /// `overlap.parquet` of its tasks.
     pub overlap: Option<DataTable>,
+    /// `comparisons.parquet` of the stage that analyses the whole study, once every cell is there.
+    pub comparisons: Option<DataTable>,
+    /// `aggregates.parquet` of the same stage.
+    pub aggregates: Option<DataTable>,
     /// Its finished cells, in any order.
     pub cells: Vec<Cell>,
     /// Version of the code that made them.

@@ -181,7 +181,17 @@ mod tests {
         let shown = query("SHOW TABLES", &tables).unwrap();
         assert_eq!(
             shown.column(0).as_string::<i32>().iter().flatten().collect::<Vec<_>>(),
-            ["canonical_gone", "overlap", "predictions", "profiles", "runs", "scores", "summaries", "training_log"]
+            [
+                "canonical_gone",
+                "example_scores",
+                "overlap",
+                "predictions",
+                "profiles",
+                "runs",
+                "scores",
+                "summaries",
+                "training_log"
+            ]
         );
         let message = query("SELECT * FROM canonical_gone", &tables).unwrap_err().to_string();
         assert!(message.contains("/nowhere/part.parquet"), "{message}");
@@ -203,7 +213,8 @@ mod tests {
             let error = query(sql, &tables).unwrap_err();
             let message = error.to_string();
             assert!(
-                message.contains("overlap, predictions, profiles, runs, scores, summaries, training_log"),
+                message
+                    .contains("example_scores, overlap, predictions, profiles, runs, scores, summaries, training_log"),
                 "{sql}: {message}"
             );
             assert_eq!(error.exit(), crate::error::ExitCode::Usage);

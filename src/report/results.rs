@@ -3,12 +3,12 @@
 //!
 //! ```text
 //! results/<table>/study=<study>/target=<target>/part-00000.parquet
-//! results/<profiles or overlap>/study=<study>/part-00000.parquet
+//! results/<comparisons, aggregates, profiles or overlap>/study=<study>/part-00000.parquet
 //! ```
 //!
-//! `study` and `target` stand in the path alone: engines that read hive partitions add them as columns. `profiles` and
-//! `overlap` have the columns of the stages' own tables. Every other table begins with `intermediate`, `seed`, `model_key`, `predict_key`, `score_key`; then
-//! - `scores`, `summaries`, `predictions`: the columns of the stage's own table,
+//! `study` and `target` stand in the path alone: engines that read hive partitions add them as columns. `comparisons`, `aggregates`,
+//! `profiles` and `overlap` have the columns of the stages' own tables. Every other table begins with `intermediate`, `seed`, `model_key`, `predict_key`, `score_key`; then
+//! - `scores`, `summaries`, `example_scores`, `predictions`: the columns of the stage's own table,
 //! - `training_log`: `phase` (`pretrain`, `intermediate`, `target`) and the log's columns. A training that several cells
 //!   share stands in the log of each,
 //! - `runs`, one row a cell: `intermediate_tasks`, `pretrain_steps`, `intermediate_steps`, `target_steps` (0: no such
@@ -33,13 +33,24 @@ use crate::schema;
 use crate::shard::{self, PART, Writer};
 
 /// Raised when the layout or a column of the view changes.
-const VIEW_VERSION: u32 = 3;
+const VIEW_VERSION: u32 = 4;
 
 /// The tables of the view.
-pub const VIEWS: [&str; 7] = ["scores", "summaries", "predictions", "runs", "training_log", "profiles", "overlap"];
+pub const VIEWS: [&str; 10] = [
+    "scores",
+    "summaries",
+    "example_scores",
+    "predictions",
+    "runs",
+    "training_log",
+    "comparisons",
+    "aggregates",
+    "profiles",
+    "overlap",
+];
 
 /// Those of them that have a file a target.
-const TARGET_VIEWS: usize = 5;
+const TARGET_VIEWS: usize = 6;
 
 /// Where stamps and locks lie, below the results directory.
 const STAMPS: &str = ".published";
@@ -135,9 +146,15 @@ pub fn results_tables(results_dir: &Path) -> Result<Vec<QueryTable>, ReportError
 fn digest(results: &StudyResults) -> String {
     let mut cells: Vec<String> = results.cells.iter().map(|cell| identity(cell).to_string()).collect();
     cells.sort_unstable();
-    let data: Vec<&str> = results.profiles.values().chain(&results.overlap).map(|table| table.key.as_str()).collect();
+    let data: Vec<&str> =
+        results.profiles.values().chain(data_tables(results)).map(|table| table.key.as_str()).collect();
     let all = json!([VIEW_VERSION, results.study, results.code_version, cells, data]);
     blake3::hash(all.to_string().as_bytes()).to_hex().to_string()
+}
+
+/// The tables of the whole study that are there.
+fn data_tables(results: &StudyResults) -> impl Iterator<Item = &DataTable> {
+    [&results.comparisons, &results.aggregates, &results.overlap].into_iter().flatten()
 }
 
 fn identity(cell: &Cell) -> serde_json::Value {
@@ -170,8 +187,10 @@ fn build(results: &StudyResults, building: &Path) -> Result<Vec<(PathBuf, u64)>,
         }
     }
     let profiles: Vec<&DataTable> = results.profiles.values().collect();
-    let overlap: Vec<&DataTable> = results.overlap.iter().collect();
-    for (view, tables) in VIEWS[TARGET_VIEWS..].iter().zip([profiles, overlap]) {
+    let [comparisons, aggregates, overlap] =
+        [&results.comparisons, &results.aggregates, &results.overlap].map(|table| table.iter().collect());
+    let tables: [Vec<&DataTable>; 4] = [comparisons, aggregates, profiles, overlap];
+    for (view, tables) in VIEWS[TARGET_VIEWS..].iter().zip(tables) {
         if !tables.is_empty() {
             write_data(view, &tables, &building.join(view).join(PART))?;
             add(PathBuf::from(PART), view)?;
@@ -188,6 +207,7 @@ fn write_view(results: &StudyResults, view: &str, cells: &[&Cell], path: &Path) 
         match view {
             "scores" => copy(cell, None, &cell.scores, view, &schema, &mut writer)?,
             "summaries" => copy(cell, None, &cell.summaries, view, &schema, &mut writer)?,
+            "example_scores" => copy(cell, None, &cell.example_scores, view, &schema, &mut writer)?,
             "predictions" => {
                 for (_, file) in &cell.predictions {
                     copy(cell, None, file, view, &schema, &mut writer)?;
@@ -222,7 +242,7 @@ fn write_data(view: &str, tables: &[&DataTable], path: &Path) -> Result<(), Repo
 
 /// The stage's table behind a view; `runs` has none.
 fn stage_table(view: &str) -> &'static schema::Table {
-    schema::table(if view == "training_log" { "training-log" } else { view })
+    schema::table(&view.replace('_', "-"))
 }
 
 fn view_schema(view: &str) -> SchemaRef {
@@ -366,9 +386,9 @@ mod tests {
         let results = fixture::results(dir.path());
         let (view, other) = (dir.path().join("results"), dir.path().join("other"));
         let first = publish(&results, &view).unwrap();
-        assert_eq!(first, Published { written: true, files: 17 });
+        assert_eq!(first, Published { written: true, files: 20 });
         let before = bytes(&view);
-        assert_eq!(publish(&results, &view).unwrap(), Published { written: false, files: 17 });
+        assert_eq!(publish(&results, &view).unwrap(), Published { written: false, files: 20 });
         let mut shuffled = results.clone();
         shuffled.cells.reverse();
         assert!(!publish(&shuffled, &view).unwrap().written);
@@ -434,7 +454,7 @@ mod tests {
         let view = dir.path().join("results");
         publish(&results, &view).unwrap();
         results.cells.retain(|cell| cell.target == "xnli");
-        assert_eq!(publish(&results, &view).unwrap(), Published { written: true, files: 7 });
+        assert_eq!(publish(&results, &view).unwrap(), Published { written: true, files: 8 });
         assert!(!view.join("scores/study=small/target=xquad").exists());
     }
 

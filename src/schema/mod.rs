@@ -29,9 +29,13 @@ const FILES: &[&str] = &[
     include_str!("../../schemas/tokenized-word-tagging.json"),
     include_str!("../../schemas/tokenized-sentence-retrieval.json"),
     include_str!("../../schemas/tokenized-text.json"),
+    include_str!("../../schemas/embeddings.json"),
     include_str!("../../schemas/predictions.json"),
     include_str!("../../schemas/scores.json"),
     include_str!("../../schemas/summaries.json"),
+    include_str!("../../schemas/example-scores.json"),
+    include_str!("../../schemas/comparisons.json"),
+    include_str!("../../schemas/aggregates.json"),
     include_str!("../../schemas/training-log.json"),
     include_str!("../../schemas/profiles.json"),
     include_str!("../../schemas/overlap.json"),
@@ -178,7 +182,18 @@ mod tests {
             assert_eq!(canonical(format).schema.field(0).name(), "example_id");
             assert_eq!(tokenized(format).schema.field(1).name(), "window");
         }
-        for id in ["predictions", "scores", "summaries", "training-log", "profiles", "overlap"] {
+        for id in [
+            "embeddings",
+            "predictions",
+            "scores",
+            "summaries",
+            "example-scores",
+            "comparisons",
+            "aggregates",
+            "training-log",
+            "profiles",
+            "overlap",
+        ] {
             assert!(table(id).version >= 1);
         }
     }

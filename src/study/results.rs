@@ -31,7 +31,8 @@ pub fn collect(setup: &Setup, graph: &Graph, artifacts: &[Option<Artifact>]) -> 
         }
     }
     let code_version = env!("TRESTLE_VERSION").to_owned();
-    Ok(StudyResults { study: setup.study.clone(), profiles, overlap, cells, code_version })
+    let (comparisons, aggregates) = (None, None);
+    Ok(StudyResults { study: setup.study.clone(), profiles, overlap, comparisons, aggregates, cells, code_version })
 }
 
 fn one(
@@ -83,6 +84,7 @@ fn one(
         layer: retrieval.then(|| i32::try_from(setup.model.retrieval.layers[0]).unwrap_or(i32::MAX)),
         scores: score.dir.join("scores.parquet"),
         summaries: score.dir.join("summaries.parquet"),
+        example_scores: score.dir.join("example-scores.parquet"),
         predictions: prediction_tables(predict),
         training_logs: trainings
             .iter()

@@ -119,6 +119,16 @@ pub enum Pooling {
     FirstToken,
 }
 
+impl Pooling {
+    /// The name used in files and tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Pooling::Mean => "mean",
+            Pooling::FirstToken => "first-token",
+        }
+    }
+}
+
 /// One model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

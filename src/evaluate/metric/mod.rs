@@ -18,10 +18,17 @@ const METRICS: [Metric; 5] = [Metric::Accuracy, Metric::SpanF1, Metric::Squad, M
 /// | accuracy | correct, total |
 /// | span-f1 | chunks correct, chunks predicted, chunks in gold, tokens correct, tokens |
 /// | squad, squad-v2, mlqa | exact match (0 or 1), F1 (0 to 1), total |
-pub type Statistics = [f64; 5];
+pub type Statistics = [f64; 8];
 
 /// The values of a metric, in the order of [`Metric::rows`], each from 0 to 100; unused places are zero.
-pub type Values = [f64; 4];
+pub type Values = [f64; 8];
+
+/// `first`, and zeros in the places after it.
+pub(super) fn padded<const N: usize>(first: [f64; N]) -> [f64; 8] {
+    let mut all = [0.0; 8];
+    all[..N].copy_from_slice(&first);
+    all
+}
 
 /// What scoring adds to the metrics that a task file may name. Their definitions:
 ///
@@ -69,13 +76,13 @@ impl Metric {
     /// The values of the examples whose statistics add up to `total`. A ratio over nothing is 0.
     pub fn combine(self, total: &Statistics) -> Values {
         match self {
-            Metric::Accuracy => [percent(total[0], total[1]), 0.0, 0.0, 0.0],
+            Metric::Accuracy => padded([percent(total[0], total[1])]),
             Metric::SpanF1 => {
                 let (precision, recall, f1) = precision_recall_f1(total[0], total[1], total[2]);
-                [f1, precision, recall, percent(total[3], total[4])]
+                padded([f1, precision, recall, percent(total[3], total[4])])
             }
             Metric::Squad | Metric::SquadV2 | Metric::Mlqa => {
-                [percent(total[0], total[2]), percent(total[1], total[2]), 0.0, 0.0]
+                padded([percent(total[0], total[2]), percent(total[1], total[2])])
             }
         }
     }
@@ -94,20 +101,20 @@ pub fn total<'a>(statistics: impl IntoIterator<Item = &'a Statistics>) -> Statis
 
 /// What one example contributes to [`Metric::Accuracy`].
 pub fn accuracy(correct: bool) -> Statistics {
-    [f64::from(u8::from(correct)), 1.0, 0.0, 0.0, 0.0]
+    padded([f64::from(u8::from(correct)), 1.0])
 }
 
 /// What the tags of one sentence contribute to [`Metric::Accuracy`]. Both slices have one tag per word.
 pub fn token_accuracy<G: AsRef<str>, P: AsRef<str>>(gold: &[G], predicted: &[P]) -> Statistics {
     let correct = gold.iter().zip(predicted).filter(|(g, p)| g.as_ref() == p.as_ref()).count();
-    [correct as f64, gold.len() as f64, 0.0, 0.0, 0.0]
+    padded([correct as f64, gold.len() as f64])
 }
 
 /// What the tags of one sentence contribute to [`Metric::SpanF1`]. Both slices have one tag per word.
 pub fn span_f1<G: AsRef<str>, P: AsRef<str>>(gold: &[G], predicted: &[P]) -> Statistics {
     let chunks = chunk_counts(gold, predicted);
     let [correct, tokens, ..] = token_accuracy(gold, predicted);
-    [chunks.correct as f64, chunks.predicted as f64, chunks.gold as f64, correct, tokens]
+    padded([chunks.correct as f64, chunks.predicted as f64, chunks.gold as f64, correct, tokens])
 }
 
 /// What one question contributes to [`Metric::SquadV2`]: as to [`Metric::Squad`]; where no gold answer has a word left after
@@ -118,7 +125,7 @@ pub fn answer_or_none<G: AsRef<str>>(gold: &[G], predicted: &str) -> Statistics 
         gold.iter().map(AsRef::as_ref).filter(|text| !normalization.tokens(text).is_empty()).collect();
     if gold.is_empty() {
         let right = f64::from(u8::from(normalization.tokens(predicted).is_empty()));
-        return [right, right, 1.0, 0.0, 0.0];
+        return padded([right, right, 1.0]);
     }
     answer(normalization, &gold, predicted)
 }
@@ -127,7 +134,7 @@ pub fn answer_or_none<G: AsRef<str>>(gold: &[G], predicted: &str) -> Statistics 
 /// its gold answers, each on its own.
 pub fn answer<G: AsRef<str>>(normalization: &Normalization, gold: &[G], predicted: &str) -> Statistics {
     let predicted = normalization.tokens(predicted);
-    let mut best = [0.0, 0.0, 1.0, 0.0, 0.0];
+    let mut best = padded([0.0, 0.0, 1.0]);
     for answer in gold {
         let answer = normalization.tokens(answer.as_ref());
         if answer == predicted {
@@ -165,7 +172,7 @@ mod tests {
         let gold = ["DET", "NOUN", "NOUN", "VERB", "DET", "ADJ", "NOUN", "NOUN", "PUNCT", "PUNCT"];
         let mut predicted = gold;
         predicted[2] = "VERB";
-        let [f1, precision, recall, accuracy] = Metric::SpanF1.combine(&span_f1(&gold, &predicted));
+        let [f1, precision, recall, accuracy, ..] = Metric::SpanF1.combine(&span_f1(&gold, &predicted));
         assert_eq!(accuracy, 90.0);
         // Seven chunks in each; the error spoils the run it is in and the run it joins.
         for value in [f1, precision, recall] {
@@ -208,7 +215,7 @@ mod tests {
         #[test]
         fn spans_stay_in_bounds_and_swap_precision_with_recall(pairs in tagged()) {
             let (gold, predicted): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
-            let [f1, precision, recall, accuracy] = Metric::SpanF1.combine(&span_f1(&gold, &predicted));
+            let [f1, precision, recall, accuracy, ..] = Metric::SpanF1.combine(&span_f1(&gold, &predicted));
             for value in [f1, precision, recall, accuracy] {
                 prop_assert!((0.0..=100.0).contains(&value));
             }
@@ -219,7 +226,7 @@ mod tests {
         #[test]
         fn perfect_tags_score_a_hundred(pairs in tagged()) {
             let gold: Vec<String> = pairs.into_iter().map(|(gold, _)| gold).chain(["B-LOC".to_owned()]).collect();
-            prop_assert_eq!(Metric::SpanF1.combine(&span_f1(&gold, &gold)), [100.0; 4]);
+            prop_assert_eq!(Metric::SpanF1.combine(&span_f1(&gold, &gold)), padded([100.0; 4]));
         }
 
         #[test]

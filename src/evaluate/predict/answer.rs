@@ -124,6 +124,7 @@ impl<'a> Spans<'a> {
             // No span at all, in a context of no tokens, counts as one of score 0.
             let difference = score - best.unwrap_or(0.0);
             last.null_score_difference = Some(difference);
+            last.best_span = Some(last.prediction.clone());
             if difference > NULL_THRESHOLD || best.is_none() {
                 (last.prediction, last.confidence) = (String::new(), confidence);
             }
@@ -292,9 +293,9 @@ mod tests {
             let (text, difference) = by_definition(&own, |from, to| context[from..=to].to_owned());
             assert_eq!((&with.prediction, with.null_score_difference), (&text, Some(difference)));
             assert!(!without.prediction.is_empty() && without.null_score_difference.is_none());
-            assert!(
-                text.is_empty() || *with == Prediction { null_score_difference: Some(difference), ..without.clone() }
-            );
+            assert_eq!(with.best_span.as_ref(), Some(&without.prediction));
+            let (best_span, null_score_difference) = (with.best_span.clone(), Some(difference));
+            assert!(text.is_empty() || *with == Prediction { best_span, null_score_difference, ..without.clone() });
         }
         let empty = with.iter().filter(|prediction| prediction.prediction.is_empty()).count();
         assert!((5..55).contains(&empty), "{empty}");

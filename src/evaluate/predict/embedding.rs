@@ -59,11 +59,10 @@ pub(super) fn retrieve(
         let found = nearest(&queries.vectors[position], &index.vectors[position], config.hidden_size);
         for (id, (row, cosine)) in queries.ids.iter().zip(found) {
             predictions.push(Prediction {
-                example_id: id.clone(),
                 layer: i32::try_from(*layer).ok(),
-                prediction: index.ids[row as usize].clone(),
-                confidence: cosine,
-                null_score_difference: None,
+                pooling: Some(request.pooling.name()),
+                rank: Some(1),
+                ..Prediction::new(id.clone(), index.ids[row as usize].clone(), cosine)
             });
         }
     }

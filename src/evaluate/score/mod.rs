@@ -11,9 +11,9 @@ use super::EvaluateError;
 use super::bootstrap;
 use super::gold::{self, Gold, GoldTable};
 use super::metric::{self, Normalization, Statistics, total};
-use super::prediction::{self, ByExample};
+use super::prediction::{self, ByExample, Setting};
 use crate::task::Metric;
-use table::Scored;
+use table::{Of, Scored};
 
 /// What to score.
 #[derive(Debug, Clone)]
@@ -24,6 +24,8 @@ pub struct ScoreRequest<'a> {
     pub format: &'a str,
     /// The task's metric: one of [`Metric::name`].
     pub metric: &'a str,
+    /// The split that is scored, as the predictions' column `split` has it.
+    pub split: &'a str,
     /// A prediction table for each language.
     pub predictions: Vec<(String, PathBuf)>,
     /// A canonical table for each language: the same languages.
@@ -34,44 +36,60 @@ pub struct ScoreRequest<'a> {
     pub resamples: usize,
 }
 
-/// Scores every language and layer, and the means over groups of languages. Returns the tables `scores` and
-/// `summaries` (`schemas/`), sorted by layer and language.
+/// The tables that scoring makes (`schemas/`), sorted by layer, pooling and language.
+#[derive(Debug, Clone)]
+pub struct ScoreTables {
+    /// `scores`: each value of the metric in each language.
+    pub scores: RecordBatch,
+    /// `summaries`: means over groups of languages.
+    pub summaries: RecordBatch,
+    /// `example-scores`: what each example contributes.
+    pub examples: RecordBatch,
+}
+
+/// Scores every language and layer, and the means over groups of languages.
 ///
 /// Fails if predictions and gold are not of the same languages, layers and examples, if gold is missing, if a
 /// prediction can't be read as its format asks, or if the metric isn't defined for the format or a language.
-pub fn score(request: &ScoreRequest<'_>) -> Result<(RecordBatch, RecordBatch), EvaluateError> {
+pub fn score(request: &ScoreRequest<'_>) -> Result<ScoreTables, EvaluateError> {
     let metric = Metric::for_format(request.metric, request.format)?;
     if request.resamples == 0 {
         return Err(EvaluateError::NoResamples);
     }
     let mut scored = Vec::new();
-    let mut layers: Option<Vec<Option<i32>>> = None;
+    let mut settings: Option<Vec<Setting>> = None;
     for (language, predictions, gold) in paired(request)? {
         let normalization = normalization(metric, language)?;
         let gold = gold::read(gold, request.format, metric == Metric::SquadV2)?;
-        let mut by_layer = prediction::read(predictions, request.task, language)?;
-        if by_layer.is_empty() {
-            by_layer.insert(None, ByExample::new());
+        let mut by_setting = prediction::read(predictions, request.task, request.split, language)?;
+        if by_setting.is_empty() {
+            by_setting.insert(Setting::default(), ByExample::new());
         }
-        let found: Vec<_> = by_layer.keys().copied().collect();
-        let expected = layers.get_or_insert_with(|| found.clone());
+        let found: Vec<_> = by_setting.keys().cloned().collect();
+        let expected = settings.get_or_insert_with(|| found.clone());
         if *expected != found {
             let (path, found, expected) = (predictions.to_owned(), listed(&found), listed(expected));
             return Err(EvaluateError::Layers { path, found, expected });
         }
-        for (layer, by_example) in by_layer {
-            let statistics = statistics(metric, &normalization, &gold, &by_example, predictions, layer)?;
+        for (setting, by_example) in by_setting {
+            let statistics = statistics(metric, &normalization, &gold, &by_example, predictions, setting.layer)?;
             scored.push(Scored {
                 language: language.to_owned(),
-                layer,
+                setting,
                 values: metric.combine(&total(&statistics)),
                 resamples: bootstrap::resample(metric, &statistics, language, request.seed, request.resamples),
-                examples: statistics.len(),
+                examples: gold.examples.keys().cloned().collect(),
+                statistics,
             });
         }
     }
-    scored.sort_by(|a, b| (a.layer, &a.language).cmp(&(b.layer, &b.language)));
-    Ok((table::scores(request.task, metric, &scored), table::summaries(request.task, metric, &scored)))
+    scored.sort_by(|a, b| (&a.setting, &a.language).cmp(&(&b.setting, &b.language)));
+    let of = Of { task: request.task, split: request.split };
+    Ok(ScoreTables {
+        scores: table::scores(of, metric, &scored),
+        summaries: table::summaries(of, metric, &scored),
+        examples: table::examples(of, &scored),
+    })
 }
 
 /// The languages in order, each with its predictions and its gold.
@@ -111,9 +129,8 @@ fn normalization(metric: Metric, language: &str) -> Result<Normalization, Evalua
     })
 }
 
-fn listed(layers: &[Option<i32>]) -> String {
-    let names: Vec<_> = layers.iter().map(|layer| layer.map_or("none".to_owned(), |l| l.to_string())).collect();
-    names.join(", ")
+fn listed(settings: &[Setting]) -> String {
+    settings.iter().map(Setting::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// What each gold example contributes, in the order of ids.
@@ -229,11 +246,8 @@ mod tests {
             let rows: Vec<Prediction> = rows
                 .iter()
                 .map(|&(id, layer, prediction)| Prediction {
-                    example_id: id.to_owned(),
                     layer,
-                    prediction: prediction.to_owned(),
-                    confidence: 0.5,
-                    null_score_difference: None,
+                    ..Prediction::new(id.to_owned(), prediction.to_owned(), 0.5)
                 })
                 .collect();
             let batch = prediction_batch("task", "test", language, &rows);
@@ -242,15 +256,17 @@ mod tests {
         }
 
         fn score(&self, format: &str, metric: &str) -> Result<(RecordBatch, RecordBatch), EvaluateError> {
-            score(&ScoreRequest {
+            let tables = score(&ScoreRequest {
                 task: "task",
+                split: "test",
                 format,
                 metric,
                 predictions: self.predictions.clone(),
                 gold: self.gold.clone(),
                 seed: 1,
                 resamples: 100,
-            })
+            })?;
+            Ok((tables.scores, tables.summaries))
         }
 
         fn fails(&self, format: &str, metric: &str) -> String {

@@ -28,9 +28,9 @@ const VERSIONS: &[(&str, u32)] = &[
     ("profile", 1),
     ("overlap", 1),
     ("train", 2),
-    ("predict", 2),
-    ("baseline", 2),
-    ("score", 1),
+    ("predict", 3),
+    ("baseline", 3),
+    ("score", 2),
 ];
 
 /// Resamples of each bootstrap interval.

@@ -196,20 +196,23 @@ impl Setup<'_> {
                     task: &task.id,
                     format: task.format.name(),
                     metric: task.metric.map_or("", |metric| metric.name()),
+                    split: task.evaluate.name(),
                     predictions: prediction_tables(&inputs["predictions"]),
                     gold: evaluation_tables(&inputs["gold"], task),
                     seed: BOOTSTRAP_SEED,
                     resamples: RESAMPLES,
                 };
-                let (scores, summaries) = score(&request)?;
-                for (id, batch) in [("scores", &scores), ("summaries", &summaries)] {
+                let made = score(&request)?;
+                let batches =
+                    [("scores", &made.scores), ("summaries", &made.summaries), ("example-scores", &made.examples)];
+                for (id, batch) in batches {
                     let table = crate::schema::table(id);
                     table.check(batch)?;
                     let mut writer = Writer::create(&out.join(format!("{id}.parquet")), &table.schema, &metadata)?;
                     writer.write(batch)?;
                     writer.finish()?;
                 }
-                Ok(json!({"rows": scores.num_rows()}))
+                Ok(json!({"rows": made.scores.num_rows()}))
             }
         }
     }
