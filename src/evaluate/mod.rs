@@ -24,8 +24,10 @@
 
 mod baseline;
 pub mod bootstrap;
+mod classes;
 mod error;
 mod gold;
+mod groups;
 pub mod metric;
 pub mod predict;
 mod prediction;
@@ -36,6 +38,7 @@ mod submission;
 
 pub use baseline::baseline;
 pub use error::EvaluateError;
+pub use groups::{ENGLISH_GAP, Group, groups};
 pub use prediction::{Prediction, prediction_batch};
 pub use retrieval::nearest;
 pub use score::{ScoreRequest, ScoreTables, score};

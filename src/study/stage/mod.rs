@@ -184,7 +184,7 @@ impl Setup<'_> {
                 let task = self.task(task)?;
                 json!({
                     "task": task.id, "format": task.format, "metric": task.metric, "split": task.evaluate,
-                    "resamples": RESAMPLES, "seed": BOOTSTRAP_SEED,
+                    "resamples": RESAMPLES, "seed": BOOTSTRAP_SEED, "languages": traits(&self.languages(task)?),
                 })
             }
         };
@@ -197,6 +197,13 @@ impl Setup<'_> {
 
     fn task(&self, name: &str) -> Result<&Task> {
         Ok(self.registry.task(name, &format!("study {}", self.study.id))?)
+    }
+
+    /// The languages that `task` has in the edition that the study reads, whether the study evaluates them all or not.
+    fn languages(&self, task: &Task) -> Result<Vec<Language>> {
+        let mini = matches!(self.raw, Raw::Mini).then(mini::languages);
+        let codes = task.languages.iter().filter(|code| mini.as_ref().is_none_or(|mini| mini.contains(code)));
+        Ok(codes.map(|code| self.registry.language(code, &task.id).cloned()).collect::<Result<_, _>>()?)
     }
 
     fn raw_files(
@@ -267,6 +274,12 @@ impl Setup<'_> {
             _ => Err(super::StudyError::NoEncoder { model: self.model.id.clone() }.into()),
         }
     }
+}
+
+/// What of languages decides which groups they are in.
+fn traits(languages: &[Language]) -> Value {
+    let of = |l: &Language| (l.code.clone(), json!([l.family, l.script, l.resource(), l.pretraining()]));
+    languages.iter().map(of).collect()
 }
 
 /// The labels of a task in head order, as its canonical tables have them.

@@ -199,6 +199,7 @@ impl Setup<'_> {
                     split: task.evaluate.name(),
                     predictions: prediction_tables(&inputs["predictions"]),
                     gold: evaluation_tables(&inputs["gold"], task),
+                    languages: self.languages(task)?,
                     seed: BOOTSTRAP_SEED,
                     resamples: RESAMPLES,
                 };
