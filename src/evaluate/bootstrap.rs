@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn the_interval_of_an_accuracy_is_the_binomials() {
-        // 2.5% and 97.5% quantiles of Binomial(n, k/n), as scipy 1.16's binom.ppf has them.
+        // 2.5% and 97.5% quantiles of Binomial(n, k/n), as scipy 1.17.1's binom.ppf has them.
         for (correct, of, low, high) in
             [(2_500, 5_000, 2_431.0, 2_569.0), (30, 100, 21.0, 39.0), (97, 100, 93.0, 100.0)]
         {

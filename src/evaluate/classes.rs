@@ -38,9 +38,7 @@ pub struct Sample<'a> {
 
 /// The examples of a language, or of several languages that have the same ones, by class.
 pub(super) struct Block {
-    /// The samples that it holds, by their place in the list it was made from.
-    pub samples: Vec<usize>,
-    /// Their languages.
+    /// Its languages.
     pub languages: Vec<String>,
     /// Where each column of a row stands in the totals of all samples.
     pub places: Vec<usize>,
@@ -103,7 +101,6 @@ impl Block {
             (large..counts.len()).flat_map(|class| std::iter::repeat_n(class as u32, counts[class] as usize));
         Block {
             languages: members.iter().map(|&sample| samples[sample].language.to_owned()).collect(),
-            samples: members,
             places: columns.iter().map(|(sample, run, place)| PLACES * (sample * runs + run) + place).collect(),
             rows: classes.iter().flat_map(|(row, _)| row.iter().map(|bits| f64::from_bits(*bits))).collect(),
             small: of_small.collect(),
@@ -157,6 +154,14 @@ impl Block {
             totals[*place] += sum;
         }
     }
+}
+
+/// The totals of all samples as they are, by sample and then by run.
+pub(super) fn observed(samples: &[Sample<'_>]) -> Vec<Statistics> {
+    let runs = samples.first().map_or(0, |sample| sample.runs.len());
+    let mut totals = vec![0.0; PLACES * samples.len() * runs];
+    blocks(samples).iter().for_each(|block| block.add_all(&mut totals));
+    statistics(&totals)
 }
 
 /// Totals of all samples as [`Statistics`], by sample and then by run.

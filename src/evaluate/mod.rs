@@ -25,6 +25,7 @@
 mod baseline;
 pub mod bootstrap;
 mod classes;
+pub mod compare;
 mod error;
 mod gold;
 mod groups;
@@ -39,7 +40,7 @@ mod submission;
 pub use baseline::baseline;
 pub use error::EvaluateError;
 pub use groups::{ENGLISH_GAP, Group, groups};
-pub use prediction::{Prediction, prediction_batch};
+pub use prediction::{Prediction, Setting, prediction_batch};
 pub use retrieval::nearest;
 pub use score::{ScoreRequest, ScoreTables, score};
 pub use submission::{SubmissionScore, score_submission, submission_tasks};
