@@ -22,6 +22,7 @@
 //! [`score_submission`] scores folders in XTREME's layout, whoever made them; [`baseline()`] makes the predictions of a
 //! model that knows nothing, to be scored as any other; [`nearest`] finds nearest neighbours among embeddings.
 
+mod analyze;
 mod baseline;
 pub mod bootstrap;
 mod classes;
@@ -37,6 +38,7 @@ mod retrieval;
 mod score;
 mod submission;
 
+pub use analyze::{AnalyzeCell, AnalyzeRequest, AnalyzeTables, AnalyzeTarget, analyze, headline_name, median};
 pub use baseline::baseline;
 pub use error::EvaluateError;
 pub use groups::{ENGLISH_GAP, Group, groups};

@@ -36,6 +36,7 @@ pub use table::{Average, Change, Column, Entry, Estimate, Row, StudyTable, study
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crate::evaluate::median;
 use crate::task::{CHANCE, NONE, Study};
 
 /// One cell of a study's grid whose predictions and scores exist.
@@ -119,17 +120,5 @@ impl StudyResults {
         let mut cells: Vec<&Cell> = self.cells.iter().filter(|cell| cell.target == target).collect();
         cells.sort_by_key(|cell| (place(cell), cell.seed));
         cells
-    }
-}
-
-/// The median of some numbers, by total order; the mean of the middle two where their count is even.
-fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
-    let mut values: Vec<f64> = values.into_iter().collect();
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match values.len() {
-        0 => None,
-        n if n.is_multiple_of(2) => Some(f64::midpoint(values[middle - 1], values[middle])),
-        _ => Some(values[middle]),
     }
 }

@@ -8,6 +8,7 @@
 use serde::Serialize;
 
 use super::{CHANCE, Cell, NONE, ReportError, StudyResults, median, stage};
+use crate::evaluate::headline_name;
 
 /// A number on the scale 0 to 100 with its 95% bootstrap interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -133,8 +134,7 @@ fn column(results: &StudyResults, target: &str) -> Column {
     let cells = results.of_target(target);
     let metric = match cells.first().map(|cell| cell.metric) {
         None => "not finished".to_owned(),
-        Some([one]) => (*one).to_owned(),
-        Some(several) => format!("mean of {}", several.join(" and ")),
+        Some(names) => headline_name(names),
     };
     Column { target: target.to_owned(), metric, layer: cells.iter().find_map(|cell| cell.layer) }
 }

@@ -30,7 +30,7 @@ use rand_distr::{Distribution, StudentT};
 
 use super::bootstrap::{Sample, interval, resample, standard_error};
 use super::groups::Group;
-use super::metric::Statistics;
+use super::metric::{Statistics, total};
 use super::random::generator;
 use super::{EvaluateError, classes};
 use crate::task::Metric;
@@ -198,6 +198,11 @@ fn headline(metric: Metric, total: &Statistics) -> f64 {
     let (values, rows, names) = (metric.combine(total), metric.rows(), metric.headline());
     let of = |name: &&str| rows.iter().position(|row| row == name).map_or(0.0, |place| values[place]);
     names.iter().map(of).sum::<f64>() / names.len() as f64
+}
+
+/// The headline number of each language of a run, in the languages' order.
+pub fn numbers(metric: Metric, run: &Run) -> Vec<f64> {
+    run.languages.values().map(|examples| headline(metric, &total(&examples.statistics))).collect()
 }
 
 /// The numbers of A and of B, by scope and then by seed.
