@@ -31,7 +31,7 @@ pub use output::{OutputFormat, write_parquet, write_rows};
 pub use query::{QueryTable, Rows, query};
 pub use reference::reference_table;
 pub use results::{Published, VIEWS, publish, results_tables};
-pub use table::{Average, Change, Column, Entry, Estimate, Row, StudyTable, study_table};
+pub use table::{Average, Change, ChangeTest, Column, Entry, Estimate, Row, StudyTable, study_table};
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

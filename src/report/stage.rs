@@ -6,7 +6,7 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{Float32Type, Float64Type, Int32Type, UInt32Type};
 
-use super::ReportError;
+use super::{ChangeTest, Estimate, ReportError};
 use crate::schema::{self, Table};
 use crate::shard;
 
@@ -61,6 +61,41 @@ fn score_rows(batch: &RecordBatch, of: &str) -> Vec<ScoreRow> {
             languages: languages.map_or(1, |column| column.value(row)),
         })
         .collect()
+}
+
+/// One row of `comparisons`, as far as tables need it.
+pub(super) struct ComparisonRow {
+    pub target: String,
+    pub intermediate: String,
+    /// Language, or group of languages.
+    pub scope: String,
+    pub test: ChangeTest,
+    pub significant: bool,
+}
+
+/// The rows of a study's `comparisons`.
+pub(super) fn comparisons(path: &Path) -> Result<Vec<ComparisonRow>, ReportError> {
+    let batch = read(path, schema::table("comparisons"))?;
+    let text = |name: &str| batch[name].as_string::<i32>();
+    let (target, intermediate, scope) = (text("target"), text("intermediate"), text("scope"));
+    let number = |name: &str, row: usize| batch[name].as_primitive::<Float64Type>().value(row);
+    let one = |row: usize| ComparisonRow {
+        target: target.value(row).to_owned(),
+        intermediate: intermediate.value(row).to_owned(),
+        scope: scope.value(row).to_owned(),
+        test: ChangeTest {
+            difference: Estimate {
+                value: number("difference", row),
+                ci_low: number("ci_low", row),
+                ci_high: number("ci_high", row),
+            },
+            p_value: number("p_value", row),
+            p_adjusted: number("p_adjusted", row),
+            minimum_detectable: number("minimum_detectable", row),
+        },
+        significant: batch["significant"].as_boolean().value(row),
+    };
+    Ok((0..batch.num_rows()).map(one).collect())
 }
 
 /// The training losses of a log: step (from 1) and loss, in the log's order.

@@ -31,6 +31,7 @@ use rand_distr::{Distribution, StudentT};
 use super::bootstrap::{Sample, interval, resample, standard_error};
 use super::groups::Group;
 use super::metric::{Statistics, total};
+use super::number::{Number, headline};
 use super::random::generator;
 use super::{EvaluateError, classes};
 use crate::task::Metric;
@@ -117,7 +118,8 @@ pub fn compare(request: &CompareRequest<'_>) -> Result<Vec<Comparison>, Evaluate
         .collect();
 
     let observed = observed(request, &samples);
-    let of = |totals: &[Statistics]| differences(request, totals);
+    let number = headline(request.metric);
+    let of = |totals: &[Statistics]| differences(request, &number, totals);
     let drawn = resample(&samples, request.seed, request.resamples, of);
     let trials = randomize::randomize(&samples, request.seed, request.trials, of);
     let noise = |purpose, draws| seed_noise(request, purpose, draws);
@@ -193,16 +195,10 @@ fn same_examples(one: &Run, other: &Run) -> Result<(), String> {
     Ok(())
 }
 
-/// The headline number: the mean of the metric's headline values.
-fn headline(metric: Metric, total: &Statistics) -> f64 {
-    let (values, rows, names) = (metric.combine(total), metric.rows(), metric.headline());
-    let of = |name: &&str| rows.iter().position(|row| row == name).map_or(0.0, |place| values[place]);
-    names.iter().map(of).sum::<f64>() / names.len() as f64
-}
-
 /// The headline number of each language of a run, in the languages' order.
-pub fn numbers(metric: Metric, run: &Run) -> Vec<f64> {
-    run.languages.values().map(|examples| headline(metric, &total(&examples.statistics))).collect()
+pub fn language_numbers(metric: Metric, run: &Run) -> Vec<f64> {
+    let number = headline(metric);
+    run.languages.values().map(|examples| number.of(&metric.combine(&total(&examples.statistics)))).collect()
 }
 
 /// The numbers of A and of B, by scope and then by seed.
@@ -213,9 +209,9 @@ struct Observed {
 
 fn observed(request: &CompareRequest<'_>, samples: &[Sample<'_>]) -> Observed {
     let totals = classes::observed(samples);
-    let seeds = request.pairs.len();
+    let (seeds, number) = (request.pairs.len(), headline(request.metric));
     let of_run = |run: usize| -> Vec<f64> {
-        totals.chunks_exact(2 * seeds).map(|language| headline(request.metric, &language[run])).collect()
+        totals.chunks_exact(2 * seeds).map(|language| number.of(&request.metric.combine(&language[run]))).collect()
     };
     let by_run: Vec<Vec<f64>> = (0..2 * seeds).map(of_run).collect();
     let of = |runs: std::ops::Range<usize>| -> Vec<Vec<f64>> {
@@ -225,10 +221,10 @@ fn observed(request: &CompareRequest<'_>, samples: &[Sample<'_>]) -> Observed {
 }
 
 /// B less A in each scope, mean over seeds.
-fn differences(request: &CompareRequest<'_>, totals: &[Statistics]) -> Vec<f64> {
+fn differences(request: &CompareRequest<'_>, number: &Number, totals: &[Statistics]) -> Vec<f64> {
     let seeds = request.pairs.len();
     let of_language = |runs: &[Statistics]| -> f64 {
-        let number = |run: &Statistics| headline(request.metric, run);
+        let number = |run: &Statistics| number.of(&request.metric.combine(run));
         let (a, b) = runs.split_at(seeds);
         (b.iter().map(number).sum::<f64>() - a.iter().map(number).sum::<f64>()) / seeds as f64
     };

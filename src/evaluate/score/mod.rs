@@ -337,9 +337,9 @@ mod tests {
         fixture.gold("de", vec![("example_id", strings(["q"])), ("answer_texts", lists(&["«Haus»"]))]);
         fixture.predict("de", &[("q", None, "das Haus")]);
         let (scores, _) = fixture.score("span-extraction", "squad").unwrap();
-        assert_eq!(shown(&scores, &["metric"]), ["exact_match 0.0", "f1 0.0"]);
+        assert_eq!(shown(&scores, &["metric"]), ["exact_match 0.0", "f1 0.0", "mean of f1 and exact_match 0.0"]);
         let (scores, _) = fixture.score("span-extraction", "mlqa").unwrap();
-        assert_eq!(shown(&scores, &["metric"]), ["exact_match 100.0", "f1 100.0"]);
+        assert_eq!(shown(&scores, &["metric"]), ["exact_match 100.0", "f1 100.0", "mean of f1 and exact_match 100.0"]);
     }
 
     #[test]

@@ -9,9 +9,9 @@ use arrow::datatypes::{DataType, Field};
 
 use super::ScoreRequest;
 use crate::evaluate::bootstrap::{self, Sample};
-use crate::evaluate::groups;
 use crate::evaluate::metric::{Statistics, Values};
 use crate::evaluate::prediction::Setting;
+use crate::evaluate::{Number, groups, numbers};
 use crate::schema::table;
 use crate::task::Metric;
 
@@ -38,23 +38,23 @@ pub(super) struct Scored {
 /// One value of the metric with its interval.
 struct Row<'a> {
     setting: &'a Setting,
-    metric: &'static str,
+    metric: String,
     value: f64,
     interval: (f64, f64),
     /// Examples or languages.
     count: u32,
 }
 
-/// The table `scores`: each value of the metric in each language and layer, with its interval.
+/// The table `scores`: each number of the metric in each language and layer, with its interval.
 pub(super) fn scores(of: Of<'_>, metric: Metric, scored: &[Scored]) -> RecordBatch {
     let (mut rows, mut languages) = (Vec::new(), Vec::new());
     for one in scored {
-        for (place, name) in metric.rows().iter().enumerate() {
+        for number in numbers(metric) {
             rows.push(Row {
                 setting: &one.setting,
-                metric: name,
-                value: one.values[place],
-                interval: interval(&one.resamples, place),
+                value: number.of(&one.values),
+                interval: interval(&one.resamples, &number),
+                metric: number.name,
                 count: one.examples.len() as u32,
             });
             languages.push(one.language.as_str());
@@ -92,21 +92,20 @@ pub(super) fn summaries(of: Of<'_>, metric: Metric, scored: &[Scored], request: 
             totals.iter().map(|total| metric.combine(total)).collect::<Vec<Values>>()
         });
         for group in groups(&languages, &request.languages) {
-            for (place, name) in metric.rows().iter().enumerate() {
-                let value = |values: &mut dyn Iterator<Item = f64>| group.value(&values.collect::<Vec<_>>());
+            for number in numbers(metric) {
+                let value = |languages: &mut dyn Iterator<Item = &Values>| {
+                    group.value(&languages.map(|values| number.of(values)).collect::<Vec<_>>())
+                };
                 let interval = match group.only() {
-                    Some(only) => interval(&setting[only].resamples, place),
-                    None => {
-                        let drawn = resamples.iter().map(|values| value(&mut values.iter().map(|v| v[place])));
-                        bootstrap::interval(drawn)
-                    }
+                    Some(only) => interval(&setting[only].resamples, &number),
+                    None => bootstrap::interval(resamples.iter().map(|values| value(&mut values.iter()))),
                 };
                 rows.push(Row {
                     setting: &setting[0].setting,
-                    metric: name,
-                    value: value(&mut setting.iter().map(|one| one.values[place])),
+                    value: value(&mut setting.iter().map(|one| &one.values)),
                     interval,
                     count: group.languages() as u32,
+                    metric: number.name,
                 });
                 names.push(group.name.clone());
                 missing.push(group.missing.join(" "));
@@ -130,8 +129,8 @@ pub(super) fn summaries(of: Of<'_>, metric: Metric, scored: &[Scored], request: 
         .expect("the columns are the schema's and of one length")
 }
 
-fn interval(resamples: &[Values], place: usize) -> (f64, f64) {
-    bootstrap::interval(resamples.iter().map(|values| values[place]))
+fn interval(resamples: &[Values], number: &Number) -> (f64, f64) {
+    bootstrap::interval(resamples.iter().map(|values| number.of(values)))
 }
 
 /// The table `example-scores`: the statistics of each example in each language and setting.
@@ -170,7 +169,7 @@ fn poolings(rows: &[Row<'_>]) -> ArrayRef {
 }
 
 fn metrics(rows: &[Row<'_>]) -> ArrayRef {
-    Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.metric)))
+    Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.metric)))
 }
 
 fn counts(rows: &[Row<'_>]) -> ArrayRef {
