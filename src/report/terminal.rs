@@ -7,7 +7,7 @@ use comfy_table::{Cell, CellAlignment, Color, Table, presets};
 use super::{Change, Entry, Row, StudyTable};
 
 /// What stands where there is no number.
-const NOTHING: &str = "–";
+pub(super) const NOTHING: &str = "–";
 
 impl StudyTable {
     /// A table of box-drawing characters with its notes below; escape sequences only where `color` asks for them.
@@ -144,7 +144,7 @@ fn average(row: &Row) -> String {
     format!("{change}{}", one(average.value))
 }
 
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     text.chars().flat_map(|c| if "\\|*_`<[".contains(c) { vec!['\\', c] } else { vec![c] }).collect()
 }
 
