@@ -22,10 +22,12 @@
 //! [`score_submission`] scores folders in XTREME's layout, whoever made them; [`baseline()`] makes the predictions of a
 //! model that knows nothing, to be scored as any other; [`nearest`] finds nearest neighbours among embeddings.
 
+pub mod aggregate;
 mod baseline;
 pub mod bootstrap;
 mod error;
 mod gold;
+mod hash;
 pub mod metric;
 pub mod predict;
 mod prediction;
@@ -34,9 +36,10 @@ mod retrieval;
 mod score;
 mod submission;
 
+pub use aggregate::Suite;
 pub use baseline::baseline;
 pub use error::EvaluateError;
 pub use prediction::{Prediction, prediction_batch};
 pub use retrieval::nearest;
 pub use score::{ScoreRequest, ScoreTables, score};
-pub use submission::{SubmissionScore, score_submission, submission_tasks};
+pub use submission::{Submission, SubmissionRequest, SubmissionScore, score_submission};

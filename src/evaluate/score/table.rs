@@ -25,6 +25,8 @@ pub(super) struct Scored {
     pub language: String,
     pub setting: Setting,
     pub values: Values,
+    /// The threshold behind each value, where one was chosen.
+    pub thresholds: [Option<f64>; 8],
     /// The values of each bootstrap resample.
     pub resamples: Vec<Values>,
     /// The ids of the examples, in order.
@@ -40,6 +42,7 @@ struct Row<'a> {
     setting: &'a Setting,
     metric: &'static str,
     value: f64,
+    threshold: Option<f64>,
     interval: (f64, f64),
     /// Examples or languages.
     count: u32,
@@ -55,6 +58,7 @@ pub(super) fn scores(of: Of<'_>, metric: Metric, scored: &[Scored]) -> RecordBat
                 setting: &one.setting,
                 metric: name,
                 value: one.values[place],
+                threshold: one.thresholds[place],
                 interval: bootstrap::interval(&one.resamples, place),
                 count: one.examples.len() as u32,
             });
@@ -71,7 +75,7 @@ pub(super) fn scores(of: Of<'_>, metric: Metric, scored: &[Scored]) -> RecordBat
         values(&rows, |row| row.interval.0),
         values(&rows, |row| row.interval.1),
         counts(&rows),
-        Arc::new(Float64Array::new_null(rows.len())),
+        Arc::new(rows.iter().map(|row| row.threshold).collect::<Float64Array>()),
     ];
     RecordBatch::try_new(table("scores").schema.clone(), columns)
         .expect("the columns are the schema's and of one length")
@@ -99,6 +103,7 @@ pub(super) fn summaries(of: Of<'_>, metric: Metric, scored: &[Scored]) -> Record
                     setting: &members[0].setting,
                     metric: name,
                     value: sum / members.len() as f64,
+                    threshold: None,
                     interval: bootstrap::interval(&resamples, place),
                     count: members.len() as u32,
                 });
