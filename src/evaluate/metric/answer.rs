@@ -4,7 +4,7 @@
 //! characters into a buffer that is used again for the next answer, by the classes of [`super::character`]; ASCII text, which
 //! most answers are, takes a pass over bytes.
 
-use super::character::{PUNCTUATION, SPACE, WORD, class};
+use super::character::{CAPITAL, PUNCTUATION, SPACE, WORD, class};
 
 /// How an answer becomes the tokens that are compared: lower case, punctuation deleted, articles dropped, and the rest
 /// split at white space.
@@ -137,9 +137,9 @@ impl Tokens {
             self.fill_ascii(normalization, text.as_bytes());
         } else if text.contains('Σ') {
             // At the end of a word it has a lower case of its own.
-            self.fill_any(normalization, text.to_lowercase().chars());
+            self.fill_any(normalization, &text.to_lowercase());
         } else {
-            self.fill_any(normalization, text.chars().flat_map(char::to_lowercase));
+            self.fill_any(normalization, text);
         }
         self.end_word(normalization);
         self.end_token();
@@ -167,39 +167,47 @@ impl Tokens {
         }
     }
 
-    fn fill_any(&mut self, normalization: &Normalization, lower: impl Iterator<Item = char>) {
-        const ALIF: &[u8] = "ا".as_bytes();
-        for c in lower {
+    fn fill_any(&mut self, normalization: &Normalization, text: &str) {
+        for c in text.chars() {
             let class = class(c);
-            let deleted =
-                if normalization.unicode_punctuation { class & PUNCTUATION != 0 } else { c.is_ascii_punctuation() };
-            if deleted {
-                continue;
-            }
-            if class & SPACE != 0 {
-                self.end_word(normalization);
-                self.end_token();
-                continue;
-            }
-            if normalization.alif_lam && c == 'ل' && self.bytes[self.token..].ends_with(ALIF) {
-                self.bytes.truncate(self.bytes.len() - ALIF.len());
-                self.word = None;
-                self.end_token();
-                continue;
-            }
-            let alone = normalization.split_ideographs && ('\u{4e00}'..='\u{9fa5}').contains(&c);
-            if alone {
-                self.end_token();
-            }
-            if class & WORD != 0 {
-                self.word.get_or_insert(self.bytes.len());
+            if class & CAPITAL == 0 {
+                self.push(normalization, c, class);
             } else {
-                self.end_word(normalization);
+                c.to_lowercase().for_each(|c| self.push(normalization, c, super::character::class(c)));
             }
-            self.bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
-            if alone {
-                self.end_token();
-            }
+        }
+    }
+
+    fn push(&mut self, normalization: &Normalization, c: char, class: u8) {
+        const ALIF: &[u8] = "ا".as_bytes();
+        let deleted =
+            if normalization.unicode_punctuation { class & PUNCTUATION != 0 } else { c.is_ascii_punctuation() };
+        if deleted {
+            return;
+        }
+        if class & SPACE != 0 {
+            self.end_word(normalization);
+            self.end_token();
+            return;
+        }
+        if normalization.alif_lam && c == 'ل' && self.bytes[self.token..].ends_with(ALIF) {
+            self.bytes.truncate(self.bytes.len() - ALIF.len());
+            self.word = None;
+            self.end_token();
+            return;
+        }
+        let alone = normalization.split_ideographs && ('\u{4e00}'..='\u{9fa5}').contains(&c);
+        if alone {
+            self.end_token();
+        }
+        if class & WORD != 0 {
+            self.word.get_or_insert(self.bytes.len());
+        } else {
+            self.end_word(normalization);
+        }
+        self.bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+        if alone {
+            self.end_token();
         }
     }
 
@@ -343,8 +351,7 @@ mod tests {
         #[test]
         fn ascii_takes_no_other_way(text in "[ -~\t\u{1}\u{1c}\u{7f}]{0,24}") {
             let mut tokens = Tokens::default();
-            let lower = text.to_lowercase();
-            tokens.fill_any(&Normalization::SQUAD, lower.chars());
+            tokens.fill_any(&Normalization::SQUAD, &text);
             tokens.end_word(&Normalization::SQUAD);
             tokens.end_token();
             tokens.bytes.pop();

@@ -14,6 +14,8 @@ pub(super) const WORD: u8 = 1;
 pub(super) const PUNCTUATION: u8 = 2;
 /// What `str.isspace` is true of: Unicode's white space and four separators that Unicode leaves out.
 pub(super) const SPACE: u8 = 4;
+/// What has another lower case than itself.
+pub(super) const CAPITAL: u8 = 8;
 
 /// The classes of every character, by code point.
 static CLASSES: LazyLock<Vec<u8>> = LazyLock::new(|| {
@@ -26,6 +28,9 @@ static CLASSES: LazyLock<Vec<u8>> = LazyLock::new(|| {
         for c in pattern.find_iter(&all).flat_map(|run| run.as_str().chars()) {
             classes[c as usize] |= class;
         }
+    }
+    for c in all.chars().filter(|c| !c.to_lowercase().eq([*c])) {
+        classes[c as usize] |= CAPITAL;
     }
     classes
 });

@@ -197,6 +197,24 @@ pub fn answer_or_none<'a>(
     answers.score(worded, predicted)
 }
 
+/// What the SQuAD v2.0 script counts for a span, or for no answer, while it looks for the best threshold. It looks at whether
+/// there is an answer and a text, not at whether normalisation leaves a word of them: no answer is right exactly where there is
+/// none, and of a question without one only the empty span is. Else as [`answer_or_none`].
+pub fn span_or_none<'a>(
+    answers: &mut Answers,
+    gold: impl Iterator<Item = &'a str> + Clone,
+    span: Option<&str>,
+) -> (f64, f64) {
+    let has_answer = gold.clone().next().is_some();
+    let right = match span {
+        Some(span) if has_answer => return answer_or_none(answers, gold, span),
+        Some(span) => span.is_empty(),
+        None => !has_answer,
+    };
+    let right = f64::from(u8::from(right));
+    (right, right)
+}
+
 /// What one question contributes to [`Metric::Squad`] or [`Metric::Mlqa`]: the best exact match and the best F1 over
 /// its gold answers, each on its own.
 pub fn answer<'a>(answers: &mut Answers, gold: impl IntoIterator<Item = &'a str>, predicted: &str) -> Statistics {

@@ -78,16 +78,15 @@ impl Scorer<'_> {
                     Gold::Sentence(Some(right)) if ranked => self.ranked(id, right, rows),
                     Gold::Answers(texts) if self.metric == Metric::SquadV2 => {
                         let row = &rows[0];
-                        let mut score = |text| metric::answer_or_none(&mut answers, texts.iter(), text);
-                        let predicted = score(row.prediction);
+                        let predicted = metric::answer_or_none(&mut answers, texts.iter(), row.prediction);
                         let has_answer = texts.len() > 0;
-                        let mut best =
-                            |choice: Option<f64>| match (choice, row.null_score_difference, row.best_span) {
-                                (Some(threshold), Some(difference), Some(span)) => {
-                                    if f64::from(difference) <= threshold { score(span) } else { none(has_answer) }
-                                }
-                                _ => predicted,
-                            };
+                        let mut best = |choice: Option<f64>| match (choice, row.null_score_difference, row.best_span) {
+                            (Some(threshold), Some(difference), Some(span)) => {
+                                let span = (f64::from(difference) <= threshold).then_some(span);
+                                metric::span_or_none(&mut answers, texts.iter(), span)
+                            }
+                            _ => predicted,
+                        };
                         let best = (best(choices[0]).0, best(choices[1]).1);
                         Ok(metric::answered(predicted, has_answer, best))
                     }
@@ -217,8 +216,8 @@ impl Scorer<'_> {
                 let Gold::Answers(texts) = gold else { return None };
                 let row = &rows[0];
                 let difference = f64::from(row.null_score_difference?);
-                let span = metric::answer_or_none(&mut answers, texts.iter(), row.best_span?);
-                let none = none(texts.len() > 0);
+                let span = metric::span_or_none(&mut answers, texts.iter(), Some(row.best_span?));
+                let none = metric::span_or_none(&mut answers, texts.iter(), None);
                 Some([
                     Alternative { difference, span: span.0, none: none.0 },
                     Alternative { difference, span: span.1, none: none.1 },
@@ -234,10 +233,4 @@ impl Scorer<'_> {
             metric::null_threshold(&mut questions)
         })
     }
-}
-
-/// What no answer scores: the script looks at whether there is an answer, not at what normalisation leaves of it.
-fn none(has_answer: bool) -> (f64, f64) {
-    let right = f64::from(u8::from(!has_answer));
-    (right, right)
 }

@@ -5,7 +5,8 @@
 //! digit.
 
 use std::borrow::Cow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 
@@ -108,17 +109,34 @@ pub(super) struct Scored {
     pub values: Values,
     /// Examples without a prediction.
     pub unanswered: usize,
+    /// The time it took when both files had been read.
+    pub time: Duration,
+}
+
+/// The sum of what the examples contribute.
+struct Sum {
+    statistics: Statistics,
+    unanswered: usize,
+    /// When both files had been read.
+    begun: Instant,
+}
+
+impl Sum {
+    /// That of examples which all have a prediction.
+    fn whole(statistics: Statistics, begun: Instant) -> Self {
+        Self { statistics, unanswered: 0, begun }
+    }
 }
 
 impl Files {
     /// Scores the predictions. Questions without an answer are an error unless `allow_missing`.
     pub fn score(&self, scoring: Scoring, language: &str, allow_missing: bool) -> Result<Scored, EvaluateError> {
-        let (statistics, unanswered) = match scoring {
-            Scoring::Labels(known) => (self.lines(Some(known))?, 0),
-            Scoring::Numbers => (self.lines(None)?, 0),
-            Scoring::Tags(known) => (self.tags(known)?, 0),
-            Scoring::Pairs => (self.pairs()?, 0),
-            Scoring::Choices => (self.choices()?, 0),
+        let sum = match scoring {
+            Scoring::Labels(known) => self.lines(Some(known))?,
+            Scoring::Numbers => self.lines(None)?,
+            Scoring::Tags(known) => self.tags(known)?,
+            Scoring::Pairs => self.pairs()?,
+            Scoring::Choices => self.choices()?,
             Scoring::Squad => self.answers(Normalization::SQUAD, allow_missing)?,
             Scoring::Mlqa => {
                 let normalization =
@@ -127,7 +145,8 @@ impl Files {
             }
             Scoring::ReciprocalRank | Scoring::AveragePrecision => self.ranked(scoring, allow_missing)?,
         };
-        Ok(Scored { values: scoring.metric().combine(&statistics), unanswered })
+        let values = scoring.metric().combine(&sum.statistics);
+        Ok(Scored { values, unanswered: sum.unanswered, time: sum.begun.elapsed() })
     }
 
     /// Both files' texts, labels first.
@@ -137,8 +156,9 @@ impl Files {
         Ok((labels?, predictions?))
     }
 
-    fn lines(&self, known: Option<&[&str]>) -> Result<Statistics, EvaluateError> {
+    fn lines(&self, known: Option<&[&str]>) -> Result<Sum, EvaluateError> {
         let (labels, predictions) = self.texts("this task has one label a line")?;
+        let begun = Instant::now();
         let (mut correct, mut count) = (0_u64, 0_usize);
         let mut gold = Lines(&labels);
         let mut predicted = Lines(&predictions);
@@ -158,7 +178,7 @@ impl Files {
             }
         }
         self.same_count("lines", count + extra, count + missing)?;
-        Ok(metric::padded([correct as f64, count as f64]))
+        Ok(Sum::whole(metric::padded([correct as f64, count as f64]), begun))
     }
 
     /// The error about a label that is none.
@@ -171,8 +191,9 @@ impl Files {
         line_error(&self.predictions, line_of(text, label), problem)
     }
 
-    fn tags(&self, known: &[&str]) -> Result<Statistics, EvaluateError> {
+    fn tags(&self, known: &[&str]) -> Result<Sum, EvaluateError> {
         let (labels, predictions) = self.texts("this task has one tag a line, and a blank line after each sentence")?;
+        let begun = Instant::now();
         let (gold, predicted) = rayon::join(|| sentences(&labels), || sentences(&predictions));
         self.same_count("sentences", predicted.len(), gold.len())?;
         let sentence = |chunker: &mut Chunker, number: usize| {
@@ -199,17 +220,18 @@ impl Files {
         });
         let blocks: Vec<(Statistics, bool)> = blocks.collect::<Result<_, EvaluateError>>()?;
         if !blocks.iter().any(|(_, stray)| *stray) {
-            return Ok(total(blocks.iter().map(|(statistics, _)| statistics)));
+            return Ok(Sum::whole(total(blocks.iter().map(|(statistics, _)| statistics)), begun));
         }
         // A chunk that never began looks back into earlier sentences, so they must come one after the other.
         let mut chunker = Chunker::new();
         let all: Vec<Statistics> =
             numbers.iter().map(|number| sentence(&mut chunker, *number)).collect::<Result<_, _>>()?;
-        Ok(total(&all))
+        Ok(Sum::whole(total(&all), begun))
     }
 
-    fn pairs(&self) -> Result<Statistics, EvaluateError> {
+    fn pairs(&self) -> Result<Sum, EvaluateError> {
         let (labels, predictions) = self.texts("this task has two ids a line, with a tab between")?;
+        let begun = Instant::now();
         let (labels, predictions) =
             rayon::join(|| pair_set(&self.labels, &labels), || pair_set(&self.predictions, &predictions));
         let (labels, predictions) = (labels?, predictions?);
@@ -218,14 +240,16 @@ impl Files {
             while others.next_if(|other| other < pair).is_some() {}
             others.next_if_eq(pair).is_some()
         });
-        Ok(metric::pairs(correct.count(), predictions.len(), labels.len()))
+        let statistics = metric::pairs(correct.count(), predictions.len(), labels.len());
+        Ok(Sum::whole(statistics, begun))
     }
 
-    fn choices(&self) -> Result<Statistics, EvaluateError> {
+    fn choices(&self) -> Result<Sum, EvaluateError> {
         let labels = read(&self.labels)?;
         let predictions = read(&self.predictions)?;
         let gold = json::line_labels(&self.labels, &labels)?;
         let predicted = json::line_labels(&self.predictions, &predictions)?;
+        let begun = Instant::now();
         self.same_count("lines", predicted.len(), gold.len())?;
         let mut correct = 0_u32;
         for (&(_, gold), &(line, choice)) in gold.iter().zip(&predicted) {
@@ -235,10 +259,10 @@ impl Files {
             }
             correct += u32::from(gold == choice);
         }
-        Ok(metric::padded([f64::from(correct), gold.len() as f64]))
+        Ok(Sum::whole(metric::padded([f64::from(correct), gold.len() as f64]), begun))
     }
 
-    fn answers(&self, normalization: Normalization, allow_missing: bool) -> Result<(Statistics, usize), EvaluateError> {
+    fn answers(&self, normalization: Normalization, allow_missing: bool) -> Result<Sum, EvaluateError> {
         let (labels, predictions) = rayon::join(|| read(&self.labels), || read(&self.predictions));
         let (labels, predictions) = (labels?, predictions?);
         let expected = "one object of question id to answer";
@@ -247,6 +271,7 @@ impl Files {
             || json::entries::<Text<'_>>(&self.predictions, &predictions, expected),
         );
         let (questions, answers) = (questions?, answers?);
+        let begun = Instant::now();
         let ids = questions.iter().map(|question| &question.id);
         let places = self.matched(ids, &answers, "question", allow_missing)?;
         let block = |(questions, places): (&[Question<'_>], &[Option<usize>])| {
@@ -267,15 +292,17 @@ impl Files {
         };
         let blocks = questions.par_chunks(BLOCK).zip(places.par_chunks(BLOCK)).map(block);
         let blocks: Vec<Statistics> = blocks.collect::<Result<_, EvaluateError>>()?;
-        Ok((total(&blocks), places.iter().filter(|place| place.is_none()).count()))
+        let unanswered = places.iter().filter(|place| place.is_none()).count();
+        Ok(Sum { statistics: total(&blocks), unanswered, begun })
     }
 
-    fn ranked(&self, scoring: Scoring, allow_missing: bool) -> Result<(Statistics, usize), EvaluateError> {
+    fn ranked(&self, scoring: Scoring, allow_missing: bool) -> Result<Sum, EvaluateError> {
         type Found<'a> = Vec<Text<'a>>;
         let (labels, predictions) = (read(&self.labels)?, read(&self.predictions)?);
         let expected = "one object of id to a list of ids, best first";
         let gold: Entries<'_, Found<'_>> = json::entries(&self.labels, &labels, expected)?;
         let found: Entries<'_, Found<'_>> = json::entries(&self.predictions, &predictions, expected)?;
+        let begun = Instant::now();
         gold.index(&self.labels)?;
         let places = self.matched(gold.0.iter().map(|(id, _)| id), &found, "query", allow_missing)?;
         let mut statistics = Statistics::default();
@@ -298,7 +325,8 @@ impl Files {
             };
             statistics = total([&statistics, &metric::ranked(value)]);
         }
-        Ok((statistics, places.iter().filter(|place| place.is_none()).count()))
+        let unanswered = places.iter().filter(|place| place.is_none()).count();
+        Ok(Sum { statistics, unanswered, begun })
     }
 
     /// Where each of `ids` stands among the predictions. A prediction for no id is an error, and so is an id without one unless
@@ -362,7 +390,7 @@ fn is_known(label: &str, known: Option<&[&str]>) -> bool {
 }
 
 /// The pairs of a file, sorted, each once.
-fn pair_set<'a>(path: &std::path::Path, text: &'a str) -> Result<Vec<&'a str>, EvaluateError> {
+fn pair_set<'a>(path: &Path, text: &'a str) -> Result<Vec<&'a str>, EvaluateError> {
     let mut pairs = Vec::new();
     for (number, line) in Lines(text).enumerate() {
         if line.matches('\t').count() != 1 {

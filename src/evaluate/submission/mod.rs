@@ -18,6 +18,7 @@ mod text;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -53,6 +54,9 @@ pub struct Submission {
     /// The suite's score and its groups', as far as there are any: [`suite_means`]. Where only some tasks were asked for, those
     /// that are complete.
     pub means: Vec<SuiteMean>,
+    /// The time that comparing took, without reading and parsing files.
+    #[serde(skip)]
+    pub comparing: Duration,
 }
 
 /// One value of a task's metric.
@@ -86,8 +90,9 @@ pub fn score_submission(request: &SubmissionRequest<'_>) -> Result<Submission, E
         if request.tasks.is_empty() { there } else { request.tasks.contains(task) }
     };
     let (mut scores, mut means) = (Vec::new(), Vec::new());
+    let mut comparing = Duration::ZERO;
     for task in suite.tasks().filter(wanted) {
-        if let Some(mean) = score_task(request, task, &mut scores)? {
+        if let Some(mean) = score_task(request, task, &mut scores, &mut comparing)? {
             means.push(mean);
         }
     }
@@ -96,7 +101,7 @@ pub fn score_submission(request: &SubmissionRequest<'_>) -> Result<Submission, E
     } else {
         complete_means(suite, &means)
     };
-    Ok(Submission { suite: suite.name(), scores, means })
+    Ok(Submission { suite: suite.name(), scores, means, comparing })
 }
 
 /// Which of the suite's folders `path` has; none is an error.
@@ -113,11 +118,12 @@ fn folders(path: &Path, known: &[&str], suite: Suite) -> Result<BTreeSet<String>
     Err(EvaluateError::Folder { path: path.to_owned(), suite: suite.name(), found, known: known.join(", ") })
 }
 
-/// Appends the scores of `task`; its mean, if any of its languages is there.
+/// Appends the scores of `task` and adds the time of comparing; its mean, if any of its languages is there.
 fn score_task(
     request: &SubmissionRequest<'_>,
     task: &'static str,
     scores: &mut Vec<SubmissionScore>,
+    comparing: &mut Duration,
 ) -> Result<Option<TaskMean>, EvaluateError> {
     let scoring = Scoring::of(task);
     let languages = request.suite.languages(task).unwrap_or_default();
@@ -133,6 +139,7 @@ fn score_task(
         }
         let scored = files.score(scoring, language, request.allow_missing)?;
         unanswered += scored.unanswered;
+        *comparing += scored.time;
         values.push((language, scored.values));
     }
     if !(missing.is_empty() || request.allow_missing) {
