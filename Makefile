@@ -8,7 +8,7 @@ DATA ?= real
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help build pipeline report test test-transformers smoke-wgpu check bench bench-data bench-train bench-train-bundle compare-tagging real real-size clean
+.PHONY: help build pipeline report test test-transformers smoke-wgpu check bench bench-data bench-train bench-train-bundle bench-score fuzz-score compare-tagging real real-size clean
 
 help: ## Lists these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,6 +73,23 @@ bench-train: $(PEER_TRAIN)/installed ## Measures training speed beside PyTorch (
 
 bench-train-bundle: ## Packs that bench into BUNDLE, for a machine with a GPU, Python and no Rust
 	CARGO="$(CARGO)" benches/train.sh bundle $(BUNDLE)
+
+PEER_SCORE = target/peer-score
+CASES ?= 100000
+
+# The packages that carry the SQuAD and MLQA scripts would bring TensorFlow and PyTorch; the scripts need neither.
+$(PEER_SCORE)/installed: benches/peers/requirements-score.txt benches/peers/requirements-score-scripts.txt
+	python3 -m venv $(PEER_SCORE)
+	$(PEER_SCORE)/bin/pip install --quiet --requirement benches/peers/requirements-score.txt
+	$(PEER_SCORE)/bin/pip install --quiet --no-deps --requirement benches/peers/requirements-score-scripts.txt
+	touch $@
+
+bench-score: build $(PEER_SCORE)/installed ## Measures scoring a million predictions of each kind beside the Python scripts, and compares the numbers
+	$(PEER_SCORE)/bin/python benches/score.py --trestle "$${CARGO_TARGET_DIR:-target}/release/trestle" \
+		--output target/bench-score.json
+
+fuzz-score: $(PEER_SCORE)/installed ## Compares metrics with the Python originals in CASES random cases
+	TRESTLE_SCORE_PYTHON=$(PEER_SCORE)/bin/python TRESTLE_SCORE_CASES=$(CASES) $(CARGO) test --release --test scoring -- --ignored
 
 ENCODER ?= all-MiniLM-L6-v2
 SEEDS ?= 1,2,3,4,5

@@ -1,3 +1,4 @@
+use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -5,7 +6,7 @@ use clap::Args;
 use super::stages::{CellArgs, StageArgs, stage};
 use super::{Context, print, print_json};
 use crate::error::{ExitCode, Result};
-use crate::evaluate::{score_submission, submission_tasks};
+use crate::evaluate::{Submission, SubmissionRequest, Suite, score_submission};
 use crate::study::Work;
 
 #[derive(Debug, Args)]
@@ -17,48 +18,92 @@ pub struct ScoreArgs {
     #[command(flatten)]
     cell: CellArgs,
     #[command(flatten)]
-    submission: Submission,
+    submission: SubmissionArgs,
 }
 
 /// Scoring of a folder instead of a study.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Folder in XTREME's layout, instead of a study")]
-struct Submission {
-    /// Predictions: `TASK/test-LANGUAGE.tsv` (`.json` for question answering).
+struct SubmissionArgs {
+    /// Predictions: `TASK/test-LANGUAGE.tsv` (`.json` for question answering, mewslix and lareqa, `.jsonl` for xcopa).
     #[arg(long, value_name = "DIR", requires = "labels")]
     predictions: Option<PathBuf>,
     /// Labels in the same layout.
     #[arg(long, value_name = "DIR", requires = "predictions")]
     labels: Option<PathBuf>,
-    /// Whose rules.
-    #[arg(long, value_parser = ["xtreme"], default_value = "xtreme")]
-    suite: String,
+    /// Whose tasks, languages and averages.
+    #[arg(long, value_parser = suite, default_value = "xtreme", requires = "predictions")]
+    suite: Suite,
     /// Only these tasks.
     #[arg(long, value_name = "TASK", value_delimiter = ',', requires = "predictions")]
     task: Vec<String>,
+    /// Average over the tasks, languages and answers that there are, and say which are missing.
+    #[arg(long, requires = "predictions")]
+    allow_missing: bool,
+}
+
+fn suite(name: &str) -> Result<Suite, String> {
+    let known = Suite::ALL.map(Suite::name).join(", ");
+    Suite::named(name).ok_or_else(|| format!("choose one of {known}"))
 }
 
 pub fn run(context: &Context, args: &ScoreArgs) -> Result<ExitCode> {
     if let (Some(predictions), Some(labels)) = (&args.submission.predictions, &args.submission.labels) {
-        let chosen: Vec<&str> = args.submission.task.iter().map(String::as_str).collect();
-        let tasks = if chosen.is_empty() { submission_tasks() } else { chosen };
-        let scores = score_submission(predictions, labels, &tasks)?;
+        let tasks: Vec<&str> = args.submission.task.iter().map(String::as_str).collect();
+        let allow_missing = args.submission.allow_missing;
+        let request =
+            SubmissionRequest { predictions, labels, suite: args.submission.suite, tasks: &tasks, allow_missing };
+        let submission = score_submission(&request)?;
         if args.stage.json {
-            print_json(&scores);
-            return Ok(ExitCode::Success);
+            print_json(&submission);
+        } else {
+            print(&table(&submission));
         }
-        for score in &scores {
-            print(&format!(
-                "{:<10} {:<12} {:8.4}  over {} languages",
-                score.task,
-                score.metric,
-                score.average,
-                score.languages.len()
-            ));
+        if !context.quiet {
+            let _ = writeln!(std::io::stderr(), "compared in {:.6} s", submission.comparing.as_secs_f64());
         }
         return Ok(ExitCode::Success);
     }
     stage(context, &args.stage, "that score", |node| {
         matches!(node.work, Work::Score { .. }) && args.cell.picks(&node.label)
     })
+}
+
+/// A line for each score and mean; what lacks stands below, by the number of its line's mark.
+fn table(submission: &Submission) -> String {
+    let mut lines = Vec::new();
+    let mut notes = Vec::new();
+    let mut mark = |missing: &[String], unanswered: usize| {
+        let mut parts = Vec::new();
+        if !missing.is_empty() {
+            parts.push(format!("without {}", missing.join(", ")));
+        }
+        if unanswered > 0 {
+            parts.push(format!("{unanswered} without a prediction count as wrong"));
+        }
+        if parts.is_empty() {
+            return String::new();
+        }
+        let note = parts.join("; ");
+        let number = notes.iter().position(|known| *known == note).unwrap_or_else(|| {
+            notes.push(note);
+            notes.len() - 1
+        });
+        format!(" [{}]", number + 1)
+    };
+    for score in &submission.scores {
+        let mark = mark(&score.missing, score.unanswered);
+        let languages = score.languages.len();
+        lines.push(format!(
+            "{:<14} {:<12} {:8.4}  over {languages} languages{mark}",
+            score.task, score.metric, score.average
+        ));
+    }
+    for mean in &submission.means {
+        let mark = mark(&mean.missing, 0);
+        let name = if mean.group == "all" { submission.suite } else { mean.group };
+        lines.push(format!("{name:<14} {:<12} {:8.4}  over {} tasks{mark}", "mean", mean.value, mean.tasks));
+    }
+    lines.extend(notes.iter().enumerate().map(|(number, note)| format!("[{}] {note}", number + 1)));
+    lines.join("\n")
 }

@@ -81,6 +81,15 @@ pub enum EvaluateError {
         /// Which side it lacks or has twice.
         problem: &'static str,
     },
+    /// A threshold is to be chosen on development examples, and there are none.
+    #[error(
+        "{}: no development gold and predictions to choose the threshold on; predict the split `validation` as well",
+        path.display()
+    )]
+    NoDevelopment {
+        /// The predictions.
+        path: PathBuf,
+    },
     /// A gold table has no row to score.
     #[error("{}: no example to score; is it the right split?", path.display())]
     Empty {
@@ -121,6 +130,38 @@ pub enum EvaluateError {
         /// The layers of the first file.
         expected: String,
     },
+    /// A suite's mean over fewer tasks or languages than it has.
+    #[error(
+        "{suite} lacks {missing}; add them, choose tasks with --task, or average over what there is with --allow-missing"
+    )]
+    Incomplete {
+        /// The suite.
+        suite: &'static str,
+        /// Tasks, and languages as `TASK/LANGUAGE`.
+        missing: String,
+    },
+    /// A folder that holds none of a suite's tasks.
+    #[error("{}: no folder of a task of {suite} (it has {found}); give the folder that holds {known}", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// The suite.
+        suite: &'static str,
+        /// The folders found.
+        found: String,
+        /// The folders that the suite's tasks have.
+        known: String,
+    },
+    /// A line of a submission's or a label file.
+    #[error("{}: line {line}: {problem}", path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// What is wrong with it, and the remedy.
+        problem: String,
+    },
     /// A submission's file doesn't have the lines that the labels have.
     #[error("{}: {found} {unit}, but {expected} in {}; give one prediction for each", predictions.display(), labels.display())]
     Count {
@@ -152,6 +193,10 @@ impl EvaluateError {
         EvaluateError::Example { path: path.to_owned(), example: example.to_owned(), problem: problem.into() }
     }
 
+    pub(super) fn language(language: &str, problem: &'static str) -> Self {
+        EvaluateError::Language { language: language.to_owned(), problem }
+    }
+
     /// The exit code of this failure.
     pub fn exit(&self) -> ExitCode {
         match self {
@@ -163,12 +208,16 @@ impl EvaluateError {
             | EvaluateError::Layer { .. } => ExitCode::Config,
             EvaluateError::NoResamples => ExitCode::Usage,
             EvaluateError::MissingPrediction { .. }
+            | EvaluateError::Incomplete { .. }
+            | EvaluateError::Folder { .. }
             | EvaluateError::Language { .. }
             | EvaluateError::NoTraining { .. }
+            | EvaluateError::NoDevelopment { .. }
             | EvaluateError::Layers { .. } => ExitCode::Missing,
             EvaluateError::Empty { .. }
             | EvaluateError::Unpaired { .. }
             | EvaluateError::Example { .. }
+            | EvaluateError::Line { .. }
             | EvaluateError::Count { .. }
             | EvaluateError::Json { .. } => ExitCode::Data,
         }

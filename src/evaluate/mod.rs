@@ -22,6 +22,7 @@
 //! [`score_submission`] scores folders in XTREME's layout, whoever made them; [`baseline()`] makes the predictions of a
 //! model that knows nothing, to be scored as any other; [`nearest`] finds nearest neighbours among embeddings.
 
+pub mod aggregate;
 mod analyze;
 mod baseline;
 pub mod bootstrap;
@@ -30,6 +31,7 @@ pub mod compare;
 mod error;
 mod gold;
 mod groups;
+mod hash;
 pub mod metric;
 mod number;
 pub mod predict;
@@ -39,6 +41,7 @@ mod retrieval;
 mod score;
 mod submission;
 
+pub use aggregate::Suite;
 pub use analyze::{AnalyzeCell, AnalyzeRequest, AnalyzeTables, AnalyzeTarget, analyze, median};
 pub use baseline::baseline;
 pub use error::EvaluateError;
@@ -47,4 +50,4 @@ pub use number::{Number, headline, headline_name, numbers};
 pub use prediction::{Prediction, Setting, prediction_batch};
 pub use retrieval::nearest;
 pub use score::{ScoreRequest, ScoreTables, score};
-pub use submission::{SubmissionScore, score_submission, submission_tasks};
+pub use submission::{Submission, SubmissionRequest, SubmissionScore, score_submission};

@@ -16,6 +16,11 @@ impl Number {
     pub fn of(&self, values: &Values) -> f64 {
         self.places.iter().map(|&place| values[place]).sum::<f64>() / self.places.len() as f64
     }
+
+    /// Its place among the metric's values; none for a mean.
+    pub fn place(&self) -> Option<usize> {
+        if let [place] = self.places.as_slice() { Some(*place) } else { None }
+    }
 }
 
 /// The number that stands for a target in tables: [`Metric::headline`], of several values their mean.
@@ -43,7 +48,7 @@ pub fn headline_name(names: &[&str]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::metric::{METRICS, padded};
+    use super::super::metric::padded;
     use super::*;
 
     #[test]
@@ -61,7 +66,7 @@ mod tests {
 
     #[test]
     fn every_headline_value_is_a_row() {
-        for metric in METRICS {
+        for metric in Metric::ALL {
             assert_eq!(headline(metric).places.len(), metric.headline().len(), "{metric:?}");
         }
     }

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, Float32Array, Int32Array, RecordBatch, StringArray};
+use rayon::slice::ParallelSliceMut;
 
 use super::EvaluateError;
 use crate::schema::table;
-use crate::shard::{Columns, read_batches};
+use crate::shard::{Columns, read_columns};
 
 /// What a model says about one example.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,9 +72,6 @@ pub fn prediction_batch(task: &str, split: &str, language: &str, rows: &[Predict
         .expect("the columns are the schema's and of one length")
 }
 
-/// The predictions of one set by example id.
-pub(super) type ByExample = BTreeMap<String, String>;
-
 /// What tells the sets of predictions of one task apart: the hidden layer and the pooling, in retrieval.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Setting {
@@ -93,41 +91,93 @@ impl fmt::Display for Setting {
     }
 }
 
-/// Reads the predictions of `split` of `task` in `language`, set by set. Rows of another task or language, and an example
-/// predicted twice, are errors; rows of another split are left out.
-pub(super) fn read(
-    path: &Path,
-    task: &str,
-    split: &str,
-    language: &str,
-) -> Result<BTreeMap<Setting, ByExample>, EvaluateError> {
-    let mut settings: BTreeMap<Setting, ByExample> = BTreeMap::new();
-    for batch in read_batches(path)? {
-        let batch = batch?;
-        let columns = Columns::new(path, &batch);
-        let (tasks, languages) = (columns.text("task")?, columns.text("language")?);
-        let splits = columns.text("split")?;
-        let (ids, predictions) = (columns.text("example_id")?, columns.text("prediction")?);
-        let (layers, poolings) = (columns.int32("layer")?, columns.text("pooling")?);
-        for row in 0..batch.num_rows() {
-            let problem = |problem: String| Err(EvaluateError::example(path, ids.value(row), problem));
-            if (tasks.value(row), languages.value(row)) != (task, language) {
-                let found = format!("{} in {}", tasks.value(row), languages.value(row));
-                return problem(format!("is of {found}, not of {task} in {language}; give each language its own file"));
-            }
-            if splits.value(row) != split {
-                continue;
-            }
-            if predictions.is_null(row) {
-                return problem("its prediction is null; predict the split again".to_owned());
-            }
-            let layer = layers.is_valid(row).then(|| layers.value(row));
-            let pooling = poolings.is_valid(row).then(|| poolings.value(row).to_owned());
-            let (id, text) = (ids.value(row).to_owned(), predictions.value(row).to_owned());
-            if settings.entry(Setting { layer, pooling }).or_default().insert(id, text).is_some() {
-                return problem("is predicted twice; keep one row for each example".to_owned());
+/// The predictions of a task in one language, in memory.
+pub(super) struct PredictionFile {
+    path: PathBuf,
+    batches: Vec<RecordBatch>,
+}
+
+/// One row of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Row<'a> {
+    pub example_id: &'a str,
+    /// 1 where the table has none.
+    pub rank: i32,
+    pub prediction: &'a str,
+    pub confidence: f32,
+    pub best_span: Option<&'a str>,
+    pub null_score_difference: Option<f32>,
+}
+
+impl PredictionFile {
+    /// Reads the table at `path`.
+    pub fn read(path: &Path) -> Result<Self, EvaluateError> {
+        let table = table("predictions");
+        let names: Vec<&str> = table.schema.fields().iter().map(|field| field.name().as_str()).collect();
+        let batches = read_columns(path, &names)?.collect::<Result<_, _>>()?;
+        Ok(Self { path: path.to_owned(), batches })
+    }
+
+    /// The predictions of `split` of `task` in `language`, set by set, each in the order of ids, ranks and predictions. Rows of
+    /// another task or language are errors; rows of another split are left out.
+    pub fn sets(
+        &self,
+        task: &str,
+        split: &str,
+        language: &str,
+    ) -> Result<BTreeMap<Setting, Vec<Row<'_>>>, EvaluateError> {
+        let path = &self.path;
+        let mut sets: Vec<(Option<i32>, Option<&str>, Vec<Row<'_>>)> = Vec::new();
+        for batch in &self.batches {
+            let columns = Columns::new(path, batch);
+            let (tasks, languages) = (columns.text("task")?, columns.text("language")?);
+            let (splits, ids) = (columns.text("split")?, columns.text("example_id")?);
+            let (predictions, confidences) = (columns.text("prediction")?, columns.float32("confidence")?);
+            let (layers, poolings) = (columns.int32("layer")?, columns.text("pooling")?);
+            let (ranks, spans) = (columns.int32("rank")?, columns.text("best_span")?);
+            let differences = columns.float32("null_score_difference")?;
+            for row in 0..batch.num_rows() {
+                let problem = |problem: String| Err(EvaluateError::example(path, ids.value(row), problem));
+                if (tasks.value(row), languages.value(row)) != (task, language) {
+                    let found = format!("{} in {}", tasks.value(row), languages.value(row));
+                    return problem(format!(
+                        "is of {found}, not of {task} in {language}; give each language its own file"
+                    ));
+                }
+                if splits.value(row) != split {
+                    continue;
+                }
+                if predictions.is_null(row) {
+                    return problem("its prediction is null; predict the split again".to_owned());
+                }
+                let layer = layers.is_valid(row).then(|| layers.value(row));
+                let pooling = poolings.is_valid(row).then(|| poolings.value(row));
+                let known = sets.iter().position(|set| (set.0, set.1) == (layer, pooling));
+                let place = known.unwrap_or_else(|| {
+                    sets.push((layer, pooling, Vec::new()));
+                    sets.len() - 1
+                });
+                sets[place].2.push(Row {
+                    example_id: ids.value(row),
+                    rank: if ranks.is_valid(row) { ranks.value(row) } else { 1 },
+                    prediction: predictions.value(row),
+                    confidence: confidences.value(row),
+                    best_span: spans.is_valid(row).then(|| spans.value(row)),
+                    null_score_difference: differences.is_valid(row).then(|| differences.value(row)),
+                });
             }
         }
+        let order = |a: &Row<'_>, b: &Row<'_>| {
+            (a.example_id, a.rank, a.prediction)
+                .cmp(&(b.example_id, b.rank, b.prediction))
+                .then(b.confidence.total_cmp(&a.confidence))
+        };
+        let sorted = |(layer, pooling, mut rows): (Option<i32>, Option<&str>, Vec<_>)| {
+            if !rows.is_sorted_by(|a, b| order(a, b).is_le()) {
+                rows.par_sort_unstable_by(order);
+            }
+            (Setting { layer, pooling: pooling.map(str::to_owned) }, rows)
+        };
+        Ok(sets.into_iter().map(sorted).collect())
     }
-    Ok(settings)
 }

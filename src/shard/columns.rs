@@ -65,6 +65,17 @@ impl<'a> Columns<'a> {
         self.typed(name, "bool", |c| c.as_boolean_opt())
     }
 
+    /// A `list<utf8>` column, and the texts of all its lists one after another.
+    pub fn texts(&self, name: &str) -> Result<(&'a ListArray, &'a StringArray), ShardError> {
+        let lists = self.list(name)?;
+        let values = lists.values().as_string_opt::<i32>().ok_or_else(|| ShardError::Column {
+            path: self.path.to_owned(),
+            column: name.to_owned(),
+            expected: "a list of utf8",
+        })?;
+        Ok((lists, values))
+    }
+
     /// A list column of any item type.
     pub fn list(&self, name: &str) -> Result<&'a ListArray, ShardError> {
         self.typed(name, "a list", |c| c.as_list_opt::<i32>())

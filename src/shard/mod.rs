@@ -21,8 +21,8 @@ use std::time::{Duration, Instant};
 
 use arrow::array::{RecordBatch, RecordBatchReader};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
-use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
@@ -207,6 +207,16 @@ impl Iterator for Batches {
 
 /// Opens a Parquet file for reading in batches of [`BATCH_ROWS`] rows.
 pub fn read_batches(path: &Path) -> Result<Batches, ShardError> {
+    open(path, None)
+}
+
+/// Opens a Parquet file for reading some of its columns, in larger batches ([`ROW_GROUP_ROWS`] rows). Those that it does not
+/// have are left out.
+pub fn read_columns(path: &Path, names: &[&str]) -> Result<Batches, ShardError> {
+    open(path, Some(names))
+}
+
+fn open(path: &Path, names: Option<&[&str]>) -> Result<Batches, ShardError> {
     let file = File::open(path).at("open", path)?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|source| ShardError::parquet(path, source))?;
     let rows = usize::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
@@ -218,7 +228,17 @@ pub fn read_batches(path: &Path) -> Result<Batches, ShardError> {
         .flatten()
         .filter_map(|pair| Some((pair.key.clone(), pair.value.clone()?)))
         .collect();
-    let inner = builder.with_batch_size(BATCH_ROWS).build().map_err(|source| ShardError::parquet(path, source))?;
+    let builder = match names {
+        None => builder.with_batch_size(BATCH_ROWS),
+        Some(names) => {
+            let fields = builder.schema().fields().iter().enumerate();
+            let roots: Vec<usize> =
+                fields.filter(|(_, field)| names.contains(&field.name().as_str())).map(|(place, _)| place).collect();
+            let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
+            builder.with_batch_size(ROW_GROUP_ROWS).with_projection(mask)
+        }
+    };
+    let inner = builder.build().map_err(|source| ShardError::parquet(path, source))?;
     let schema = inner.schema();
     Ok(Batches { path: path.to_owned(), schema, rows, metadata, inner })
 }

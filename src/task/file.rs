@@ -78,6 +78,10 @@ pub enum Role {
 pub enum Metric {
     /// Share of right labels, choices or retrieved sentences.
     Accuracy,
+    /// Accuracy and F1 of two labels, the second of which is the positive one.
+    BinaryF1,
+    /// Matthews' correlation coefficient of two or three labels.
+    Mcc,
     /// Span F1 as seqeval 0.0.12 computes it.
     SpanF1,
     /// Exact match and F1 of SQuAD v1.1's script.
@@ -86,18 +90,49 @@ pub enum Metric {
     SquadV2,
     /// MLQA's language-aware exact match and F1.
     Mlqa,
+    /// F1 of mined sentence pairs at a threshold chosen on development gold, as in BUCC 2018.
+    BitextF1,
+    /// Mean average precision of the first twenty sentences found, as in LAReQA.
+    MeanAveragePrecision,
+    /// Mean reciprocal rank of the first right one among twenty entities found, as in Mewsli-X.
+    ReciprocalRank,
 }
 
 impl Metric {
+    /// Every metric.
+    pub const ALL: [Metric; 10] = [
+        Metric::Accuracy,
+        Metric::BinaryF1,
+        Metric::Mcc,
+        Metric::SpanF1,
+        Metric::Squad,
+        Metric::SquadV2,
+        Metric::Mlqa,
+        Metric::BitextF1,
+        Metric::MeanAveragePrecision,
+        Metric::ReciprocalRank,
+    ];
+
     /// The name used in files and tables.
     pub fn name(self) -> &'static str {
         match self {
             Metric::Accuracy => "accuracy",
+            Metric::BinaryF1 => "binary-f1",
+            Metric::Mcc => "mcc",
             Metric::SpanF1 => "span-f1",
             Metric::Squad => "squad",
             Metric::SquadV2 => "squad-v2",
             Metric::Mlqa => "mlqa",
+            Metric::BitextF1 => "bitext-f1",
+            Metric::MeanAveragePrecision => "mean-average-precision",
+            Metric::ReciprocalRank => "reciprocal-rank",
         }
+    }
+
+    /// Whether queries search the sentences of all languages, so that a prediction names the language as well:
+    /// `LANGUAGE:EXAMPLE_ID`.
+    pub fn searches_all_languages(self) -> bool {
+        matches!(self, Metric::MeanAveragePrecision | Metric::ReciprocalRank)
     }
 
     /// The score rows that stand for a target in tables, averaged: QA is the mean of F1 and exact match, as XTREME's
@@ -105,8 +140,11 @@ impl Metric {
     pub fn headline(self) -> &'static [&'static str] {
         match self {
             Metric::Accuracy => &["accuracy"],
-            Metric::SpanF1 => &["f1"],
+            Metric::BinaryF1 => &["accuracy", "f1"],
+            Metric::Mcc => &["mcc"],
+            Metric::SpanF1 | Metric::BitextF1 => &["f1"],
             Metric::Squad | Metric::SquadV2 | Metric::Mlqa => &["f1", "exact_match"],
+            Metric::MeanAveragePrecision | Metric::ReciprocalRank => &["map@20"],
         }
     }
 }
@@ -262,6 +300,14 @@ impl Task {
         }
         if self.open_labels && !self.labels.is_empty() {
             return wrong("give `labels` or `open_labels`, not both".to_owned());
+        }
+        let labels = match self.metric {
+            Some(Metric::BinaryF1) => (self.labels.len() != 2).then_some("two labels, the positive one last"),
+            Some(Metric::Mcc) => (!(2..=3).contains(&self.labels.len())).then_some("two or three labels"),
+            _ => None,
+        };
+        if let (Some(needed), Some(metric)) = (labels, self.metric) {
+            return wrong(format!("metric `{}` needs {needed}, not {}", metric.name(), self.labels.len()));
         }
         if self.unanswerable && self.format != Format::SpanExtraction {
             return wrong(format!("`unanswerable` is for span-extraction, not for {}", self.format));

@@ -27,6 +27,8 @@ pub(super) struct Scored {
     pub language: String,
     pub setting: Setting,
     pub values: Values,
+    /// The threshold behind each value, where one was chosen.
+    pub thresholds: [Option<f64>; 8],
     /// The values of each bootstrap resample.
     pub resamples: Vec<Values>,
     /// The ids of the examples, in order.
@@ -40,6 +42,7 @@ struct Row<'a> {
     setting: &'a Setting,
     metric: String,
     value: f64,
+    threshold: Option<f64>,
     interval: (f64, f64),
     /// Examples or languages.
     count: u32,
@@ -53,6 +56,7 @@ pub(super) fn scores(of: Of<'_>, metric: Metric, scored: &[Scored]) -> RecordBat
             rows.push(Row {
                 setting: &one.setting,
                 value: number.of(&one.values),
+                threshold: number.place().and_then(|place| one.thresholds[place]),
                 interval: interval(&one.resamples, &number),
                 metric: number.name,
                 count: one.examples.len() as u32,
@@ -71,7 +75,7 @@ pub(super) fn scores(of: Of<'_>, metric: Metric, scored: &[Scored]) -> RecordBat
         values(&rows, |row| row.interval.0),
         values(&rows, |row| row.interval.1),
         counts(&rows),
-        Arc::new(Float64Array::new_null(rows.len())),
+        Arc::new(rows.iter().map(|row| row.threshold).collect::<Float64Array>()),
     ];
     RecordBatch::try_new(table("scores").schema.clone(), columns)
         .expect("the columns are the schema's and of one length")
@@ -103,6 +107,7 @@ pub(super) fn summaries(of: Of<'_>, metric: Metric, scored: &[Scored], request: 
                 rows.push(Row {
                     setting: &setting[0].setting,
                     value: value(&mut setting.iter().map(|one| &one.values)),
+                    threshold: None,
                     interval,
                     count: group.languages() as u32,
                     metric: number.name,

@@ -187,8 +187,9 @@ impl Setup<'_> {
             Work::Score { task } => {
                 let task = self.task(task)?;
                 json!({
-                    "task": task.id, "format": task.format, "metric": task.metric, "split": task.evaluate,
-                    "resamples": RESAMPLES, "seed": BOOTSTRAP_SEED, "languages": traits(&self.languages(task)?),
+                    "task": task.id, "format": task.format, "metric": task.metric, "labels": canonical_labels(task, &inputs["gold"]),
+                    "split": task.evaluate, "resamples": RESAMPLES, "seed": BOOTSTRAP_SEED,
+                    "languages": traits(&self.languages(task)?),
                 })
             }
             Work::Analyze { cells } => {
@@ -358,10 +359,12 @@ fn tables(artifact: &Artifact) -> impl Iterator<Item = (Split, String, PathBuf)>
 
 /// The tables of a task's evaluation split by language.
 fn evaluation_tables(artifact: &Artifact, task: &Task) -> Vec<(String, PathBuf)> {
-    tables(artifact)
-        .filter(|(split, _, _)| *split == task.evaluate)
-        .map(|(_, language, path)| (language, path))
-        .collect()
+    split_tables(artifact, task.evaluate)
+}
+
+/// The tables of one split by language.
+fn split_tables(artifact: &Artifact, wanted: Split) -> Vec<(String, PathBuf)> {
+    tables(artifact).filter(|(split, _, _)| *split == wanted).map(|(_, language, path)| (language, path)).collect()
 }
 
 /// The predictions of an artifact by language.

@@ -8,8 +8,8 @@ use std::sync::{Arc, PoisonError};
 use serde_json::{Value, json};
 
 use super::{
-    BOOTSTRAP_SEED, Prepared, RESAMPLES, Setup, TRIALS, canonical_labels, evaluation_tables, prediction_tables, tables,
-    tokenized_labels,
+    BOOTSTRAP_SEED, Prepared, RESAMPLES, Setup, TRIALS, canonical_labels, evaluation_tables, prediction_tables,
+    split_tables, tables, tokenized_labels,
 };
 use crate::audit::{AuditTable, OverlapRequest, ProfileRequest, TokenCounts, overlap, profile};
 use crate::error::{IoContext, Result};
@@ -196,10 +196,12 @@ impl Setup<'_> {
                     task: &task.id,
                     format: task.format.name(),
                     metric: task.metric.map_or("", |metric| metric.name()),
+                    labels: &canonical_labels(task, &inputs["gold"]),
                     split: task.evaluate.name(),
                     predictions: prediction_tables(&inputs["predictions"]),
                     gold: evaluation_tables(&inputs["gold"], task),
                     languages: self.languages(task)?,
+                    development: split_tables(&inputs["gold"], Split::Validation),
                     seed: BOOTSTRAP_SEED,
                     resamples: RESAMPLES,
                 };

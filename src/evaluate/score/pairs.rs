@@ -1,0 +1,69 @@
+//! Mined pairs: a threshold chosen on development gold, and what each query contributes at it.
+
+use super::contribution::{Scorer, Thresholds};
+use crate::evaluate::EvaluateError;
+use crate::evaluate::gold::{Gold, GoldTable};
+use crate::evaluate::metric::{self, Statistics};
+use crate::evaluate::prediction::Row;
+
+/// What each query contributes at the threshold that is best for `tuning`: gold and pairs of the development split.
+pub(super) fn statistics(
+    scorer: &Scorer<'_>,
+    rows: &[Row<'_>],
+    tuning: Option<(&GoldTable<'_>, &[Row<'_>])>,
+) -> Result<(Vec<Statistics>, Thresholds), EvaluateError> {
+    let Some((gold, development)) = tuning else {
+        return Err(EvaluateError::NoDevelopment { path: scorer.path.to_owned() });
+    };
+    let mut scores = Vec::new();
+    for query in queries(scorer, gold, development)? {
+        scores.extend(query.pairs.iter().map(|pair| (pair.confidence, Some(pair.prediction) == query.gold)));
+    }
+    let count = gold.examples.iter().filter(|(_, gold)| matches!(gold, Gold::Sentence(Some(_)))).count();
+    let threshold = metric::pair_threshold(&mut scores, count);
+    let statistics = queries(scorer, scorer.gold, rows)?
+        .into_iter()
+        .map(|query| {
+            let taken = query.pairs.iter().filter(|pair| f64::from(pair.confidence) >= threshold);
+            let correct = taken.clone().filter(|pair| Some(pair.prediction) == query.gold).count();
+            metric::pairs(correct, taken.count(), usize::from(query.gold.is_some()))
+        })
+        .collect();
+    let mut thresholds = Thresholds::default();
+    thresholds[..3].fill(Some(threshold));
+    Ok((statistics, thresholds))
+}
+
+/// A query with the sentences it was paired with, each once, with the highest score.
+struct Query<'a> {
+    gold: Option<&'a str>,
+    pairs: Vec<Row<'a>>,
+}
+
+/// Every query of `gold`, in order; those without a pair have no rows.
+fn queries<'a>(scorer: &Scorer<'_>, gold: &GoldTable<'a>, rows: &[Row<'a>]) -> Result<Vec<Query<'a>>, EvaluateError> {
+    let mut queries = Vec::with_capacity(gold.examples.len());
+    let mut groups = rows.chunk_by(|a, b| a.example_id == b.example_id).peekable();
+    let unknown = |id: &str| {
+        let problem = format!("is not in the gold, {}; score the split that was predicted", gold.path.display());
+        EvaluateError::example(scorer.path, id, problem)
+    };
+    for (id, right) in &gold.examples {
+        if let Some(rows) = groups.next_if(|rows| rows[0].example_id < *id) {
+            return Err(unknown(rows[0].example_id));
+        }
+        let mut pairs = groups.next_if(|rows| rows[0].example_id == *id).unwrap_or_default().to_vec();
+        if let Some(pair) = pairs.iter().find(|pair| !gold.sentences.contains_key(pair.prediction)) {
+            let problem = format!("`{}` is not the id of an index sentence", pair.prediction);
+            return Err(EvaluateError::example(scorer.path, id, problem));
+        }
+        pairs.sort_by(|a, b| a.prediction.cmp(b.prediction).then(b.confidence.total_cmp(&a.confidence)));
+        pairs.dedup_by(|a, b| a.prediction == b.prediction);
+        let right = if let Gold::Sentence(right) = right { *right } else { None };
+        queries.push(Query { gold: right, pairs });
+    }
+    match groups.next() {
+        Some(rows) => Err(unknown(rows[0].example_id)),
+        None => Ok(queries),
+    }
+}

@@ -1,0 +1,405 @@
+//! The two files of one language: read, compared, scored.
+//!
+//! A million predictions are no rare thing, so nothing is copied that a slice of the file can stand for, and examples are
+//! scored in blocks side by side. Blocks have a fixed size and their sums are added in order: the number of threads changes no
+//! digit.
+
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rayon::prelude::*;
+
+use super::json::{self, Answer, Entries, Question, Text};
+use super::text::{Lines, line_error, line_of, read, read_lines, sentences, shown};
+use crate::evaluate::EvaluateError;
+use crate::evaluate::metric::{self, Answers, Chunker, Normalization, Statistics, Values, total};
+use crate::task::Metric;
+
+/// Examples that are scored one after the other.
+const BLOCK: usize = 4_096;
+
+/// How a task's files are read and compared.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Scoring {
+    /// One of these labels a line.
+    Labels(&'static [&'static str]),
+    /// A line number a line.
+    Numbers,
+    /// A tag a line, of these.
+    Tags(&'static [&'static str]),
+    /// Two ids a line.
+    Pairs,
+    /// An object with a choice a line.
+    Choices,
+    /// Answers by the SQuAD script.
+    Squad,
+    /// Answers by MLQA's.
+    Mlqa,
+    /// The ids found for each query, of which one is right.
+    ReciprocalRank,
+    /// The ids found for each query, of which several may be right.
+    AveragePrecision,
+}
+
+const NLI: &[&str] = &["contradiction", "entailment", "neutral"];
+const NAMES: &[&str] = &["O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC"];
+const PARTS_OF_SPEECH: &[&str] = &[
+    "ADJ", "ADP", "ADV", "AUX", "CCONJ", "DET", "INTJ", "NOUN", "NUM", "PART", "PRON", "PROPN", "PUNCT", "SCONJ",
+    "SYM", "VERB", "X", "_",
+];
+
+impl Scoring {
+    /// That of `task`, a folder of a suite.
+    pub fn of(task: &str) -> Self {
+        match task {
+            "pawsx" => Scoring::Labels(&["0", "1"]),
+            "xnli" => Scoring::Labels(NLI),
+            "panx" => Scoring::Tags(NAMES),
+            "udpos" => Scoring::Tags(PARTS_OF_SPEECH),
+            "bucc2018" => Scoring::Pairs,
+            "tatoeba" => Scoring::Numbers,
+            "xcopa" => Scoring::Choices,
+            "mlqa" => Scoring::Mlqa,
+            "mewslix" => Scoring::ReciprocalRank,
+            "lareqa" => Scoring::AveragePrecision,
+            _ => Scoring::Squad,
+        }
+    }
+
+    /// How its files' names end.
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Scoring::Labels(_) | Scoring::Numbers | Scoring::Tags(_) | Scoring::Pairs => "tsv",
+            Scoring::Choices => "jsonl",
+            Scoring::Squad | Scoring::Mlqa | Scoring::ReciprocalRank | Scoring::AveragePrecision => "json",
+        }
+    }
+
+    /// The metric whose values these are.
+    pub fn metric(self) -> Metric {
+        match self {
+            Scoring::Labels(_) | Scoring::Numbers | Scoring::Choices => Metric::Accuracy,
+            Scoring::Tags(_) => Metric::SpanF1,
+            Scoring::Pairs => Metric::BitextF1,
+            Scoring::Squad => Metric::Squad,
+            Scoring::Mlqa => Metric::Mlqa,
+            Scoring::ReciprocalRank => Metric::ReciprocalRank,
+            Scoring::AveragePrecision => Metric::MeanAveragePrecision,
+        }
+    }
+
+    /// The metric's values that evaluate.py has: the first ones.
+    pub fn names(self) -> &'static [&'static str] {
+        let names = self.metric().rows();
+        &names[..names.len().min(3)]
+    }
+}
+
+/// The two files of one language.
+pub(super) struct Files {
+    pub task: &'static str,
+    pub predictions: PathBuf,
+    pub labels: PathBuf,
+}
+
+/// What they give.
+pub(super) struct Scored {
+    /// The metric's values, in the order of their names.
+    pub values: Values,
+    /// Examples without a prediction.
+    pub unanswered: usize,
+    /// The time it took when both files had been read.
+    pub time: Duration,
+}
+
+/// The sum of what the examples contribute.
+struct Sum {
+    statistics: Statistics,
+    unanswered: usize,
+    /// When both files had been read.
+    begun: Instant,
+}
+
+impl Sum {
+    /// That of examples which all have a prediction.
+    fn whole(statistics: Statistics, begun: Instant) -> Self {
+        Self { statistics, unanswered: 0, begun }
+    }
+}
+
+impl Files {
+    /// Scores the predictions. Questions without an answer are an error unless `allow_missing`.
+    pub fn score(&self, scoring: Scoring, language: &str, allow_missing: bool) -> Result<Scored, EvaluateError> {
+        let sum = match scoring {
+            Scoring::Labels(known) => self.lines(Some(known))?,
+            Scoring::Numbers => self.lines(None)?,
+            Scoring::Tags(known) => self.tags(known)?,
+            Scoring::Pairs => self.pairs()?,
+            Scoring::Choices => self.choices()?,
+            Scoring::Squad => self.answers(Normalization::SQUAD, allow_missing)?,
+            Scoring::Mlqa => {
+                let normalization =
+                    Normalization::mlqa(language).expect("the languages of the task are those of its normalisation");
+                self.answers(normalization, allow_missing)?
+            }
+            Scoring::ReciprocalRank | Scoring::AveragePrecision => self.ranked(scoring, allow_missing)?,
+        };
+        let values = scoring.metric().combine(&sum.statistics);
+        Ok(Scored { values, unanswered: sum.unanswered, time: sum.begun.elapsed() })
+    }
+
+    /// Both files' texts, labels first.
+    fn texts(&self, expected: &str) -> Result<(String, String), EvaluateError> {
+        let (labels, predictions) =
+            rayon::join(|| read_lines(&self.labels, expected), || read_lines(&self.predictions, expected));
+        Ok((labels?, predictions?))
+    }
+
+    fn lines(&self, known: Option<&[&str]>) -> Result<Sum, EvaluateError> {
+        let (labels, predictions) = self.texts("this task has one label a line")?;
+        let begun = Instant::now();
+        let (mut correct, mut count) = (0_u64, 0_usize);
+        let mut gold = Lines(&labels);
+        let mut predicted = Lines(&predictions);
+        let (mut missing, mut extra) = (0, 0);
+        loop {
+            match (gold.next(), predicted.next()) {
+                (Some(label), Some(prediction)) => {
+                    count += 1;
+                    correct += u64::from(label == prediction);
+                    if label != prediction && !is_known(prediction, known) {
+                        return Err(self.unknown(&predictions, prediction, known));
+                    }
+                }
+                (Some(_), None) => missing += 1,
+                (None, Some(_)) => extra += 1,
+                (None, None) => break,
+            }
+        }
+        self.same_count("lines", count + extra, count + missing)?;
+        Ok(Sum::whole(metric::padded([correct as f64, count as f64]), begun))
+    }
+
+    /// The error about a label that is none.
+    fn unknown(&self, text: &str, label: &str, known: Option<&[&str]>) -> EvaluateError {
+        let remedy = match known {
+            Some(known) => format!("write one of {}", known.join(", ")),
+            None => "write the number of the line that was found, counted from 0".to_owned(),
+        };
+        let problem = format!("`{}` is no label of {}; {remedy}", shown(label), self.task);
+        line_error(&self.predictions, line_of(text, label), problem)
+    }
+
+    fn tags(&self, known: &[&str]) -> Result<Sum, EvaluateError> {
+        let (labels, predictions) = self.texts("this task has one tag a line, and a blank line after each sentence")?;
+        let begun = Instant::now();
+        let (gold, predicted) = rayon::join(|| sentences(&labels), || sentences(&predictions));
+        self.same_count("sentences", predicted.len(), gold.len())?;
+        let sentence = |chunker: &mut Chunker, number: usize| {
+            let (gold, predicted) =
+                (Lines(&labels[gold[number].clone()]), Lines(&predictions[predicted[number].clone()]));
+            let (mut own, mut tokens) = (predicted.clone(), 0);
+            let mut seen = 0;
+            for label in gold.clone() {
+                tokens += 1;
+                let Some(tag) = own.next() else { continue };
+                seen += 1;
+                if tag != label && !known.contains(&tag) {
+                    return Err(self.unknown(&predictions, tag, Some(known)));
+                }
+            }
+            self.same_count_with(|| format!("tags in sentence {}", number + 1), seen + own.count(), tokens)?;
+            Ok(metric::span_f1(chunker, gold.zip(predicted)))
+        };
+        let numbers: Vec<usize> = (0..gold.len()).collect();
+        let blocks = numbers.par_chunks(BLOCK).map(|numbers| {
+            let mut chunker = Chunker::between();
+            let sum = numbers.iter().map(|number| sentence(&mut chunker, *number)).collect::<Result<Vec<_>, _>>()?;
+            Ok((total(&sum), chunker.stray()))
+        });
+        let blocks: Vec<(Statistics, bool)> = blocks.collect::<Result<_, EvaluateError>>()?;
+        if !blocks.iter().any(|(_, stray)| *stray) {
+            return Ok(Sum::whole(total(blocks.iter().map(|(statistics, _)| statistics)), begun));
+        }
+        // A chunk that never began looks back into earlier sentences, so they must come one after the other.
+        let mut chunker = Chunker::new();
+        let all: Vec<Statistics> =
+            numbers.iter().map(|number| sentence(&mut chunker, *number)).collect::<Result<_, _>>()?;
+        Ok(Sum::whole(total(&all), begun))
+    }
+
+    fn pairs(&self) -> Result<Sum, EvaluateError> {
+        let (labels, predictions) = self.texts("this task has two ids a line, with a tab between")?;
+        let begun = Instant::now();
+        let (labels, predictions) =
+            rayon::join(|| pair_set(&self.labels, &labels), || pair_set(&self.predictions, &predictions));
+        let (labels, predictions) = (labels?, predictions?);
+        let mut others = predictions.iter().peekable();
+        let correct = labels.iter().filter(|pair| {
+            while others.next_if(|other| other < pair).is_some() {}
+            others.next_if_eq(pair).is_some()
+        });
+        let statistics = metric::pairs(correct.count(), predictions.len(), labels.len());
+        Ok(Sum::whole(statistics, begun))
+    }
+
+    fn choices(&self) -> Result<Sum, EvaluateError> {
+        let labels = read(&self.labels)?;
+        let predictions = read(&self.predictions)?;
+        let gold = json::line_labels(&self.labels, &labels)?;
+        let predicted = json::line_labels(&self.predictions, &predictions)?;
+        let begun = Instant::now();
+        self.same_count("lines", predicted.len(), gold.len())?;
+        let mut correct = 0_u32;
+        for (&(_, gold), &(line, choice)) in gold.iter().zip(&predicted) {
+            if choice > 1 {
+                let problem = format!("`{choice}` is no choice of {}; write 0 or 1", self.task);
+                return Err(line_error(&self.predictions, line, problem));
+            }
+            correct += u32::from(gold == choice);
+        }
+        Ok(Sum::whole(metric::padded([f64::from(correct), gold.len() as f64]), begun))
+    }
+
+    fn answers(&self, normalization: Normalization, allow_missing: bool) -> Result<Sum, EvaluateError> {
+        let (labels, predictions) = rayon::join(|| read(&self.labels), || read(&self.predictions));
+        let (labels, predictions) = (labels?, predictions?);
+        let expected = "one object of question id to answer";
+        let (questions, answers) = rayon::join(
+            || json::questions(&self.labels, &labels),
+            || json::entries::<Text<'_>>(&self.predictions, &predictions, expected),
+        );
+        let (questions, answers) = (questions?, answers?);
+        let begun = Instant::now();
+        let ids = questions.iter().map(|question| &question.id);
+        let places = self.matched(ids, &answers, "question", allow_missing)?;
+        let block = |(questions, places): (&[Question<'_>], &[Option<usize>])| {
+            let mut scorer = Answers::new(normalization);
+            let score = |(question, place): (&Question<'_>, &Option<usize>)| {
+                let gold = question.answers.iter().map(|answer: &Answer<'_>| answer.text.as_ref());
+                if gold.len() == 0 {
+                    let problem = "has no answer in the labels; take labels that are not blanked";
+                    return Err(EvaluateError::example(&self.labels, &question.id, problem));
+                }
+                Ok(match place {
+                    Some(place) => metric::answer(&mut scorer, gold, &answers.0[*place].1.0),
+                    None => metric::padded([0.0, 0.0, 1.0]),
+                })
+            };
+            let all: Vec<Statistics> = questions.iter().zip(places).map(score).collect::<Result<_, _>>()?;
+            Ok(total(&all))
+        };
+        let blocks = questions.par_chunks(BLOCK).zip(places.par_chunks(BLOCK)).map(block);
+        let blocks: Vec<Statistics> = blocks.collect::<Result<_, EvaluateError>>()?;
+        let unanswered = places.iter().filter(|place| place.is_none()).count();
+        Ok(Sum { statistics: total(&blocks), unanswered, begun })
+    }
+
+    fn ranked(&self, scoring: Scoring, allow_missing: bool) -> Result<Sum, EvaluateError> {
+        type Found<'a> = Vec<Text<'a>>;
+        let (labels, predictions) = (read(&self.labels)?, read(&self.predictions)?);
+        let expected = "one object of id to a list of ids, best first";
+        let gold: Entries<'_, Found<'_>> = json::entries(&self.labels, &labels, expected)?;
+        let found: Entries<'_, Found<'_>> = json::entries(&self.predictions, &predictions, expected)?;
+        let begun = Instant::now();
+        gold.index(&self.labels)?;
+        let places = self.matched(gold.0.iter().map(|(id, _)| id), &found, "query", allow_missing)?;
+        let mut statistics = Statistics::default();
+        for ((id, right), place) in gold.0.iter().zip(&places) {
+            let Some(first) = right.first() else {
+                let problem = "has no gold in the labels; take labels that are not blanked";
+                return Err(EvaluateError::example(&self.labels, id, problem));
+            };
+            let list: &[Text<'_>] = place.map_or(&[], |place| &found.0[place].1);
+            if let Some(twice) = (1..list.len()).find(|at| list[..*at].iter().any(|other| other.0 == list[*at].0)) {
+                let problem = format!("`{}` stands twice in its list; rank each once", shown(&list[twice].0));
+                return Err(EvaluateError::example(&self.predictions, id, problem));
+            }
+            let value = match scoring {
+                Scoring::AveragePrecision => {
+                    let is_right = |one: &Text<'_>| right.iter().any(|other| other.0 == one.0);
+                    metric::average_precision(list.iter().map(is_right), right.len())
+                }
+                _ => metric::reciprocal_rank(list.iter().map(|one| one.0 == first.0.trim())),
+            };
+            statistics = total([&statistics, &metric::ranked(value)]);
+        }
+        let unanswered = places.iter().filter(|place| place.is_none()).count();
+        Ok(Sum { statistics, unanswered, begun })
+    }
+
+    /// Where each of `ids` stands among the predictions. A prediction for no id is an error, and so is an id without one unless
+    /// `allow_missing`.
+    fn matched<'a, T>(
+        &self,
+        ids: impl Iterator<Item = &'a Cow<'a, str>>,
+        predictions: &Entries<'_, T>,
+        kind: &str,
+        allow_missing: bool,
+    ) -> Result<Vec<Option<usize>>, EvaluateError> {
+        let index = predictions.index(&self.predictions)?;
+        let mut taken = vec![false; predictions.0.len()];
+        let mut places = Vec::new();
+        for id in ids {
+            let place = index.get(id.as_ref()).copied();
+            match place {
+                Some(place) => taken[place] = true,
+                None if allow_missing => {}
+                None => {
+                    let problem = format!(
+                        "has no prediction; give every {kind} one (an empty answer is one), or count it as wrong with \
+                         --allow-missing"
+                    );
+                    return Err(EvaluateError::example(&self.predictions, id, problem));
+                }
+            }
+            places.push(place);
+        }
+        if let Some(extra) = taken.iter().position(|taken| !taken) {
+            let problem = format!("is no {kind} of {}; score the split that was predicted", self.labels.display());
+            return Err(EvaluateError::example(&self.predictions, &predictions.0[extra].0, problem));
+        }
+        Ok(places)
+    }
+
+    fn same_count(&self, unit: &str, found: usize, expected: usize) -> Result<(), EvaluateError> {
+        self.same_count_with(|| unit.to_owned(), found, expected)
+    }
+
+    fn same_count_with(
+        &self,
+        unit: impl FnOnce() -> String,
+        found: usize,
+        expected: usize,
+    ) -> Result<(), EvaluateError> {
+        if found == expected {
+            return Ok(());
+        }
+        let (predictions, labels) = (self.predictions.clone(), self.labels.clone());
+        Err(EvaluateError::Count { predictions, labels, unit: unit(), found, expected })
+    }
+}
+
+/// Whether `label` is one of `known`; a number, if any will do.
+fn is_known(label: &str, known: Option<&[&str]>) -> bool {
+    match known {
+        Some(known) => known.contains(&label),
+        None => !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_digit()),
+    }
+}
+
+/// The pairs of a file, sorted, each once.
+fn pair_set<'a>(path: &Path, text: &'a str) -> Result<Vec<&'a str>, EvaluateError> {
+    let mut pairs = Vec::new();
+    for (number, line) in Lines(text).enumerate() {
+        if line.matches('\t').count() != 1 {
+            let problem = format!("`{}` is no pair; write two ids with a tab between", shown(line));
+            return Err(line_error(path, number + 1, problem));
+        }
+        pairs.push(line);
+    }
+    pairs.sort_unstable();
+    pairs.dedup();
+    Ok(pairs)
+}

@@ -1,0 +1,164 @@
+//! Scores of a folder in XTREME's layout, whoever made it: what XTREME's own `evaluate.py` says of it.
+//!
+//! A submission is `TASK/test-LANGUAGE.tsv` (`.json` for question answering, Mewsli-X and LAReQA, `.jsonl` for XCOPA) with the
+//! labels in a folder of the same shape. Labels, tags (a blank line between sentences), Tatoeba's line numbers and BUCC's
+//! pairs stand one a line; answers in a JSON object by question id; Mewsli-X's entities and LAReQA's sentences, best first, in a
+//! JSON object of lists; XCOPA's choices in one JSON object a line. The rules are evaluate.py's (Hu et al. 2020,
+//! <https://github.com/google-research/xtreme>, at 838c13b6): an unweighted mean over the languages of a task, and tagging
+//! scored by seqeval 0.0.12. It has no reader for LAReQA; the layout and the cut of mAP after twenty are our reading.
+//!
+//! Where evaluate.py would go on with input that can't be meant, this refuses: tags beside the wrong words, an answer to a
+//! question that is not there, a label that the task does not have. A question without an answer scores 0 there; here it is an
+//! error unless what lacks is allowed to, and then it is counted.
+
+mod files;
+mod json;
+mod text;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::EvaluateError;
+use super::aggregate::{Suite, SuiteMean, TaskMean, complete_means, headline, language_mean, suite_means};
+use super::metric::Values;
+use crate::error::IoContext;
+
+use files::{Files, Scoring};
+
+/// What to score.
+#[derive(Debug, Clone, Copy)]
+pub struct SubmissionRequest<'a> {
+    /// The folder of predictions.
+    pub predictions: &'a Path,
+    /// The folder of labels.
+    pub labels: &'a Path,
+    /// Whose tasks, languages and averages.
+    pub suite: Suite,
+    /// Only these tasks (folder names); empty for all.
+    pub tasks: &'a [&'a str],
+    /// Whether languages, tasks and answers may lack: means are then over what there is, and say so.
+    pub allow_missing: bool,
+}
+
+/// The scores of a submission.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Submission {
+    /// The suite's name.
+    pub suite: &'static str,
+    /// One entry for each task and value of its metric.
+    pub scores: Vec<SubmissionScore>,
+    /// The suite's score and its groups', as far as there are any: [`suite_means`]. Where only some tasks were asked for, those
+    /// that are complete.
+    pub means: Vec<SuiteMean>,
+    /// The time that comparing took, without reading and parsing files.
+    #[serde(skip)]
+    pub comparing: Duration,
+}
+
+/// One value of a task's metric.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SubmissionScore {
+    /// The task's folder.
+    pub task: String,
+    /// The value's name: accuracy, f1, precision, recall, exact_match, map@20.
+    pub metric: &'static str,
+    /// The value in each language, 0 to 100, in evaluate.py's order of languages.
+    pub languages: Vec<(String, f64)>,
+    /// The unweighted mean over the languages.
+    pub average: f64,
+    /// The languages that the suite has and the mean lacks.
+    pub missing: Vec<String>,
+    /// Questions and mentions without a prediction, which score 0, in all languages.
+    pub unanswered: usize,
+}
+
+/// Scores the tasks of a suite, and averages them. All values are those of evaluate.py.
+pub fn score_submission(request: &SubmissionRequest<'_>) -> Result<Submission, EvaluateError> {
+    let suite = request.suite;
+    let known: Vec<&str> = suite.tasks().collect();
+    if let Some(task) = request.tasks.iter().find(|task| !known.contains(task)) {
+        return Err(EvaluateError::Unknown { kind: "task", name: (*task).to_owned(), known: known.join(", ") });
+    }
+    let predicted = folders(request.predictions, &known, suite)?;
+    let labelled = folders(request.labels, &known, suite)?;
+    let wanted = |task: &&str| {
+        let there = predicted.contains(*task) && labelled.contains(*task);
+        if request.tasks.is_empty() { there } else { request.tasks.contains(task) }
+    };
+    let (mut scores, mut means) = (Vec::new(), Vec::new());
+    let mut comparing = Duration::ZERO;
+    for task in suite.tasks().filter(wanted) {
+        if let Some(mean) = score_task(request, task, &mut scores, &mut comparing)? {
+            means.push(mean);
+        }
+    }
+    let means = if request.tasks.is_empty() {
+        suite_means(suite, &means, request.allow_missing)?
+    } else {
+        complete_means(suite, &means)
+    };
+    Ok(Submission { suite: suite.name(), scores, means, comparing })
+}
+
+/// Which of the suite's folders `path` has; none is an error.
+fn folders(path: &Path, known: &[&str], suite: Suite) -> Result<BTreeSet<String>, EvaluateError> {
+    let mut found = BTreeSet::new();
+    for entry in fs::read_dir(path).at("read directory", path)? {
+        found.insert(entry.at("read directory", path)?.file_name().to_string_lossy().into_owned());
+    }
+    if found.iter().any(|name| known.contains(&name.as_str())) {
+        return Ok(found);
+    }
+    let listed: Vec<&str> = found.iter().take(8).map(String::as_str).collect();
+    let found = if listed.is_empty() { "nothing".to_owned() } else { listed.join(", ") };
+    Err(EvaluateError::Folder { path: path.to_owned(), suite: suite.name(), found, known: known.join(", ") })
+}
+
+/// Appends the scores of `task` and adds the time of comparing; its mean, if any of its languages is there.
+fn score_task(
+    request: &SubmissionRequest<'_>,
+    task: &'static str,
+    scores: &mut Vec<SubmissionScore>,
+    comparing: &mut Duration,
+) -> Result<Option<TaskMean>, EvaluateError> {
+    let scoring = Scoring::of(task);
+    let languages = request.suite.languages(task).unwrap_or_default();
+    let mut values: Vec<(&str, Values)> = Vec::new();
+    let mut unanswered = 0;
+    let mut missing = Vec::new();
+    for language in &languages {
+        let place = |folder: &Path| folder.join(task).join(format!("test-{language}.{}", scoring.suffix()));
+        let files = Files { task, predictions: place(request.predictions), labels: place(request.labels) };
+        if !files.predictions.exists() || !files.labels.exists() {
+            missing.push(format!("{task}/{language}"));
+            continue;
+        }
+        let scored = files.score(scoring, language, request.allow_missing)?;
+        unanswered += scored.unanswered;
+        *comparing += scored.time;
+        values.push((language, scored.values));
+    }
+    if !(missing.is_empty() || request.allow_missing) {
+        return Err(EvaluateError::Incomplete { suite: request.suite.name(), missing: missing.join(", ") });
+    }
+    let first = scores.len();
+    for (row, metric) in scoring.names().iter().enumerate() {
+        let by_language = values.iter().map(|(language, values)| (*language, values[row]));
+        let Some((average, missing)) = language_mean(languages.iter().copied(), by_language.clone()) else {
+            return Ok(None);
+        };
+        let languages = by_language.map(|(language, value)| (language.to_owned(), value)).collect();
+        scores.push(SubmissionScore { task: task.to_owned(), metric, languages, average, missing, unanswered });
+    }
+    let own = &scores[first..];
+    let value = headline(scoring.metric(), |name| Some(own.iter().find(|score| score.metric == name)?.average));
+    let missing = own.first().map(|score| score.missing.clone()).unwrap_or_default();
+    Ok(value.map(|value| TaskMean { task: task.to_owned(), value, missing }))
+}
+
+#[cfg(test)]
+mod tests;
