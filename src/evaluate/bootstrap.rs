@@ -7,7 +7,7 @@
 
 use rayon::prelude::*;
 
-use super::classes::{PLACES, blocks, statistics};
+use super::classes::{PLACES, blocks, statistics, together};
 use super::metric::{Statistics, Values};
 use super::random::generator;
 use crate::task::Metric;
@@ -49,6 +49,26 @@ pub fn resample<T: Send>(
 /// The metric's values in each resample of one language's examples.
 pub fn values(metric: Metric, sample: Sample<'_>, seed: u64, resamples: usize) -> Vec<Values> {
     resample(&[sample], seed, resamples, |totals| metric.combine(&totals[0]))
+}
+
+/// The same of several languages, by language, those with the same examples drawn together. `alone` are the [`values`] of
+/// each, which are taken where a language shares its examples with no other: the draws would be the same.
+pub fn values_together(metric: Metric, samples: &[Sample<'_>], alone: &[&[Values]], seed: u64) -> Vec<Vec<Values>> {
+    let mut by_language: Vec<Vec<Values>> = vec![Vec::new(); samples.len()];
+    for block in together(samples) {
+        if let [one] = block[..] {
+            by_language[one] = alone[one].to_vec();
+            continue;
+        }
+        let of_block: Vec<Sample<'_>> = block.iter().map(|&place| samples[place].clone()).collect();
+        let drawn = resample(&of_block, seed, alone[block[0]].len(), |totals| {
+            totals.iter().map(|total| metric.combine(total)).collect::<Vec<_>>()
+        });
+        for (nth, &place) in block.iter().enumerate() {
+            by_language[place] = drawn.iter().map(|values| values[nth]).collect();
+        }
+    }
+    by_language
 }
 
 /// The bounds between which the middle [`CONFIDENCE`] of some resampled values lies, by linear interpolation between the
@@ -228,6 +248,25 @@ mod tests {
         let together = width([&shared, &shared, &shared, &shared]);
         assert!((apart / one - 0.5).abs() < 0.05, "{apart} {one}");
         assert!((together / one - 1.0).abs() < 0.06, "{together} {one}");
+    }
+
+    #[test]
+    fn a_language_by_itself_has_the_same_draws_beside_others() {
+        let (de, sw) = (answers(60), answers(61));
+        let th: Vec<Statistics> = sw.iter().rev().copied().collect();
+        let (few, many) = (ids(60), ids(61));
+        let samples = [("de", &few, &de), ("sw", &many, &sw), ("th", &many, &th)]
+            .map(|(language, ids, examples)| Sample { language, ids, runs: vec![examples.as_slice()] });
+        let alone: Vec<Vec<Values>> =
+            samples.iter().map(|sample| values(Metric::Squad, sample.clone(), 7, 40)).collect();
+        let slices: Vec<&[Values]> = alone.iter().map(Vec::as_slice).collect();
+        let found = values_together(Metric::Squad, &samples, &slices, 7);
+        let direct =
+            resample(&samples, 7, 40, |totals| totals.iter().map(|t| Metric::Squad.combine(t)).collect::<Vec<_>>());
+        for (place, values) in found.iter().enumerate() {
+            assert!(values.iter().zip(&direct).all(|(value, all)| *value == all[place]), "{place}");
+        }
+        assert_ne!(found[1], alone[1]);
     }
 
     #[test]

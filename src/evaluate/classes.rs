@@ -55,6 +55,11 @@ pub(super) struct Block {
 /// The blocks of `samples`, all of which have the same number of runs. Sample `s` and run `r` stand at
 /// [`PLACES`]` * (s * runs + r)` of the totals.
 pub(super) fn blocks(samples: &[Sample<'_>]) -> Vec<Block> {
+    together(samples).into_iter().map(|block| Block::new(samples, block)).collect()
+}
+
+/// The places of the samples that have the same examples, and so are drawn together; most are alone.
+pub(super) fn together(samples: &[Sample<'_>]) -> Vec<Vec<usize>> {
     let mut together: Vec<Vec<usize>> = Vec::new();
     for (index, sample) in samples.iter().enumerate() {
         match together.iter_mut().find(|block| samples[block[0]].ids == sample.ids) {
@@ -62,7 +67,7 @@ pub(super) fn blocks(samples: &[Sample<'_>]) -> Vec<Block> {
             None => together.push(vec![index]),
         }
     }
-    together.into_iter().map(|block| Block::new(samples, block)).collect()
+    together
 }
 
 impl Block {

@@ -82,8 +82,8 @@ pub(super) fn scores(of: Of<'_>, metric: Metric, scored: &[Scored]) -> RecordBat
 }
 
 /// The table `summaries` of `scored`, which is sorted by setting and language: each group of languages ([`groups`]), each
-/// language with the same weight. A group's resamples are its own draws, in which languages that share their examples stay
-/// together; one of a single language has that language's interval.
+/// language with the same weight. In a group's resamples, languages that share their examples stay together; one of a single
+/// language has that language's interval.
 pub(super) fn summaries(of: Of<'_>, metric: Metric, scored: &[Scored], request: &ScoreRequest<'_>) -> RecordBatch {
     let (mut rows, mut names, mut missing) = (Vec::new(), Vec::new(), Vec::new());
     for setting in scored.chunk_by(|a, b| a.setting == b.setting) {
@@ -92,9 +92,8 @@ pub(super) fn summaries(of: Of<'_>, metric: Metric, scored: &[Scored], request: 
             .iter()
             .map(|one| Sample { language: &one.language, ids: &one.examples, runs: vec![&one.statistics] })
             .collect();
-        let resamples = bootstrap::resample(&samples, request.seed, request.resamples, |totals| {
-            totals.iter().map(|total| metric.combine(total)).collect::<Vec<Values>>()
-        });
+        let alone: Vec<&[Values]> = setting.iter().map(|one| one.resamples.as_slice()).collect();
+        let resamples = bootstrap::values_together(metric, &samples, &alone, request.seed);
         for group in groups(&languages, &request.languages) {
             for number in numbers(metric) {
                 let value = |languages: &mut dyn Iterator<Item = &Values>| {
@@ -102,7 +101,10 @@ pub(super) fn summaries(of: Of<'_>, metric: Metric, scored: &[Scored], request: 
                 };
                 let interval = match group.only() {
                     Some(only) => interval(&setting[only].resamples, &number),
-                    None => bootstrap::interval(resamples.iter().map(|values| value(&mut values.iter()))),
+                    None => {
+                        let at = |draw| value(&mut resamples.iter().map(|language| &language[draw]));
+                        bootstrap::interval((0..request.resamples).map(at))
+                    }
                 };
                 rows.push(Row {
                     setting: &setting[0].setting,

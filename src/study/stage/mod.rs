@@ -32,7 +32,7 @@ const VERSIONS: &[(&str, u32)] = &[
     ("predict", 3),
     ("baseline", 3),
     ("score", 3),
-    ("analyze", 1),
+    ("analyze", 2),
 ];
 
 /// Resamples of each bootstrap interval.
