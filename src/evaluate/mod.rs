@@ -20,7 +20,8 @@
 //!   nor on the order of rows, nor on which other languages are scored beside it.
 //!
 //! [`score_submission`] scores folders in XTREME's layout, whoever made them; [`baseline()`] makes the predictions of a
-//! model that knows nothing, to be scored as any other; [`nearest`] finds nearest neighbours among embeddings.
+//! model that knows nothing, to be scored as any other; [`retrieval`] finds nearest neighbours and
+//! translation pairs among embeddings.
 
 pub mod aggregate;
 mod baseline;
@@ -32,7 +33,7 @@ pub mod metric;
 pub mod predict;
 mod prediction;
 mod random;
-mod retrieval;
+pub mod retrieval;
 mod score;
 mod submission;
 
@@ -40,6 +41,5 @@ pub use aggregate::Suite;
 pub use baseline::baseline;
 pub use error::EvaluateError;
 pub use prediction::{Prediction, prediction_batch};
-pub use retrieval::nearest;
 pub use score::{ScoreRequest, ScoreTables, score};
 pub use submission::{Submission, SubmissionRequest, SubmissionScore, score_submission};
