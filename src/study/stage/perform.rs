@@ -8,8 +8,8 @@ use std::sync::{Arc, PoisonError};
 use serde_json::{Value, json};
 
 use super::{
-    BOOTSTRAP_SEED, Prepared, RESAMPLES, RETRIEVAL_MEMORY, Setup, canonical_labels, evaluation_tables, predicted_tables,
-    prediction_tables, split_tables, tables, tokenized_labels,
+    BOOTSTRAP_SEED, Prepared, RESAMPLES, RETRIEVAL_MEMORY, Setup, canonical_labels, evaluation_tables,
+    predicted_tables, prediction_tables, split_tables, tables, tokenized_labels,
 };
 use crate::audit::{AuditTable, OverlapRequest, ProfileRequest, TokenCounts, overlap, profile};
 use crate::error::{IoContext, Result};
