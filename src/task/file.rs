@@ -273,7 +273,7 @@ fn test_split() -> Split {
 }
 
 /// The first name that stands twice.
-fn twice<'a>(names: impl IntoIterator<Item = &'a String>) -> Option<&'a String> {
+pub(super) fn twice<'a, T: Ord>(names: impl IntoIterator<Item = &'a T>) -> Option<&'a T> {
     let mut seen = std::collections::BTreeSet::new();
     names.into_iter().find(|name| !seen.insert(*name))
 }
@@ -370,6 +370,20 @@ impl Task {
     pub fn knows_language(&self, code: &str) -> bool {
         let mut known = self.languages.iter().chain(self.added_languages.values().flatten());
         code == "en" || known.any(|known| known == code)
+    }
+
+    /// Whether queries are looked for among the index sentences of all languages.
+    pub fn shares_index(&self) -> bool {
+        self.metric.is_some_and(Metric::searches_all_languages)
+    }
+
+    /// The splits that are predicted: the one that scores are computed on and, where a threshold is chosen on development
+    /// data, those.
+    pub fn predicted_splits(&self) -> Vec<Split> {
+        match self.metric {
+            Some(Metric::BitextF1) if self.evaluate != Split::Validation => vec![Split::Validation, self.evaluate],
+            _ => vec![self.evaluate],
+        }
     }
 
     /// The languages of its training split.
