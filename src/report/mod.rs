@@ -12,6 +12,7 @@
 
 mod chart;
 mod data;
+mod draw;
 mod error;
 mod html;
 mod output;
