@@ -128,6 +128,7 @@ fn only_what_depends_on_a_change_is_made_again_and_explain_says_why() {
     let scores = |set: BTreeSet<String>| -> BTreeSet<String> {
         set.into_iter()
             .chain(all.iter().filter(|l| l.starts_with("score/") && !l.ends_with("/chance")).cloned())
+            .chain(["analyze".to_owned()])
             .collect()
     };
     // Another learning rate in the target phase of one target: that target's trainings and what follows.
@@ -135,7 +136,8 @@ fn only_what_depends_on_a_change_is_made_again_and_explain_says_why() {
     let expected: BTreeSet<String> = all
         .iter()
         .filter(|l| {
-            ["target/xnli/", "predict/xnli/", "score/xnli/"].iter().any(|p| l.starts_with(p)) && !l.ends_with("/chance")
+            let after = ["target/xnli/", "predict/xnli/", "score/xnli/", "analyze"];
+            after.iter().any(|p| l.starts_with(p)) && !l.ends_with("/chance")
         })
         .cloned()
         .collect();

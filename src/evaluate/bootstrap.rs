@@ -1,46 +1,60 @@
 //! Percentile bootstrap intervals (Efron 1979): what a score might have been on other examples of the same kind.
 //!
-//! Examples are drawn with replacement within each language. The draws depend on the seed, the language and the number
-//! of examples alone, so all metrics, layers and models of a language meet the same resamples: differences between them
-//! can be taken resample by resample. Resamples are drawn in parallel, each from its own stream of the generator.
+//! Examples are drawn with replacement within each language (of languages that share their examples, the items are drawn,
+//! in all of them at once). Resamples are drawn in parallel, each from its own stream of a generator that the seed and the
+//! languages choose: the number of threads and the order of examples change nothing. How a resample is drawn
+//! without drawing every example is told in `classes.rs`.
 
-use rand::RngExt;
 use rayon::prelude::*;
 
-use super::metric::{Statistics, Values, total};
+use super::classes::{PLACES, blocks, statistics};
+use super::metric::{Statistics, Values};
 use super::random::generator;
 use crate::task::Metric;
+
+pub use super::classes::Sample;
 
 /// The share of resamples inside an interval.
 pub const CONFIDENCE: f64 = 0.95;
 
-/// The metric's values on `resamples` draws of as many examples as there are, with replacement.
-pub fn resample(metric: Metric, statistics: &[Statistics], language: &str, seed: u64, resamples: usize) -> Vec<Values> {
-    let base = generator(seed, &["bootstrap", language]);
+/// What `of` makes of each of `resamples` draws. It gets the sums of the drawn examples' statistics: by sample and, within
+/// a sample, by run, which all see the same draws. All samples have the same number of runs.
+pub fn resample<T: Send>(
+    samples: &[Sample<'_>],
+    seed: u64,
+    resamples: usize,
+    of: impl Fn(&[Statistics]) -> T + Sync,
+) -> Vec<T> {
+    let blocks = blocks(samples);
+    let runs = samples.first().map_or(0, |sample| sample.runs.len());
+    let bases: Vec<_> = blocks
+        .iter()
+        .map(|block| {
+            let languages = block.languages.iter().map(String::as_str);
+            generator(seed, &std::iter::once("bootstrap").chain(languages).collect::<Vec<_>>())
+        })
+        .collect();
     let draw = |stream: usize| {
-        let mut random = base.clone();
-        random.set_stream(stream as u64);
-        let drawn = statistics.iter().map(|_| &statistics[random.random_range(0..statistics.len())]);
-        metric.combine(&total(drawn))
+        let mut totals = vec![0.0; PLACES * samples.len() * runs];
+        for (block, base) in blocks.iter().zip(&bases) {
+            let mut random = base.clone();
+            random.set_stream(stream as u64);
+            block.add_resample(&mut random, &mut totals);
+        }
+        of(&statistics(&totals))
     };
     (0..resamples).into_par_iter().map(draw).collect()
 }
 
-/// Resample by resample, the mean over languages, each of which has the same number of resamples.
-pub fn mean(languages: &[&[Values]]) -> Vec<Values> {
-    let resamples = languages.first().map_or(0, |first| first.len());
-    let at = |resample: usize| -> Values {
-        std::array::from_fn(|row| {
-            languages.iter().map(|values| values[resample][row]).sum::<f64>() / languages.len() as f64
-        })
-    };
-    (0..resamples).map(at).collect()
+/// The metric's values in each resample of one language's examples.
+pub fn values(metric: Metric, sample: Sample<'_>, seed: u64, resamples: usize) -> Vec<Values> {
+    resample(&[sample], seed, resamples, |totals| metric.combine(&totals[0]))
 }
 
-/// The bounds between which the middle [`CONFIDENCE`] of the resampled values of a metric's `row` lies, by linear
-/// interpolation between the two nearest ranks. There must be at least one resample.
-pub fn interval(resamples: &[Values], row: usize) -> (f64, f64) {
-    let mut values: Vec<f64> = resamples.iter().map(|values| values[row]).collect();
+/// The bounds between which the middle [`CONFIDENCE`] of some resampled values lies, by linear interpolation between the
+/// two nearest ranks. There must be at least one value.
+pub fn interval(values: impl IntoIterator<Item = f64>) -> (f64, f64) {
+    let mut values: Vec<f64> = values.into_iter().collect();
     values.sort_by(f64::total_cmp);
     let quantile = |share: f64| {
         let rank = share * (values.len() - 1) as f64;
@@ -51,58 +65,177 @@ pub fn interval(resamples: &[Values], row: usize) -> (f64, f64) {
     (quantile(tail), quantile(1.0 - tail))
 }
 
+/// The standard deviation of some resampled values: the bootstrap's standard error. 0 for fewer than two.
+pub fn standard_error(values: &[f64]) -> f64 {
+    if values.len() < 2 {
+        return 0.0;
+    }
+    let mean = values.iter().sum::<f64>() / values.len() as f64;
+    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+    (squares / (values.len() - 1) as f64).sqrt()
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::metric::accuracy;
     use super::*;
+    use rand::RngExt;
+
+    fn ids(count: usize) -> Vec<String> {
+        (0..count).map(|number| format!("{number:07}")).collect()
+    }
 
     fn coin(correct: usize, wrong: usize) -> Vec<Statistics> {
         let side = |right, count| std::iter::repeat_n(accuracy(right), count);
         side(true, correct).chain(side(false, wrong)).collect()
     }
 
-    #[test]
-    fn the_number_of_threads_changes_nothing() {
-        let statistics = coin(30, 70);
-        let with = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| resample(Metric::Accuracy, &statistics, "fi", 7, 200))
+    /// Accuracies of one language's resamples.
+    fn accuracies(language: &str, examples: &[Statistics], seed: u64, resamples: usize) -> Vec<f64> {
+        let ids = ids(examples.len());
+        let samples = [Sample { language, ids: &ids, runs: vec![examples] }];
+        resample(&samples, seed, resamples, |totals| Metric::Accuracy.combine(&totals[0])[0])
+    }
+
+    /// Statistics such as answers have: exact match, F1 (a few values are frequent, many are rare), one.
+    fn answers(count: usize) -> Vec<Statistics> {
+        let mut random = generator(3, &["test", "answers"]);
+        let mut one = || {
+            let f1 = if random.random::<f64>() < 0.6 {
+                f64::from(random.random_range(0..3_u32)) / 2.0
+            } else {
+                random.random()
+            };
+            let mut statistics = Statistics::default();
+            statistics[..3].copy_from_slice(&[f64::from(u8::from(f1 == 1.0)), f1, 1.0]);
+            statistics
         };
-        assert_eq!(with(1), with(5));
+        (0..count).map(|_| one()).collect()
+    }
+
+    /// The same, drawn example by example: what the definition says.
+    fn drawn_directly(examples: &[Statistics], resamples: usize, place: usize) -> Vec<f64> {
+        let mut random = generator(11, &["test", "direct"]);
+        let mut draw = || (0..examples.len()).map(|_| examples[random.random_range(0..examples.len())][place]).sum();
+        (0..resamples).map(|_| draw()).collect()
+    }
+
+    /// The largest distance between two empirical distribution functions (Kolmogorov and Smirnov).
+    fn distance(a: &[f64], b: &[f64]) -> f64 {
+        let sorted = |values: &[f64]| {
+            let mut values = values.to_vec();
+            values.sort_by(f64::total_cmp);
+            values
+        };
+        let (a, b) = (sorted(a), sorted(b));
+        let below = |values: &[f64], at: f64| values.partition_point(|v| *v <= at + 1e-9) as f64 / values.len() as f64;
+        a.iter().chain(&b).map(|&at| (below(&a, at) - below(&b, at)).abs()).fold(0.0, f64::max)
+    }
+
+    #[test]
+    fn the_number_of_threads_and_the_order_of_examples_change_nothing() {
+        let examples = answers(200);
+        let with = |threads, examples: &[Statistics]| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let ids = ids(examples.len());
+            let samples = [Sample { language: "fi", ids: &ids, runs: vec![examples] }];
+            pool.install(|| resample(&samples, 7, 100, |totals| totals.to_vec()))
+        };
+        assert_eq!(with(1, &examples), with(5, &examples));
+        let reversed: Vec<Statistics> = examples.iter().rev().copied().collect();
+        assert_eq!(with(1, &examples), with(1, &reversed));
     }
 
     #[test]
     fn seed_and_language_choose_the_draws() {
         let statistics = coin(30, 70);
-        let draws = |language, seed| resample(Metric::Accuracy, &statistics, language, seed, 50);
+        let draws = |language, seed| accuracies(language, &statistics, seed, 50);
+        assert_eq!(draws("fi", 7), draws("fi", 7));
         assert_ne!(draws("fi", 7), draws("fi", 8));
         assert_ne!(draws("fi", 7), draws("sw", 7));
     }
 
     #[test]
-    fn the_interval_is_the_normal_one_for_many_examples() {
-        let (low, high) = interval(&resample(Metric::Accuracy, &coin(2_500, 2_500), "fi", 7, 4_000), 0);
-        // 1.96 standard errors of a share of one half among 5,000: 1.386 points.
-        assert!((low - 48.614).abs() < 0.15 && (high - 51.386).abs() < 0.15, "{low} {high}");
+    fn draws_by_class_are_distributed_as_draws_of_examples() {
+        // The critical distance of two samples of 3,000 at the 0.1% level is 1.95 * sqrt(2 / 3000) = 0.0503. The seeds are
+        // fixed: the test says the same each time.
+        const DRAWS: usize = 3_000;
+        let samples = [answers(400), answers(37), coin(390, 10), coin(5, 3)];
+        for (examples, place) in samples.iter().flat_map(|s| [(s, 0), (s, 1)]) {
+            let ids = ids(examples.len());
+            let sample = [Sample { language: "fi", ids: &ids, runs: vec![examples] }];
+            let by_class = resample(&sample, 5, DRAWS, |totals| totals[0][place]);
+            let directly = drawn_directly(examples, DRAWS, place);
+            let found = distance(&by_class, &directly);
+            assert!(found < 0.0503, "{} examples, place {place}: {found}", examples.len());
+        }
+        // What the test can see: one example more.
+        let shifted: Vec<f64> = drawn_directly(&samples[2], DRAWS, 0).iter().map(|sum| sum + 1.0).collect();
+        assert!(distance(&drawn_directly(&samples[2], DRAWS, 0), &shifted) > 0.0503);
     }
 
     #[test]
-    fn the_mean_over_languages_is_narrower_than_one_language() {
-        let languages: Vec<_> = ["de", "fi", "sw", "zh"]
-            .iter()
-            .map(|language| resample(Metric::Accuracy, &coin(500, 500), language, 7, 2_000))
-            .collect();
-        let slices: Vec<&[Values]> = languages.iter().map(Vec::as_slice).collect();
-        let width = |values: &[Values]| interval(values, 0).1 - interval(values, 0).0;
-        let ratio = width(&mean(&slices)) / width(slices[0]);
-        assert!((ratio - 0.5).abs() < 0.05, "{ratio}");
+    fn every_resample_has_as_many_examples_as_there_are() {
+        for examples in [coin(1_000, 3), coin(1, 0), coin(9, 8), coin(2, 3)] {
+            let ids = ids(examples.len());
+            let sample = [Sample { language: "fi", ids: &ids, runs: vec![&examples] }];
+            let sizes = resample(&sample, 5, 200, |totals| totals[0][1]);
+            assert!(sizes.iter().all(|size| *size == examples.len() as f64));
+        }
+    }
+
+    #[test]
+    fn the_interval_of_an_accuracy_is_the_binomials() {
+        // 2.5% and 97.5% quantiles of Binomial(n, k/n), as scipy 1.17.1's binom.ppf has them.
+        for (correct, of, low, high) in
+            [(2_500, 5_000, 2_431.0, 2_569.0), (30, 100, 21.0, 39.0), (97, 100, 93.0, 100.0)]
+        {
+            let found = interval(accuracies("fi", &coin(correct, of - correct), 7, 20_000));
+            let count = |percent: f64| percent * of as f64 / 100.0;
+            let slack = if of > 1_000 { 2.5 } else { 1e-9 };
+            assert!(
+                (count(found.0) - low).abs() <= slack && (count(found.1) - high).abs() <= slack,
+                "{correct} of {of}: {found:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_million_examples_give_the_standard_error_of_the_share() {
+        let found = standard_error(&accuracies("fi", &coin(800_000, 200_000), 7, 2_000));
+        let expected = 100.0 * (0.8 * 0.2 / 1e6_f64).sqrt();
+        assert!((found / expected - 1.0).abs() < 0.06, "{found} {expected}");
+    }
+
+    #[test]
+    fn languages_with_other_examples_are_drawn_apart_and_translations_together() {
+        // The same half of the items is right in each of four languages.
+        let examples = coin(500, 500);
+        let own: Vec<Vec<String>> =
+            (0..4).map(|language| (0..1_000).map(|number| format!("{language}-{number:04}")).collect()).collect();
+        let shared = ids(1_000);
+        let width = |ids: [&[String]; 4]| {
+            let languages = ["de", "fi", "sw", "zh"];
+            let sample = |(ids, language)| Sample { language, ids, runs: vec![&examples[..]] };
+            let samples: Vec<Sample<'_>> = ids.into_iter().zip(languages).map(sample).collect();
+            let means = resample(&samples, 7, 2_000, |totals| {
+                totals.iter().map(|total| Metric::Accuracy.combine(total)[0]).sum::<f64>() / 4.0
+            });
+            standard_error(&means)
+        };
+        let one = 100.0 * (0.25 / 1_000.0_f64).sqrt();
+        let apart = width([&own[0], &own[1], &own[2], &own[3]]);
+        let together = width([&shared, &shared, &shared, &shared]);
+        assert!((apart / one - 0.5).abs() < 0.05, "{apart} {one}");
+        assert!((together / one - 1.0).abs() < 0.06, "{together} {one}");
     }
 
     #[test]
     fn quantiles_interpolate() {
-        let values: Vec<Values> = (0..=100).map(|v| super::super::metric::padded([f64::from(v)])).collect();
-        let (low, high) = interval(&values, 0);
+        let (low, high) = interval((0..=100).map(f64::from));
         assert!((low - 2.5).abs() < 1e-9 && (high - 97.5).abs() < 1e-9, "{low} {high}");
-        assert_eq!(interval(&values[..1], 0), (0.0, 0.0));
+        assert_eq!(interval([3.0]), (3.0, 3.0));
+        assert_eq!(standard_error(&[3.0]), 0.0);
+        assert!((standard_error(&[1.0, 2.0, 3.0, 4.0]) - (5.0_f64 / 3.0).sqrt()).abs() < 1e-12);
     }
 }

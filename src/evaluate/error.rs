@@ -62,6 +62,14 @@ pub enum EvaluateError {
         /// The last that it has.
         has: usize,
     },
+    /// Runs that can't be compared example by example.
+    #[error("{what} can't be compared: {problem}; compare runs of the same data")]
+    Unpaired {
+        /// The target and the runs.
+        what: String,
+        /// The first difference.
+        problem: String,
+    },
     /// Intervals were asked for without resamples to take them from.
     #[error("bootstrap intervals need at least one resample; ask for 1000 or so")]
     NoResamples,
@@ -159,6 +167,7 @@ impl EvaluateError {
             | EvaluateError::NoTraining { .. }
             | EvaluateError::Layers { .. } => ExitCode::Missing,
             EvaluateError::Empty { .. }
+            | EvaluateError::Unpaired { .. }
             | EvaluateError::Example { .. }
             | EvaluateError::Count { .. }
             | EvaluateError::Json { .. } => ExitCode::Data,

@@ -22,11 +22,16 @@
 //! [`score_submission`] scores folders in XTREME's layout, whoever made them; [`baseline()`] makes the predictions of a
 //! model that knows nothing, to be scored as any other; [`nearest`] finds nearest neighbours among embeddings.
 
+mod analyze;
 mod baseline;
 pub mod bootstrap;
+mod classes;
+pub mod compare;
 mod error;
 mod gold;
+mod groups;
 pub mod metric;
+mod number;
 pub mod predict;
 mod prediction;
 mod random;
@@ -34,9 +39,12 @@ mod retrieval;
 mod score;
 mod submission;
 
+pub use analyze::{AnalyzeCell, AnalyzeRequest, AnalyzeTables, AnalyzeTarget, analyze, median};
 pub use baseline::baseline;
 pub use error::EvaluateError;
-pub use prediction::{Prediction, prediction_batch};
+pub use groups::{ENGLISH_GAP, Group, groups};
+pub use number::{Number, headline, headline_name, numbers};
+pub use prediction::{Prediction, Setting, prediction_batch};
 pub use retrieval::nearest;
 pub use score::{ScoreRequest, ScoreTables, score};
 pub use submission::{SubmissionScore, score_submission, submission_tasks};

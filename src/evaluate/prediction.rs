@@ -76,8 +76,10 @@ pub(super) type ByExample = BTreeMap<String, String>;
 
 /// What tells the sets of predictions of one task apart: the hidden layer and the pooling, in retrieval.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Setting {
+pub struct Setting {
+    /// The hidden state (0 = embeddings).
     pub layer: Option<i32>,
+    /// What of it stands for a sentence: `mean` or `first-token`.
     pub pooling: Option<String>,
 }
 

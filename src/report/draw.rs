@@ -152,6 +152,7 @@ pub(super) fn lines(lines: &[Line], x_name: &str) -> Result<String, ReportError>
             .x_labels(5)
             .y_labels(5)
             .x_label_formatter(&|step| format!("{step:.0}"))
+            .y_label_formatter(&|value| tidy(*value))
             .set_all_tick_mark_size(scaled(3.0))
             .x_desc(x_name)
             .axis_desc_style(text(HPos::Center))

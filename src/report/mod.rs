@@ -32,11 +32,12 @@ pub use output::{OutputFormat, write_parquet, write_rows};
 pub use query::{QueryTable, Rows, query};
 pub use reference::reference_table;
 pub use results::{Published, VIEWS, publish, results_tables};
-pub use table::{Average, Change, Column, Entry, Estimate, Row, StudyTable, study_table};
+pub use table::{Average, Change, ChangeTest, Column, Entry, Estimate, Row, StudyTable, study_table};
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crate::evaluate::median;
 use crate::task::{CHANCE, NONE, Study};
 
 /// One cell of a study's grid whose predictions and scores exist.
@@ -72,7 +73,7 @@ pub struct Cell {
     pub model_key: String,
     /// Digest of the tokenizer file; empty for a baseline.
     pub tokenizer_digest: String,
-    /// Keys of the data artifacts behind this cell, by what they are.
+    /// Keys of the data artifacts behind this cell by their labels, and digests of its raw files by `raw:` and their names.
     pub data_keys: BTreeMap<String, String>,
     /// Everything else that was chosen: hyperparameters, limits, device.
     pub parameters: serde_json::Value,
@@ -120,17 +121,5 @@ impl StudyResults {
         let mut cells: Vec<&Cell> = self.cells.iter().filter(|cell| cell.target == target).collect();
         cells.sort_by_key(|cell| (place(cell), cell.seed));
         cells
-    }
-}
-
-/// The median of some numbers, by total order; the mean of the middle two where their count is even.
-fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
-    let mut values: Vec<f64> = values.into_iter().collect();
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match values.len() {
-        0 => None,
-        n if n.is_multiple_of(2) => Some(f64::midpoint(values[middle - 1], values[middle])),
-        _ => Some(values[middle]),
     }
 }

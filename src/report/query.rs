@@ -183,6 +183,7 @@ mod tests {
             shown.column(0).as_string::<i32>().iter().flatten().collect::<Vec<_>>(),
             [
                 "canonical_gone",
+                "comparisons",
                 "example_scores",
                 "overlap",
                 "predictions",

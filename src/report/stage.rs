@@ -6,7 +6,7 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{Float32Type, Float64Type, Int32Type, UInt32Type, UInt64Type};
 
-use super::ReportError;
+use super::{ChangeTest, Estimate, ReportError};
 use crate::schema::{self, Table};
 use crate::shard;
 
@@ -75,6 +75,47 @@ fn score_rows(batch: &RecordBatch, of: &str) -> Vec<ScoreRow> {
         .collect()
 }
 
+/// One row of `comparisons`, as far as tables need it.
+pub(super) struct ComparisonRow {
+    pub target: String,
+    pub intermediate: String,
+    /// Language, or group of languages.
+    pub scope: String,
+    pub test: ChangeTest,
+    pub significant: bool,
+    /// Examples behind the difference, over all languages of the scope.
+    pub examples: u32,
+    /// How the p-value was computed.
+    pub method: String,
+}
+
+/// The rows of a study's `comparisons`.
+pub(super) fn comparisons(path: &Path) -> Result<Vec<ComparisonRow>, ReportError> {
+    let batch = read(path, schema::table("comparisons"))?;
+    let text = |name: &str| batch[name].as_string::<i32>();
+    let (target, intermediate, scope) = (text("target"), text("intermediate"), text("scope"));
+    let number = |name: &str, row: usize| batch[name].as_primitive::<Float64Type>().value(row);
+    let one = |row: usize| ComparisonRow {
+        target: target.value(row).to_owned(),
+        intermediate: intermediate.value(row).to_owned(),
+        scope: scope.value(row).to_owned(),
+        test: ChangeTest {
+            difference: Estimate {
+                value: number("difference", row),
+                ci_low: number("ci_low", row),
+                ci_high: number("ci_high", row),
+            },
+            p_value: number("p_value", row),
+            p_adjusted: number("p_adjusted", row),
+            minimum_detectable: number("minimum_detectable", row),
+        },
+        significant: batch["significant"].as_boolean().value(row),
+        examples: batch["examples"].as_primitive::<UInt32Type>().value(row),
+        method: text("method").value(row).to_owned(),
+    };
+    Ok((0..batch.num_rows()).map(one).collect())
+}
+
 /// The training losses of a log: step (from 1) and loss, in the log's order.
 pub(super) fn losses(path: &Path) -> Result<Vec<(u32, f32)>, ReportError> {
     let batch = read(path, schema::table("training-log"))?;
@@ -95,48 +136,6 @@ pub(super) fn validations(path: &Path) -> Result<Vec<(u32, f64)>, ReportError> {
     let rows = step.values().iter().zip(value).zip(batch["metric"].as_string::<i32>());
     let scores = rows.filter(|(_, metric)| metric.is_some_and(|metric| metric != "loss"));
     Ok(scores.filter_map(|((step, value), _)| Some((*step, value?))).collect())
-}
-
-/// The difference between a row of a study and its baseline on one target and scope.
-#[derive(Debug, Clone)]
-pub(super) struct Comparison {
-    pub target: String,
-    pub intermediate: String,
-    pub layer: Option<i32>,
-    pub scope: String,
-    pub examples: u32,
-    pub difference: f64,
-    pub ci_low: f64,
-    pub ci_high: f64,
-    pub p_value: f64,
-    pub p_adjusted: f64,
-    pub minimum_detectable: f64,
-    pub significant: bool,
-    pub method: String,
-}
-
-/// The rows of `comparisons`.
-pub(super) fn comparisons(path: &Path) -> Result<Vec<Comparison>, ReportError> {
-    let batch = read(path, schema::table("comparisons"))?;
-    let text = |name: &str| batch[name].as_string::<i32>();
-    let number = |name: &str| batch[name].as_primitive::<Float64Type>();
-    let layer = batch["layer"].as_primitive::<Int32Type>();
-    let row = |row| Comparison {
-        target: text("target").value(row).to_owned(),
-        intermediate: text("intermediate").value(row).to_owned(),
-        layer: layer.is_valid(row).then(|| layer.value(row)),
-        scope: text("scope").value(row).to_owned(),
-        examples: batch["examples"].as_primitive::<UInt32Type>().value(row),
-        difference: number("difference").value(row),
-        ci_low: number("ci_low").value(row),
-        ci_high: number("ci_high").value(row),
-        p_value: number("p_value").value(row),
-        p_adjusted: number("p_adjusted").value(row),
-        minimum_detectable: number("minimum_detectable").value(row),
-        significant: batch["significant"].as_boolean().value(row),
-        method: text("method").value(row).to_owned(),
-    };
-    Ok((0..batch.num_rows()).map(row).collect())
 }
 
 /// What a row of a study reaches over its seeds on one target and group of languages.

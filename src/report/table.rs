@@ -1,13 +1,16 @@
 //! The table of a study: intermediate tasks down, targets across, change against no intermediate training.
 //!
-//! A cell's value is the unweighted mean over the non-English languages of its headline metrics; where a target has two
-//! (question answering: F1 and exact match), their mean, as XTREME's `evaluate.py` has it. Its interval is then the mean
-//! of the two intervals: close to the true one where the two metrics rise and fall together, and wider where they do not. Over several
-//! seeds, each number is the median.
+//! A cell's value is the unweighted mean over the non-English languages of its headline number; where a target has two
+//! headline metrics (question answering: F1 and exact match), of their mean, as XTREME's `evaluate.py` has it. Over several
+//! seeds, each number is the median. Whether a change is more than chance is what the study's analysis says
+//! (`comparisons`), and is not told before every cell is there.
+
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
 use super::{CHANCE, Cell, NONE, ReportError, StudyResults, median, stage};
+use crate::evaluate::headline_name;
 
 /// A number on the scale 0 to 100 with its 95% bootstrap interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -23,10 +26,25 @@ pub struct Estimate {
 /// A difference from the row `none`, in points.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Change {
-    /// Signed.
+    /// Signed: the difference of the two numbers in the table.
     pub value: f64,
-    /// Whether the two intervals have no point in common: a stricter test than an interval of the difference.
+    /// Whether it is significant after correction for all changes of the study.
     pub clear: bool,
+    /// What the analysis found; none where the study is not finished.
+    pub test: Option<ChangeTest>,
+}
+
+/// A row against the row `none` on the same examples, as the table `comparisons` has it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct ChangeTest {
+    /// The mean difference over the seeds, in points: for one seed that of the table.
+    pub difference: Estimate,
+    /// Two-sided, of this comparison by itself.
+    pub p_value: f64,
+    /// Corrected by Holm's method for all changes of the study.
+    pub p_adjusted: f64,
+    /// The smallest true difference, in points, that such a comparison finds four times out of five.
+    pub minimum_detectable: f64,
 }
 
 /// What one row reaches on one target.
@@ -112,9 +130,10 @@ pub fn study_table(results: &StudyResults) -> Result<StudyTable, ReportError> {
         let average = average(&entries).map(|value| Average { value, change: None });
         rows.push(Row { intermediate: name.to_owned(), tasks, entries, average });
     }
+    let tests = tests(results)?;
     if let Some(none) = rows.iter().find(|row| row.intermediate == NONE).cloned() {
         for row in rows.iter_mut().filter(|row| ![NONE, CHANCE].contains(&row.intermediate.as_str())) {
-            count_changes(row, &none);
+            count_changes(row, &none, targets, &tests);
         }
     }
     let columns = targets.iter().map(|target| column(results, target)).collect();
@@ -133,37 +152,44 @@ fn column(results: &StudyResults, target: &str) -> Column {
     let cells = results.of_target(target);
     let metric = match cells.first().map(|cell| cell.metric) {
         None => "not finished".to_owned(),
-        Some([one]) => (*one).to_owned(),
-        Some(several) => format!("mean of {}", several.join(" and ")),
+        Some(names) => headline_name(names),
     };
     Column { target: target.to_owned(), metric, layer: cells.iter().find_map(|cell| cell.layer) }
 }
 
-/// The mean of a cell's headline metrics over a group of languages, and each of them; none where there is no such group.
+/// By target and row.
+type Tests = BTreeMap<(String, String), (ChangeTest, bool)>;
+
+/// What the analysis says of the non-English means, where there is one.
+fn tests(results: &StudyResults) -> Result<Tests, ReportError> {
+    let Some(table) = &results.comparisons else { return Ok(Tests::new()) };
+    let rows = stage::comparisons(&table.path)?;
+    let of_table = rows.into_iter().filter(|row| row.scope == "non-english");
+    Ok(of_table.map(|row| ((row.target, row.intermediate), (row.test, row.significant))).collect())
+}
+
+/// The mean of a cell's headline number over a group of languages, and that of each headline metric; none where there is
+/// no such group.
 type Group = Option<(Estimate, Vec<f64>, u32)>;
 
 fn group(cell: &Cell, name: &str) -> Result<Group, ReportError> {
     let rows = stage::summaries(&cell.summaries)?;
-    let mut found = Vec::new();
-    for metric in cell.metric {
-        let of_metric: Vec<_> = rows.iter().filter(|row| row.metric == *metric && row.layer == cell.layer).collect();
-        if of_metric.is_empty() {
+    let of_metric = |metric: &str| {
+        let mut rows = rows.iter().filter(|row| row.metric == metric && row.layer == cell.layer).peekable();
+        if rows.peek().is_none() {
             return Err(ReportError::Summary {
                 path: cell.summaries.clone(),
                 target: cell.target.clone(),
-                metric: (*metric).to_owned(),
+                metric: metric.to_owned(),
                 layer: cell.layer,
             });
         }
-        found.extend(of_metric.into_iter().find(|row| row.of == name));
-    }
-    if found.is_empty() {
-        return Ok(None);
-    }
-    let mean =
-        |number: fn(&stage::ScoreRow) -> f64| found.iter().map(|row| number(row)).sum::<f64>() / found.len() as f64;
-    let estimate = Estimate { value: mean(|r| r.value), ci_low: mean(|r| r.ci_low), ci_high: mean(|r| r.ci_high) };
-    Ok(Some((estimate, found.iter().map(|row| row.value).collect(), found[0].languages)))
+        Ok(rows.find(|row| row.of == name))
+    };
+    let Some(whole) = of_metric(&headline_name(cell.metric))? else { return Ok(None) };
+    let parts = cell.metric.iter().map(|metric| of_metric(metric)).collect::<Result<Vec<_>, _>>()?;
+    let estimate = Estimate { value: whole.value, ci_low: whole.ci_low, ci_high: whole.ci_high };
+    Ok(Some((estimate, parts.into_iter().flatten().map(|row| row.value).collect(), whole.languages)))
 }
 
 /// The median over the seeds of one row and target; `cells` is not empty.
@@ -201,13 +227,15 @@ fn average(entries: &[Option<Entry>]) -> Option<f64> {
     values.map(|values| values.iter().sum::<f64>() / values.len() as f64)
 }
 
-fn count_changes(row: &mut Row, none: &Row) {
-    for (entry, base) in row.entries.iter_mut().zip(&none.entries) {
+fn count_changes(row: &mut Row, none: &Row, targets: &[String], tests: &Tests) {
+    for ((entry, base), target) in row.entries.iter_mut().zip(&none.entries).zip(targets) {
         let Some(entry) = entry else { continue };
         let base = base.as_ref().and_then(|base| base.non_english);
+        let test = tests.get(&(target.clone(), row.intermediate.clone()));
         entry.change = entry.non_english.zip(base).map(|(own, base)| Change {
             value: own.value - base.value,
-            clear: own.ci_low > base.ci_high || own.ci_high < base.ci_low,
+            clear: test.is_some_and(|(_, significant)| *significant),
+            test: test.map(|(test, _)| *test),
         });
     }
     if let (Some(own), Some(base)) = (&mut row.average, none.average) {
@@ -223,27 +251,33 @@ fn notes(results: &StudyResults, table: &StudyTable) -> Vec<String> {
          Brackets hold the 95% bootstrap interval over examples."
             .to_owned(),
     ];
-    if entries.iter().any(|entry| entry.change.is_some()) {
-        notes.push(
-            "Changes are counted against the row “none”, in points. An asterisk marks those whose interval and that of \
-             “none” do not overlap."
-                .to_owned(),
-        );
+    let changes: Vec<&Change> = entries.iter().filter_map(|entry| entry.change.as_ref()).collect();
+    if !changes.is_empty() {
+        let mut note = "Changes are counted against the row “none”, in points.".to_owned();
+        note.push_str(match changes.iter().any(|change| change.test.is_some()) {
+            true => {
+                " An asterisk marks those that are significant: p below 0.05 by approximate randomisation on the same \
+                 examples, after Holm's correction for all changes in the table."
+            }
+            false => " Which of them are more than chance is not known before every cell is finished.",
+        });
+        notes.push(note);
     }
+    notes.extend(detectable(table));
     if entries.iter().any(|entry| !entry.parts.is_empty()) {
-        notes.push(
-            "Question answering is the mean of F1 and exact match; its interval is the mean of theirs, which is rather \
-             too wide than too narrow."
-                .to_owned(),
-        );
+        notes.push("Question answering is the mean of F1 and exact match.".to_owned());
     }
     let seeds = study.seeds.len();
     if seeds == 1 {
         notes.push(
-            "One seed: differences between trainings that chance alone makes are not in the intervals.".to_owned(),
+            "One seed: intervals and asterisks are about these models, not about what another seed would have made."
+                .to_owned(),
         );
     } else {
-        notes.push(format!("Every number is the median over {seeds} seeds."));
+        notes.push(format!(
+            "Every number is the median over {seeds} seeds. Whether a change is significant is judged by the mean difference, with \
+             the variance between seeds."
+        ));
     }
     let trained = table.rows.iter().filter(|row| row.intermediate != CHANCE);
     let short = trained.flat_map(|row| &row.entries).filter(|e| e.as_ref().is_none_or(|e| e.seeds < seeds)).count();
@@ -251,6 +285,24 @@ fn notes(results: &StudyResults, table: &StudyTable) -> Vec<String> {
         notes.push(format!("{short} cells are not finished in every seed: run the study again to complete them."));
     }
     notes
+}
+
+/// What each target's comparisons could have found.
+fn detectable(table: &StudyTable) -> Option<String> {
+    let mut of_targets = Vec::new();
+    for (place, column) in table.columns.iter().enumerate() {
+        let tests = table.rows.iter().filter_map(|row| row.entries[place].as_ref()?.change?.test);
+        if let Some(median) = median(tests.map(|test| test.minimum_detectable)) {
+            of_targets.push(format!("{} {median:.1}", column.target));
+        }
+    }
+    (!of_targets.is_empty()).then(|| {
+        format!(
+            "The smallest true change, in points, that such a comparison finds four times out of five (before correction; \
+             median over the rows): {}.",
+            of_targets.join(", ")
+        )
+    })
 }
 
 #[cfg(test)]
@@ -275,8 +327,7 @@ mod tests {
         assert!(close(none.english.unwrap(), 61.0));
         assert_eq!((none.seeds, none.languages, none.change), (2, 2, None));
         let mnli = table.rows[2].entries[0].as_ref().unwrap();
-        let change = mnli.change.unwrap();
-        assert!(close(change.value, 6.0) && change.clear);
+        assert!(close(mnli.change.unwrap().value, 6.0));
         assert!(table.rows[0].entries[0].as_ref().unwrap().change.is_none());
     }
 
@@ -321,26 +372,22 @@ mod tests {
     }
 
     #[test]
-    fn overlapping_intervals_make_no_clear_change() {
-        let estimate = |value: f64| Estimate { value, ci_low: value - 1.0, ci_high: value + 1.0 };
-        let entry = |value| Entry {
-            seeds: 1,
-            languages: 1,
-            non_english: Some(estimate(value)),
-            english: None,
-            parts: vec![],
-            change: None,
-        };
-        let row = |value| Row {
-            intermediate: String::new(),
-            tasks: vec![],
-            entries: vec![Some(entry(value))],
-            average: None,
-        };
-        for (value, clear) in [(51.9, false), (52.1, true), (47.9, true), (48.1, false)] {
-            let mut own = row(value);
-            count_changes(&mut own, &row(50.0));
-            assert_eq!(own.entries[0].as_ref().unwrap().change.unwrap().clear, clear, "{value}");
-        }
+    fn changes_are_marked_by_the_analysis() {
+        let dir = tempfile::tempdir().unwrap();
+        let results = fixture::results(dir.path());
+        let table = study_table(&results).unwrap();
+        let changes: Vec<Change> =
+            table.rows[2].entries.iter().map(|entry| entry.as_ref().unwrap().change.unwrap()).collect();
+        assert_eq!(changes.iter().map(|change| change.clear).collect::<Vec<_>>(), [true, true, false]);
+        let test = changes[0].test.unwrap();
+        assert!(close(test.difference.value, 6.0) && close(test.p_adjusted, 0.003), "{test:?}");
+        let found = table.notes.iter().find(|note| note.starts_with("The smallest true change")).unwrap();
+        assert!(found.ends_with("xnli 2.0, xquad 2.0, tatoeba 9.0."), "{found}");
+        // Before the analysis is there, nothing is said of significance.
+        let unfinished = StudyResults { comparisons: None, ..results };
+        let table = study_table(&unfinished).unwrap();
+        let change = table.rows[2].entries[0].as_ref().unwrap().change.unwrap();
+        assert!(close(change.value, 6.0) && !change.clear && change.test.is_none());
+        assert!(table.notes.iter().any(|note| note.contains("not known before every cell")), "{:?}", table.notes);
     }
 }

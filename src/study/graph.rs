@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::Serialize;
+
 use super::StudyError;
 use crate::error::Result;
 use crate::source::mini::{self, MiniOptions};
@@ -42,6 +44,21 @@ pub enum Work {
     Baseline { task: String, seed: u64 },
     /// Scores predictions against gold.
     Score { task: String },
+    /// Compares a study's rows, and aggregates them over its seeds, from the scores of all its cells.
+    Analyze { cells: Vec<ScoredCell> },
+}
+
+/// A cell of the grid as the analysis of the whole study sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ScoredCell {
+    /// The name of the input that holds its scores.
+    pub input: String,
+    /// Column.
+    pub target: String,
+    /// Row.
+    pub intermediate: String,
+    /// Repetition.
+    pub seed: u64,
 }
 
 /// A phase of training.
@@ -81,6 +98,7 @@ impl Work {
             Work::Predict { .. } => "predict",
             Work::Baseline { .. } => "baseline",
             Work::Score { .. } => "score",
+            Work::Analyze { .. } => "analyze",
         }
     }
 }
@@ -148,6 +166,7 @@ pub fn plan(registry: &Registry, study: &Study, model: &Model, origin: RawOrigin
     let mut planner = Planner::new(registry, study, model, origin);
     planner.collect_languages()?;
     let cells = planner.grid()?;
+    planner.analyze(&cells);
     Ok(planner.finish(cells))
 }
 
@@ -487,5 +506,19 @@ impl<'a> Planner<'a> {
     fn score(&mut self, target: &str, label: String, predict: usize) -> Result<usize> {
         let needs = vec![("predictions".to_owned(), predict), ("gold".to_owned(), self.normalize(target)?)];
         Ok(self.add(label, Work::Score { task: target.to_owned() }, needs))
+    }
+
+    /// One node that reads the scores of all cells.
+    fn analyze(&mut self, cells: &[GridCell]) {
+        let input = |cell: &GridCell| self.nodes[cell.score].label.clone();
+        let scored = |cell: &GridCell| ScoredCell {
+            input: input(cell),
+            target: cell.target.clone(),
+            intermediate: cell.intermediate.clone(),
+            seed: cell.seed,
+        };
+        let needs = cells.iter().map(|cell| (input(cell), cell.score)).collect();
+        let work = Work::Analyze { cells: cells.iter().map(scored).collect() };
+        self.add("analyze".to_owned(), work, needs);
     }
 }

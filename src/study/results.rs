@@ -9,7 +9,6 @@ use super::stage::{Setup, prediction_tables};
 use crate::error::Result;
 use crate::report::{Cell, DataTable, StudyResults};
 use crate::store::Artifact;
-use crate::task::Format;
 
 /// The cells of `graph` whose predictions and scores are among `artifacts`, and what is known of its data.
 pub fn collect(setup: &Setup, graph: &Graph, artifacts: &[Option<Artifact>]) -> Result<StudyResults> {
@@ -20,18 +19,21 @@ pub fn collect(setup: &Setup, graph: &Graph, artifacts: &[Option<Artifact>]) -> 
         }
     }
     let mut profiles = BTreeMap::new();
-    let mut overlap = None;
+    let (mut overlap, mut comparisons, mut aggregates) = (None, None, None);
     for (node, artifact) in graph.nodes.iter().zip(artifacts) {
         let Some(artifact) = artifact else { continue };
         let table = |name: &str| DataTable { key: artifact.manifest.key.to_string(), path: artifact.dir.join(name) };
         match &node.work {
             Work::Profile { task } => drop(profiles.insert(task.clone(), table("profiles.parquet"))),
             Work::Overlap { .. } => overlap = Some(table("overlap.parquet")),
+            Work::Analyze { .. } => {
+                comparisons = Some(table("comparisons.parquet"));
+                aggregates = Some(table("aggregates.parquet"));
+            }
             _ => {}
         }
     }
     let code_version = env!("TRESTLE_VERSION").to_owned();
-    let (comparisons, aggregates) = (None, None);
     Ok(StudyResults { study: setup.study.clone(), profiles, overlap, comparisons, aggregates, cells, code_version })
 }
 
@@ -55,6 +57,10 @@ fn one(
         match node.work.stage() {
             "generate" | "normalize" | "compose" | "tokenize" => {
                 data_keys.insert(node.label.clone(), artifact.manifest.key.to_string());
+                // Raw files that no stage made, by BLAKE3 digest; a file from the hub is named as in the lock file.
+                for (name, input) in artifact.manifest.inputs.iter().filter(|(name, _)| name.starts_with("raw:")) {
+                    data_keys.insert(name.clone(), input.digest.clone());
+                }
             }
             "tokenizer" => {
                 let file = artifact.manifest.files.iter().find(|file| file.path == "tokenizer.json");
@@ -74,14 +80,13 @@ fn one(
             ((*phase).to_owned(), described)
         })
         .collect();
-    let retrieval = is_model && task.format == Format::SentenceRetrieval;
     Ok(Cell {
         study: setup.study.id.clone(),
         target: cell.target.clone(),
         intermediate: cell.intermediate.clone(),
         seed: cell.seed,
         metric: task.metric.map_or(&[], |metric| metric.headline()),
-        layer: retrieval.then(|| i32::try_from(setup.model.retrieval.layers[0]).unwrap_or(i32::MAX)),
+        layer: setup.headline_setting(task).layer.filter(|_| is_model),
         scores: score.dir.join("scores.parquet"),
         summaries: score.dir.join("summaries.parquet"),
         example_scores: score.dir.join("example-scores.parquet"),

@@ -9,7 +9,8 @@ use crate::task::Metric;
 pub use answer::Normalization;
 pub use span::{ChunkCounts, chunk_counts, precision_recall_f1};
 
-const METRICS: [Metric; 5] = [Metric::Accuracy, Metric::SpanF1, Metric::Squad, Metric::SquadV2, Metric::Mlqa];
+pub(super) const METRICS: [Metric; 5] =
+    [Metric::Accuracy, Metric::SpanF1, Metric::Squad, Metric::SquadV2, Metric::Mlqa];
 
 /// What one example contributes to a metric, to be added up over examples; unused places are zero.
 ///

@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use arrow::array::RecordBatch;
 
 use super::EvaluateError;
-use super::bootstrap;
+use super::bootstrap::{self, Sample};
 use super::gold::{self, Gold, GoldTable};
 use super::metric::{self, Normalization, Statistics, total};
 use super::prediction::{self, ByExample, Setting};
-use crate::task::Metric;
+use crate::task::{Language, Metric};
 use table::{Of, Scored};
 
 /// What to score.
@@ -30,6 +30,8 @@ pub struct ScoreRequest<'a> {
     pub predictions: Vec<(String, PathBuf)>,
     /// A canonical table for each language: the same languages.
     pub gold: Vec<(String, PathBuf)>,
+    /// The languages that the task has: a mean that lacks one of them says so.
+    pub languages: Vec<Language>,
     /// Seeds the bootstrap.
     pub seed: u64,
     /// Resamples behind each interval; 1,000 will do.
@@ -73,12 +75,14 @@ pub fn score(request: &ScoreRequest<'_>) -> Result<ScoreTables, EvaluateError> {
         }
         for (setting, by_example) in by_setting {
             let statistics = statistics(metric, &normalization, &gold, &by_example, predictions, setting.layer)?;
+            let examples: Vec<String> = gold.examples.keys().cloned().collect();
+            let sample = Sample { language, ids: &examples, runs: vec![&statistics] };
             scored.push(Scored {
                 language: language.to_owned(),
                 setting,
                 values: metric.combine(&total(&statistics)),
-                resamples: bootstrap::resample(metric, &statistics, language, request.seed, request.resamples),
-                examples: gold.examples.keys().cloned().collect(),
+                resamples: bootstrap::values(metric, sample, request.seed, request.resamples),
+                examples,
                 statistics,
             });
         }
@@ -87,7 +91,7 @@ pub fn score(request: &ScoreRequest<'_>) -> Result<ScoreTables, EvaluateError> {
     let of = Of { task: request.task, split: request.split };
     Ok(ScoreTables {
         scores: table::scores(of, metric, &scored),
-        summaries: table::summaries(of, metric, &scored),
+        summaries: table::summaries(of, metric, &scored, request),
         examples: table::examples(of, &scored),
     })
 }
@@ -218,11 +222,13 @@ mod tests {
         dir: TempDir,
         gold: Vec<(String, PathBuf)>,
         predictions: Vec<(String, PathBuf)>,
+        languages: Vec<Language>,
     }
 
     impl Fixture {
         fn new() -> Self {
-            Fixture { dir: tempfile::tempdir().unwrap(), gold: Vec::new(), predictions: Vec::new() }
+            let (gold, predictions, languages) = (Vec::new(), Vec::new(), Vec::new());
+            Fixture { dir: tempfile::tempdir().unwrap(), gold, predictions, languages }
         }
 
         fn gold(&mut self, language: &str, columns: Vec<(&str, ArrayRef)>) {
@@ -263,6 +269,7 @@ mod tests {
                 metric,
                 predictions: self.predictions.clone(),
                 gold: self.gold.clone(),
+                languages: self.languages.clone(),
                 seed: 1,
                 resamples: 100,
             })?;
@@ -304,7 +311,8 @@ mod tests {
             shown(&scores, &["language", "metric"]),
             ["de accuracy 100.0", "en accuracy 100.0", "sw accuracy 25.0"]
         );
-        assert_eq!(shown(&summaries, &["group"]), ["all 75.0", "non-english 62.5", "english 100.0"]);
+        let groups = ["all 75.0", "non-english 62.5", "english 100.0", "english-gap 37.5"];
+        assert_eq!(shown(&summaries, &["group"]), groups);
         let (low, high) = (&scores["ci_low"], &scores["ci_high"]);
         let interval =
             |row| (low.as_primitive::<Float64Type>().value(row), high.as_primitive::<Float64Type>().value(row));
@@ -329,9 +337,9 @@ mod tests {
         fixture.gold("de", vec![("example_id", strings(["q"])), ("answer_texts", lists(&["«Haus»"]))]);
         fixture.predict("de", &[("q", None, "das Haus")]);
         let (scores, _) = fixture.score("span-extraction", "squad").unwrap();
-        assert_eq!(shown(&scores, &["metric"]), ["exact_match 0.0", "f1 0.0"]);
+        assert_eq!(shown(&scores, &["metric"]), ["exact_match 0.0", "f1 0.0", "mean of f1 and exact_match 0.0"]);
         let (scores, _) = fixture.score("span-extraction", "mlqa").unwrap();
-        assert_eq!(shown(&scores, &["metric"]), ["exact_match 100.0", "f1 100.0"]);
+        assert_eq!(shown(&scores, &["metric"]), ["exact_match 100.0", "f1 100.0", "mean of f1 and exact_match 100.0"]);
     }
 
     #[test]

@@ -7,9 +7,11 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field};
 
-use crate::evaluate::bootstrap;
+use super::ScoreRequest;
+use crate::evaluate::bootstrap::{self, Sample};
 use crate::evaluate::metric::{Statistics, Values};
 use crate::evaluate::prediction::Setting;
+use crate::evaluate::{Number, groups, numbers};
 use crate::schema::table;
 use crate::task::Metric;
 
@@ -35,35 +37,33 @@ pub(super) struct Scored {
 
 /// One value of the metric with its interval.
 struct Row<'a> {
-    /// A language or a group of languages.
-    subject: &'a str,
     setting: &'a Setting,
-    metric: &'static str,
+    metric: String,
     value: f64,
     interval: (f64, f64),
     /// Examples or languages.
     count: u32,
 }
 
-/// The table `scores`: each value of the metric in each language and layer, with its interval.
+/// The table `scores`: each number of the metric in each language and layer, with its interval.
 pub(super) fn scores(of: Of<'_>, metric: Metric, scored: &[Scored]) -> RecordBatch {
-    let mut rows = Vec::new();
+    let (mut rows, mut languages) = (Vec::new(), Vec::new());
     for one in scored {
-        for (place, name) in metric.rows().iter().enumerate() {
+        for number in numbers(metric) {
             rows.push(Row {
-                subject: &one.language,
                 setting: &one.setting,
-                metric: name,
-                value: one.values[place],
-                interval: bootstrap::interval(&one.resamples, place),
+                value: number.of(&one.values),
+                interval: interval(&one.resamples, &number),
+                metric: number.name,
                 count: one.examples.len() as u32,
             });
+            languages.push(one.language.as_str());
         }
     }
     let columns = vec![
         repeated(of.task, rows.len()),
         repeated(of.split, rows.len()),
-        subjects(&rows),
+        Arc::new(StringArray::from(languages)),
         layers(&rows),
         poolings(&rows),
         metrics(&rows),
@@ -77,31 +77,38 @@ pub(super) fn scores(of: Of<'_>, metric: Metric, scored: &[Scored]) -> RecordBat
         .expect("the columns are the schema's and of one length")
 }
 
-/// The table `summaries` of `scored`, which is sorted by layer: means over `all` languages, the `non-english` ones and
-/// `english`, as far as there are any, each language with the same weight.
-pub(super) fn summaries(of: Of<'_>, metric: Metric, scored: &[Scored]) -> RecordBatch {
-    // Name, whether English belongs, whether the others do.
-    let groups = [("all", true, true), ("non-english", false, true), ("english", true, false)];
-    let mut rows = Vec::new();
+/// The table `summaries` of `scored`, which is sorted by setting and language: each group of languages ([`groups`]), each
+/// language with the same weight. A group's resamples are its own draws, in which languages that share their examples stay
+/// together; one of a single language has that language's interval.
+pub(super) fn summaries(of: Of<'_>, metric: Metric, scored: &[Scored], request: &ScoreRequest<'_>) -> RecordBatch {
+    let (mut rows, mut names, mut missing) = (Vec::new(), Vec::new(), Vec::new());
     for setting in scored.chunk_by(|a, b| a.setting == b.setting) {
-        for (group, english, others) in groups {
-            let members: Vec<&Scored> =
-                setting.iter().filter(|one| if one.language == "en" { english } else { others }).collect();
-            if members.is_empty() {
-                continue;
-            }
-            let resamples: Vec<&[Values]> = members.iter().map(|one| one.resamples.as_slice()).collect();
-            let resamples = bootstrap::mean(&resamples);
-            for (place, name) in metric.rows().iter().enumerate() {
-                let sum: f64 = members.iter().map(|one| one.values[place]).sum();
+        let languages: Vec<&str> = setting.iter().map(|one| one.language.as_str()).collect();
+        let samples: Vec<Sample<'_>> = setting
+            .iter()
+            .map(|one| Sample { language: &one.language, ids: &one.examples, runs: vec![&one.statistics] })
+            .collect();
+        let resamples = bootstrap::resample(&samples, request.seed, request.resamples, |totals| {
+            totals.iter().map(|total| metric.combine(total)).collect::<Vec<Values>>()
+        });
+        for group in groups(&languages, &request.languages) {
+            for number in numbers(metric) {
+                let value = |languages: &mut dyn Iterator<Item = &Values>| {
+                    group.value(&languages.map(|values| number.of(values)).collect::<Vec<_>>())
+                };
+                let interval = match group.only() {
+                    Some(only) => interval(&setting[only].resamples, &number),
+                    None => bootstrap::interval(resamples.iter().map(|values| value(&mut values.iter()))),
+                };
                 rows.push(Row {
-                    subject: group,
-                    setting: &members[0].setting,
-                    metric: name,
-                    value: sum / members.len() as f64,
-                    interval: bootstrap::interval(&resamples, place),
-                    count: members.len() as u32,
+                    setting: &setting[0].setting,
+                    value: value(&mut setting.iter().map(|one| &one.values)),
+                    interval,
+                    count: group.languages() as u32,
+                    metric: number.name,
                 });
+                names.push(group.name.clone());
+                missing.push(group.missing.join(" "));
             }
         }
     }
@@ -111,15 +118,19 @@ pub(super) fn summaries(of: Of<'_>, metric: Metric, scored: &[Scored]) -> Record
         layers(&rows),
         poolings(&rows),
         metrics(&rows),
-        subjects(&rows),
+        Arc::new(StringArray::from(names)),
         counts(&rows),
-        repeated("", rows.len()),
+        Arc::new(StringArray::from(missing)),
         values(&rows, |row| row.value),
         values(&rows, |row| row.interval.0),
         values(&rows, |row| row.interval.1),
     ];
     RecordBatch::try_new(table("summaries").schema.clone(), columns)
         .expect("the columns are the schema's and of one length")
+}
+
+fn interval(resamples: &[Values], number: &Number) -> (f64, f64) {
+    bootstrap::interval(resamples.iter().map(|values| number.of(values)))
 }
 
 /// The table `example-scores`: the statistics of each example in each language and setting.
@@ -149,10 +160,6 @@ fn repeated(text: &str, rows: usize) -> ArrayRef {
     Arc::new(StringArray::from_iter_values(std::iter::repeat_n(text, rows)))
 }
 
-fn subjects(rows: &[Row<'_>]) -> ArrayRef {
-    Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.subject)))
-}
-
 fn layers(rows: &[Row<'_>]) -> ArrayRef {
     Arc::new(rows.iter().map(|row| row.setting.layer).collect::<Int32Array>())
 }
@@ -162,7 +169,7 @@ fn poolings(rows: &[Row<'_>]) -> ArrayRef {
 }
 
 fn metrics(rows: &[Row<'_>]) -> ArrayRef {
-    Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.metric)))
+    Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.metric)))
 }
 
 fn counts(rows: &[Row<'_>]) -> ArrayRef {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::super::stage::{self, Aggregate, Comparison};
+use super::super::stage::{self, Aggregate, ComparisonRow};
 use super::super::terminal::{one, signed};
 use super::super::{Average, Column, Entry, ReportError, StudyResults, StudyTable};
 use super::origin;
@@ -17,7 +17,7 @@ const SUITE: &str = "average";
 pub(super) struct Grid {
     pub heads: Vec<Column>,
     pub rows: Vec<GridRow>,
-    /// Whether changes were tested; without, only intervals are compared.
+    /// Whether changes were tested: an unfinished study's are not.
     pub tested: bool,
     pub suites: Vec<Suite>,
 }
@@ -65,13 +65,13 @@ pub(super) struct GridCell {
 #[derive(Debug, Serialize)]
 pub(super) struct GridChange {
     pub value: f64,
-    /// Whether it is marked: significant after correction where it was tested, else intervals without a common point.
+    /// Whether it is significant after correction.
     pub marked: bool,
 }
 
 /// The rows of the study's two tables of statistics.
 pub(super) struct Statistics {
-    pub comparisons: Vec<Comparison>,
+    pub comparisons: Vec<ComparisonRow>,
     pub aggregates: Vec<Aggregate>,
 }
 
@@ -90,10 +90,10 @@ impl Statistics {
     }
 
     /// The comparison of a row on a target and scope.
-    pub(super) fn comparison(&self, column: &Column, row: &str, scope: &str) -> Option<&Comparison> {
+    pub(super) fn comparison(&self, column: &Column, row: &str, scope: &str) -> Option<&ComparisonRow> {
         self.comparisons.iter().find(|found| {
-            (found.target.as_str(), found.intermediate.as_str(), found.scope.as_str(), found.layer)
-                == (column.target.as_str(), row, scope, column.layer)
+            (found.target.as_str(), found.intermediate.as_str(), found.scope.as_str())
+                == (column.target.as_str(), row, scope)
         })
     }
 
@@ -107,19 +107,19 @@ impl Statistics {
 }
 
 /// A comparison as sentences.
-pub(super) fn in_words(comparison: &Comparison) -> Vec<String> {
-    let verdict = if comparison.significant { "significant" } else { "not significant" };
+pub(super) fn in_words(comparison: &ComparisonRow) -> Vec<String> {
+    let (test, verdict) = (&comparison.test, if comparison.significant { "significant" } else { "not significant" });
     vec![
         format!(
             "{} points against none, 95% interval [{}, {}]: {verdict} after correction",
-            signed(comparison.difference),
-            signed(comparison.ci_low),
-            signed(comparison.ci_high)
+            signed(test.difference.value),
+            signed(test.difference.ci_low),
+            signed(test.difference.ci_high)
         ),
-        format!("adjusted p {}, p {}", probability(comparison.p_adjusted), probability(comparison.p_value)),
+        format!("adjusted p {}, p {}", probability(test.p_adjusted), probability(test.p_value)),
         format!(
             "minimum detectable difference {} points, with {} examples; {}",
-            one(comparison.minimum_detectable),
+            one(test.minimum_detectable),
             comparison.examples,
             comparison.method
         ),
@@ -167,11 +167,7 @@ fn suite(found: &Aggregate) -> Suite {
 
 fn cell(entry: &Entry, table: &StudyTable, column: &Column, row: &str, statistics: &Statistics) -> GridCell {
     let comparison = statistics.comparison(column, row, SCOPE);
-    let change = match (comparison, entry.change) {
-        (Some(found), _) => Some(GridChange { value: found.difference, marked: found.significant }),
-        (None, Some(change)) => Some(GridChange { value: change.value, marked: change.clear }),
-        (None, None) => None,
-    };
+    let change = entry.change.map(|change| GridChange { value: change.value, marked: change.clear });
     let seeds = statistics.aggregate(column, row).filter(|found| found.seeds > 1).map(|found| {
         let spread = found.standard_deviation.map(|spread| format!(" ± {}", one(spread))).unwrap_or_default();
         format!("{}{spread}, best {} (seed {})", one(found.mean), one(found.best), found.best_seed)
@@ -210,22 +206,22 @@ mod tests {
     #[test]
     fn changes_are_marked_by_the_corrected_test() {
         let dir = tempfile::tempdir().unwrap();
-        let mut results = fixture::analysed(dir.path());
+        let mut results = fixture::aggregated(dir.path());
         let table = study_table(&results).unwrap();
-        let grid = grid(&table, &Statistics::read(&results).unwrap());
-        assert!(grid.tested);
-        let [xnli, xquad, _] = grid.rows[2].cells.as_slice() else { unreachable!() };
-        let (xnli, xquad) = (xnli.as_ref().unwrap(), xquad.as_ref().unwrap());
+        let found = grid(&table, &Statistics::read(&results).unwrap());
+        assert!(found.tested);
+        let [xnli, _, tatoeba] = found.rows[2].cells.as_slice() else { unreachable!() };
+        let (xnli, tatoeba) = (xnli.as_ref().unwrap(), tatoeba.as_ref().unwrap());
         let change = xnli.change.as_ref().unwrap();
         assert!((change.value - 6.0).abs() < 1e-9 && change.marked);
-        assert!(!xquad.change.as_ref().unwrap().marked, "its adjusted p is 0.2");
-        assert!(xnli.words.iter().any(|words| words.contains("[+4.0, +8.0]: significant")), "{:?}", xnli.words);
-        assert!(xnli.words.iter().any(|words| words == "adjusted p < 0.001, p < 0.001"), "{:?}", xnli.words);
-        assert!(xquad.words.iter().any(|words| words.contains("minimum detectable difference 2.8")));
+        assert!(!tatoeba.change.as_ref().unwrap().marked, "its adjusted p is 0.09");
+        assert!(xnli.words.iter().any(|words| words.contains("[+4.5, +7.5]: significant")), "{:?}", xnli.words);
+        assert!(xnli.words.iter().any(|words| words == "adjusted p 0.003, p 0.001"), "{:?}", xnli.words);
+        assert!(tatoeba.words.iter().any(|words| words.contains("minimum detectable difference 9.0")));
         assert_eq!(xnli.seeds.as_deref(), Some("52.0 ± 1.4, best 53.0 (seed 2)"));
-        // Without a test, intervals decide.
         results.comparisons = None;
-        let untested = super::grid(&table, &Statistics::read(&results).unwrap());
-        assert!(!untested.tested && untested.rows[2].cells[1].as_ref().unwrap().change.as_ref().unwrap().marked);
+        let table = study_table(&results).unwrap();
+        let untested = grid(&table, &Statistics::read(&results).unwrap());
+        assert!(!untested.tested && !untested.rows[2].cells[0].as_ref().unwrap().change.as_ref().unwrap().marked);
     }
 }

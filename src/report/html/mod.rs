@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn the_page_is_the_same_each_time_and_asks_for_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        let mut results = fixture::analysed(dir.path());
+        let mut results = fixture::aggregated(dir.path());
         let page = render(&results).unwrap();
         results.cells.reverse();
         assert_eq!(render(&results).unwrap(), page);
@@ -178,7 +178,7 @@ mod tests {
     #[test]
     fn everything_is_escaped() {
         let dir = tempfile::tempdir().unwrap();
-        let mut results = fixture::analysed(dir.path());
+        let mut results = fixture::aggregated(dir.path());
         for cell in &mut results.cells {
             cell.parameters = serde_json::json!({"note": "<b onclick='x'>"});
             cell.model_key = "<i>key</i>".to_owned();
@@ -192,7 +192,7 @@ mod tests {
     fn numbers_shares_and_keys_are_on_the_page() {
         let dir = tempfile::tempdir().unwrap();
         // Slashes are escaped as well.
-        let page = render(&fixture::analysed(dir.path())).unwrap().replace("&#x2f;", "/");
+        let page = render(&fixture::aggregated(dir.path())).unwrap().replace("&#x2f;", "/");
         let wanted = [
             "parallel share",
             "0.2",

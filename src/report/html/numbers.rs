@@ -2,6 +2,7 @@
 
 use super::super::stage::{self, ScoreRow};
 use super::super::{Cell, ReportError, StudyResults, median};
+use crate::evaluate::headline_name;
 
 /// A score on the scale 0 to 100 with its 95% interval; over several seeds, each the median.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,8 +26,13 @@ struct Scored<'a> {
 }
 
 impl Scored<'_> {
-    fn of<'r>(&'r self, rows: &'r [ScoreRow]) -> impl Iterator<Item = &'r ScoreRow> {
+    fn of<'r>(&self, rows: &'r [ScoreRow]) -> impl Iterator<Item = &'r ScoreRow> {
         rows.iter().filter(|row| row.layer == self.cell.layer)
+    }
+
+    fn headline(&self, rows: &[ScoreRow], of: &str) -> Option<Number> {
+        let name = headline_name(self.cell.metric);
+        self.of(rows).find(|row| row.of == of && row.metric == name).map(number)
     }
 }
 
@@ -49,20 +55,14 @@ impl<'a> Numbers<'a> {
         self.cells.iter().filter(move |scored| scored.cell.target == target && scored.cell.intermediate == row)
     }
 
-    /// The mean of the headline metrics in one language.
+    /// The headline number in one language.
     pub(super) fn language(&self, target: &str, row: &str, code: &str) -> Option<Number> {
-        over_seeds(self.of(target, row).filter_map(|scored| {
-            let rows: Vec<&ScoreRow> = scored.of(&scored.scores).filter(|row| row.of == code).collect();
-            headline(&rows, scored.cell.metric)
-        }))
+        over_seeds(self.of(target, row).filter_map(|scored| scored.headline(&scored.scores, code)))
     }
 
-    /// The mean of the headline metrics over a group of languages.
+    /// The headline number over a group of languages.
     pub(super) fn group(&self, target: &str, row: &str, group: &str) -> Option<Number> {
-        over_seeds(self.of(target, row).filter_map(|scored| {
-            let rows: Vec<&ScoreRow> = scored.of(&scored.summaries).filter(|row| row.of == group).collect();
-            headline(&rows, scored.cell.metric)
-        }))
+        over_seeds(self.of(target, row).filter_map(|scored| scored.headline(&scored.summaries, group)))
     }
 
     /// One metric over a group of languages.
@@ -106,20 +106,6 @@ fn number(row: &ScoreRow) -> Number {
     }
 }
 
-/// The mean over the headline metrics; none where one of them lacks.
-fn headline(rows: &[&ScoreRow], metrics: &[&str]) -> Option<Number> {
-    let found: Option<Vec<&&ScoreRow>> =
-        metrics.iter().map(|metric| rows.iter().find(|row| row.metric == *metric)).collect();
-    let found = found.filter(|found| !found.is_empty())?;
-    let mean = |of: fn(&ScoreRow) -> f64| found.iter().map(|row| of(row)).sum::<f64>() / found.len() as f64;
-    Some(Number {
-        value: mean(|r| r.value),
-        ci_low: mean(|r| r.ci_low),
-        ci_high: mean(|r| r.ci_high),
-        ..number(found[0])
-    })
-}
-
 fn over_seeds(numbers: impl Iterator<Item = Number>) -> Option<Number> {
     let numbers: Vec<Number> = numbers.collect();
     let middle = |of: fn(&Number) -> f64| median(numbers.iter().map(of));
@@ -133,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_medians_over_seeds_of_means_over_headline_metrics() {
+    fn numbers_are_medians_over_seeds() {
         let dir = tempfile::tempdir().unwrap();
         let results = fixture::results(dir.path());
         let numbers = Numbers::read(&results).unwrap();

@@ -38,6 +38,8 @@ pub(super) struct Training<'a> {
     pub phase: &'a str,
     /// The tasks that it was trained on.
     pub tasks: String,
+    /// What it was made for.
+    pub purpose: String,
     pub key: &'a str,
     pub parameters: String,
     pub statistics: String,
@@ -72,7 +74,12 @@ pub(super) fn origins<'a>(results: &'a StudyResults, table: &StudyTable) -> Orig
     for cell in results.study.targets.iter().flat_map(|target| results.of_target(target)) {
         for (phase, training) in phases(cell) {
             let Some(key) = training["key"].as_str() else { continue };
-            trainings.entry(key).or_insert_with(|| described(phase, key, training));
+            let found = trainings.entry(key).or_insert_with(|| described(phase, key, training));
+            found.purpose = match phase.as_str() {
+                "pretrain" => "all rows".to_owned(),
+                "intermediate" => format!("row {}, seed {}", cell.intermediate, cell.seed),
+                _ => format!("{} after {}, seed {}", cell.target, cell.intermediate, cell.seed),
+            };
         }
         let id = id(table, &cell.target, &cell.intermediate);
         match origins.last_mut().filter(|origin| origin.id == id) {
@@ -87,7 +94,7 @@ pub(super) fn origins<'a>(results: &'a StudyResults, table: &StudyTable) -> Orig
     }
     let mut trainings: Vec<Training> = trainings.into_values().collect();
     let order = |phase| ["pretrain", "intermediate", "target"].iter().position(|known| *known == phase);
-    trainings.sort_by(|a, b| (order(a.phase), &a.tasks, a.key).cmp(&(order(b.phase), &b.tasks, b.key)));
+    trainings.sort_by(|a, b| (order(a.phase), &a.purpose, a.key).cmp(&(order(b.phase), &b.purpose, b.key)));
     Origins { cells: origins, trainings, data }
 }
 
@@ -106,6 +113,7 @@ fn described<'a>(phase: &'a str, key: &'a str, training: &'a Value) -> Training<
         id: training_id(key),
         phase,
         tasks: names.collect::<Vec<_>>().join(" + "),
+        purpose: String::new(),
         key,
         parameters: format!("{:#}", training["parameters"]),
         statistics: format!("{:#}", training["statistics"]),
@@ -165,6 +173,7 @@ mod tests {
         // One pretraining, mnli with two seeds, and two targets with two rows and two seeds.
         assert_eq!(trainings.len(), 1 + 2 + 8);
         assert_eq!((trainings[0].phase, trainings[0].tasks.as_str()), ("pretrain", "text"));
+        assert_eq!(trainings[3].purpose, "xnli after mnli, seed 1");
         let retrieval = origins.iter().find(|origin| origin.id == id(&table, "tatoeba", "mnli")).unwrap();
         assert_eq!(retrieval.seeds[0].explain[1], "@2");
     }

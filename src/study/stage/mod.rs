@@ -8,13 +8,14 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
-use super::graph::{Node, Work};
+use super::graph::{Node, ScoredCell, Work};
 use crate::error::Result;
+use crate::evaluate::{AnalyzeTarget, Setting};
 use crate::model::OpenDevice;
 use crate::shard::table_path;
 use crate::source::{Origin, RawTask, hub::Hub, mini, resolve};
 use crate::store::{Artifact, Identity, Input, Store, digest_file};
-use crate::task::{EncoderSource, Format, Language, Model, Registry, Split, Study, Task, TokenizerSource};
+use crate::task::{EncoderSource, Format, Language, Model, NONE, Registry, Split, Study, Task, TokenizerSource};
 use crate::tokenize::Tokenizer;
 use crate::train::Upkeep;
 
@@ -30,13 +31,16 @@ const VERSIONS: &[(&str, u32)] = &[
     ("train", 2),
     ("predict", 3),
     ("baseline", 3),
-    ("score", 2),
+    ("score", 3),
+    ("analyze", 1),
 ];
 
 /// Resamples of each bootstrap interval.
 const RESAMPLES: usize = 1_000;
 /// Seed of each bootstrap.
 const BOOTSTRAP_SEED: u64 = 1;
+/// Trials behind each p-value: the smallest, 1 in 10,000, can stand a correction for 500 comparisons.
+const TRIALS: usize = 9_999;
 
 /// Where raw files come from when they are not generated.
 pub enum Raw {
@@ -184,7 +188,24 @@ impl Setup<'_> {
                 let task = self.task(task)?;
                 json!({
                     "task": task.id, "format": task.format, "metric": task.metric, "split": task.evaluate,
-                    "resamples": RESAMPLES, "seed": BOOTSTRAP_SEED,
+                    "resamples": RESAMPLES, "seed": BOOTSTRAP_SEED, "languages": traits(&self.languages(task)?),
+                })
+            }
+            Work::Analyze { cells } => {
+                let targets: BTreeMap<String, Value> = self
+                    .analyzed_targets(cells)?
+                    .into_iter()
+                    .map(|target| {
+                        let Setting { layer, pooling } = target.setting;
+                        let described = json!({
+                            "metric": target.metric, "layer": layer, "pooling": pooling, "languages": traits(&target.languages),
+                        });
+                        (target.id, described)
+                    })
+                    .collect();
+                json!({
+                    "cells": cells, "targets": targets, "baseline": NONE, "resamples": RESAMPLES, "trials": TRIALS,
+                    "seed": BOOTSTRAP_SEED,
                 })
             }
         };
@@ -197,6 +218,34 @@ impl Setup<'_> {
 
     fn task(&self, name: &str) -> Result<&Task> {
         Ok(self.registry.task(name, &format!("study {}", self.study.id))?)
+    }
+
+    /// The languages that `task` has in the edition that the study reads, whether the study evaluates them all or not.
+    fn languages(&self, task: &Task) -> Result<Vec<Language>> {
+        let mini = matches!(self.raw, Raw::Mini).then(mini::languages);
+        let codes = task.languages.iter().filter(|code| mini.as_ref().is_none_or(|mini| mini.contains(code)));
+        Ok(codes.map(|code| self.registry.language(code, &task.id).cloned()).collect::<Result<_, _>>()?)
+    }
+
+    /// The targets of `cells`, in the study's order, as they are analysed: a retrieval task by its first layer.
+    fn analyzed_targets(&self, cells: &[ScoredCell]) -> Result<Vec<AnalyzeTarget>> {
+        let mut targets = Vec::new();
+        for name in self.study.targets.iter().filter(|name| cells.iter().any(|cell| cell.target == **name)) {
+            let task = self.task(name)?;
+            let Some(metric) = task.metric else { continue };
+            let setting = self.headline_setting(task);
+            targets.push(AnalyzeTarget { id: task.id.clone(), metric, setting, languages: self.languages(task)? });
+        }
+        Ok(targets)
+    }
+
+    /// The layer and pooling whose numbers stand for `task` in tables; neither, unless it is a retrieval task.
+    pub fn headline_setting(&self, task: &Task) -> Setting {
+        let retrieval = (task.format == Format::SentenceRetrieval).then_some(&self.model.retrieval);
+        Setting {
+            layer: retrieval.map(|settings| i32::try_from(settings.layers[0]).unwrap_or(i32::MAX)),
+            pooling: retrieval.map(|settings| settings.pooling.name().to_owned()),
+        }
     }
 
     fn raw_files(
@@ -267,6 +316,12 @@ impl Setup<'_> {
             _ => Err(super::StudyError::NoEncoder { model: self.model.id.clone() }.into()),
         }
     }
+}
+
+/// What of languages decides which groups they are in.
+fn traits(languages: &[Language]) -> Value {
+    let of = |l: &Language| (l.code.clone(), json!([l.family, l.script, l.resource(), l.pretraining()]));
+    languages.iter().map(of).collect()
 }
 
 /// The labels of a task in head order, as its canonical tables have them.

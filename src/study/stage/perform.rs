@@ -8,21 +8,21 @@ use std::sync::{Arc, PoisonError};
 use serde_json::{Value, json};
 
 use super::{
-    BOOTSTRAP_SEED, Prepared, RESAMPLES, Setup, canonical_labels, evaluation_tables, prediction_tables, tables,
+    BOOTSTRAP_SEED, Prepared, RESAMPLES, Setup, TRIALS, canonical_labels, evaluation_tables, prediction_tables, tables,
     tokenized_labels,
 };
 use crate::audit::{AuditTable, OverlapRequest, ProfileRequest, TokenCounts, overlap, profile};
 use crate::error::{IoContext, Result};
 use crate::evaluate::predict::{PredictFile, PredictRequest, predict};
-use crate::evaluate::{ScoreRequest, baseline, score};
+use crate::evaluate::{AnalyzeCell, AnalyzeRequest, ScoreRequest, analyze, baseline, score};
 use crate::normalize::{ComposeRequest, NormalizeRequest, compose, normalize};
 use crate::progress::Progress;
 use crate::shard::{Writer, write_table};
 use crate::source::mini;
 use crate::store::{Artifact, Transaction};
 use crate::study::StudyError;
-use crate::study::graph::{Node, Phase, Work};
-use crate::task::{EncoderSource, Split, TokenizerSource};
+use crate::study::graph::{Node, Phase, ScoredCell, Work};
+use crate::task::{EncoderSource, NONE, Split, TokenizerSource};
 use crate::tokenize::{TableOutcome, TokenizeOutcome, TokenizeRequest, Tokenizer, tokenize, train_unigram};
 use crate::train::{Hyperparameters, TrainRequest, TrainTask, train};
 
@@ -199,6 +199,7 @@ impl Setup<'_> {
                     split: task.evaluate.name(),
                     predictions: prediction_tables(&inputs["predictions"]),
                     gold: evaluation_tables(&inputs["gold"], task),
+                    languages: self.languages(task)?,
                     seed: BOOTSTRAP_SEED,
                     resamples: RESAMPLES,
                 };
@@ -213,6 +214,30 @@ impl Setup<'_> {
                     writer.finish()?;
                 }
                 Ok(json!({"rows": made.scores.num_rows()}))
+            }
+            Work::Analyze { cells } => {
+                let scored = |cell: &ScoredCell| AnalyzeCell {
+                    target: cell.target.clone(),
+                    intermediate: cell.intermediate.clone(),
+                    seed: cell.seed,
+                    example_scores: inputs[&cell.input].dir.join("example-scores.parquet"),
+                };
+                let request = AnalyzeRequest {
+                    baseline: NONE,
+                    targets: self.analyzed_targets(cells)?,
+                    cells: cells.iter().map(scored).collect(),
+                    seed: BOOTSTRAP_SEED,
+                    resamples: RESAMPLES,
+                    trials: TRIALS,
+                };
+                let made = analyze(&request, progress, stop)?;
+                for (id, batch) in [("comparisons", &made.comparisons), ("aggregates", &made.aggregates)] {
+                    let table = crate::schema::table(id);
+                    table.check(batch)?;
+                    let path = out.join(format!("{id}.parquet"));
+                    write_table(&path, &table.schema, &metadata, std::slice::from_ref(batch))?;
+                }
+                Ok(json!({"comparisons": made.comparisons.num_rows(), "aggregates": made.aggregates.num_rows()}))
             }
         }
     }
