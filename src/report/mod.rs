@@ -15,6 +15,7 @@ mod data;
 mod draw;
 mod error;
 mod html;
+mod latex;
 mod output;
 mod query;
 mod reference;
@@ -22,6 +23,7 @@ mod results;
 mod stage;
 mod table;
 mod terminal;
+mod tidy;
 
 #[cfg(test)]
 mod fixture;

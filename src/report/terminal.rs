@@ -7,7 +7,7 @@ use comfy_table::{Cell, CellAlignment, Color, Table, presets};
 use super::{Change, Entry, Row, StudyTable};
 
 /// What stands where there is no number.
-const NOTHING: &str = "–";
+pub(super) const NOTHING: &str = "–";
 
 impl StudyTable {
     /// A table of box-drawing characters with its notes below; escape sequences only where `color` asks for them.
@@ -77,7 +77,7 @@ impl StudyTable {
     }
 }
 
-fn short_metric(metric: &str) -> &str {
+pub(super) fn short_metric(metric: &str) -> &str {
     if metric == "mean of f1 and exact_match" { "(f1+em)/2" } else { metric }
 }
 

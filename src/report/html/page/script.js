@@ -133,9 +133,10 @@ for (const table of document.querySelectorAll("table.pick")) {
     const cell = picked(event);
     if (!cell) return;
     const move = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
-    if (event.key === "Enter") open(cell);
-    if (!move) return;
+    if (!move && event.key !== "Enter") return;
+    // Else Enter would go on to press the panel's button.
     event.preventDefault();
+    if (!move) return open(cell);
     const row = table.tBodies[0].rows[cell.parentElement.sectionRowIndex + move[0]];
     const next = row?.cells[cell.cellIndex + move[1]];
     if (next?.title) {
