@@ -51,13 +51,19 @@ fn chromium_shows_the_report() {
     reads_without_script(&browser, &page);
 }
 
-/// The addresses that were asked for.
+/// The addresses that the page asked for, and its own; what the browser opened before is left out.
 fn requests(browser: &Browser) -> Vec<String> {
     let events = browser.log("performance");
     let messages =
         events.iter().map(|event| serde_json::from_str::<Value>(event["message"].as_str().unwrap()).unwrap());
     let sent = messages.filter(|event| event["message"]["method"] == "Network.requestWillBeSent");
-    sent.map(|event| event["message"]["params"]["request"]["url"].as_str().unwrap().to_owned()).collect()
+    let of_page = |event: &Value| {
+        let document = event["message"]["params"]["documentURL"].as_str();
+        document.is_some_and(|document| document.starts_with("file://"))
+    };
+    sent.filter(of_page)
+        .map(|event| event["message"]["params"]["request"]["url"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 fn sorts(browser: &Browser) {

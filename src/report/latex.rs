@@ -12,7 +12,7 @@ impl StudyTable {
     pub fn to_latex(&self) -> String {
         let columns = self.columns.len() + 1;
         let mut text = format!(
-            "% Needs \\usepackage{{booktabs}}.\n\\begin{{table*}}\n\\centering\n\\small\n\\begin{{tabular}}{{l{}}}\n\\toprule\n",
+            "% Needs \\usepackage{{booktabs}}.\n\\begin{{table*}}\n\\centering\n\\footnotesize\n\\setlength{{\\tabcolsep}}{{4pt}}\n\\begin{{tabular}}{{l{}}}\n\\toprule\n",
             "r".repeat(columns)
         );
         // Writing to a string can't fail.
@@ -36,10 +36,11 @@ impl StudyTable {
             }
         }
         let heading = if self.title.is_empty() { &self.study } else { &self.title };
-        let notes: String = self.notes.iter().map(|note| format!(" {}", escape(note))).collect();
+        // The first note is of figures that this table leaves out: intervals and English.
+        let notes: String = self.notes.iter().skip(1).map(|note| format!(" {}", escape(note))).collect();
         let _ = write!(
             text,
-            "\\bottomrule\n\\end{{tabular}}\n\\caption{{{}.{notes}}}\n\\label{{tab:{}}}\n\\end{{table*}}\n",
+            "\\bottomrule\n\\end{{tabular}}\n\\caption{{{}. Means over the non-English languages, on a scale of 0 to 100.{notes}}}\n\\label{{tab:{}}}\n\\end{{table*}}\n",
             escape(heading),
             self.study
         );

@@ -85,7 +85,7 @@ mod tests {
              GROUP BY r.model, r.task, r.split, r.metric",
             "gap",
         );
-        assert_eq!(gaps.len(), 14);
+        assert_eq!(gaps.len(), 15);
         assert!(gaps.iter().all(|gap| gap.abs() < 0.1), "{gaps:?}");
     }
 

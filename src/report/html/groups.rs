@@ -15,8 +15,8 @@ const GAP: &str = "english-gap";
 const KINDS: [(&str, &str); 4] = [
     ("family", "language family"),
     ("script", "script"),
-    ("resource", "text in pretraining (CC-100)"),
-    ("pretraining", "seen in pretraining"),
+    ("resource", "resources (text in CC-100)"),
+    ("pretraining", "XLM-R's pretraining (seen or not)"),
 ];
 
 /// Resource levels in their order; other groups are sorted by name.

@@ -149,7 +149,7 @@ fn obstacle(
 ) -> Option<String> {
     let study = &results.study;
     if study.edition == Edition::Mini {
-        return Some("another world (the mini edition is not the published data)".to_owned());
+        return Some("another world (mini edition)".to_owned());
     }
     let limits = study.limits_of(target);
     if !limits.is_empty() {
