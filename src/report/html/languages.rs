@@ -6,7 +6,7 @@ use super::super::{CHANCE, Column, StudyTable};
 use super::grid::{Statistics, in_words};
 use super::numbers::Numbers;
 use super::origin;
-use super::references::References;
+use super::references::{Published, References};
 use crate::task::{Language, Languages};
 
 /// Score by language and row for one target.
@@ -33,8 +33,7 @@ pub(super) struct HeatRow {
     pub family: String,
     pub script: String,
     pub cells: Vec<Option<HeatCell>>,
-    /// Published value with its trust mark and source.
-    pub published: Option<(f64, String, String)>,
+    pub published: Option<Published>,
 }
 
 #[derive(Debug, Serialize)]
@@ -98,7 +97,7 @@ fn heat_map(
             family: of(|l| &l.family),
             script: of(|l| &l.script),
             cells: cells.collect(),
-            published: published.as_ref().and_then(|(_, scores)| scores.get(&code).cloned()),
+            published: published.as_ref().and_then(|system| system.scores.get(&code).cloned()),
             code,
         }
     });
@@ -110,7 +109,7 @@ fn heat_map(
     HeatMap {
         column: column.clone(),
         rows: table.rows.iter().map(head).collect(),
-        published: published.map(|(model, _)| model),
+        published: published.map(|system| system.model),
         languages,
     }
 }

@@ -36,8 +36,22 @@ pub(super) struct ReferenceRow {
     pub best: Option<(String, f64)>,
     /// Why the two can't be compared.
     pub obstacle: Option<String>,
-    /// By model: value, trust mark, source.
-    pub published: Vec<Option<(f64, String, String)>>,
+    /// By model.
+    pub published: Vec<Option<Published>>,
+}
+
+/// A published number.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(super) struct Published {
+    pub value: f64,
+    pub trust: String,
+    pub source: String,
+}
+
+/// The published scores of one system by language.
+pub(super) struct System {
+    pub model: String,
+    pub scores: BTreeMap<String, Published>,
 }
 
 /// The group that published means are over.
@@ -69,9 +83,8 @@ impl References {
         self.scores.iter().filter(fits)
     }
 
-    /// The published scores of one system by language: value, trust mark and source; none where ours can't be compared
-    /// or nothing is published. A target with two headline metrics has their mean.
-    pub(super) fn by_language(&self, column: &Column) -> Option<(String, BTreeMap<String, (f64, String, String)>)> {
+    /// The published scores of one system by language; none where ours can't be compared or nothing is published. A target with two headline metrics has their mean.
+    pub(super) fn by_language(&self, column: &Column) -> Option<System> {
         if self.obstacles.contains_key(&column.target) {
             return None;
         }
@@ -79,7 +92,7 @@ impl References {
         let of_target = |score: &&ReferenceScore| score.task == column.target && score.split == "test";
         let single = self.scores.iter().filter(of_target).filter(|score| score.language != "mean");
         let model = single.clone().map(|score| &score.model).next()?;
-        let mut found = BTreeMap::new();
+        let mut scores = BTreeMap::new();
         for code in single.filter(|score| score.model == *model).map(|score| &score.language) {
             let parts: Option<Vec<&ReferenceScore>> = metrics
                 .iter()
@@ -87,9 +100,10 @@ impl References {
                 .collect();
             let Some(parts) = parts else { continue };
             let value = parts.iter().map(|score| score.value).sum::<f64>() / parts.len() as f64;
-            found.insert(code.clone(), (value, parts[0].trust.clone(), parts[0].source.clone()));
+            let (trust, source) = (parts[0].trust.clone(), parts[0].source.clone());
+            scores.insert(code.clone(), Published { value, trust, source });
         }
-        Some((model.clone(), found))
+        Some(System { model: model.clone(), scores })
     }
 
     /// The table of means over all languages; none where nothing is published for the study's targets.
@@ -111,7 +125,7 @@ impl References {
                 .iter()
                 .map(|model| {
                     let score = self.of(&column.target, metric, "mean").find(|score| score.model == *model)?;
-                    Some((score.value, score.trust.clone(), score.source.clone()))
+                    Some(Published { value: score.value, trust: score.trust.clone(), source: score.source.clone() })
                 })
                 .collect();
             if published.iter().all(Option::is_none) {
@@ -184,8 +198,8 @@ mod tests {
             let row = &found.rows[0];
             assert_eq!((row.target.as_str(), row.metric.as_str()), ("xnli", "accuracy"));
             let large = found.models.iter().position(|model| model == "XLM-R Large").unwrap();
-            let (value, trust, _) = row.published[large].clone().unwrap();
-            assert_eq!((value, trust.as_str()), (79.2, "S"));
+            let published = row.published[large].as_ref().unwrap();
+            assert_eq!((published.value, published.trust.as_str()), (79.2, "S"));
             // None has 60, 50, 40 with seed 1, and 2 more with seed 2.
             assert!((row.none.unwrap() - 51.0).abs() < 1e-9);
             assert_eq!(row.best.as_ref().unwrap().0, "mnli");
@@ -195,9 +209,9 @@ mod tests {
         let table = study_table(&results).unwrap();
         let numbers = Numbers::read(&results).unwrap();
         let references = References::read(&results, &table, &numbers).unwrap();
-        let (model, scores) = references.by_language(&table.columns[1]).unwrap();
+        let System { model, scores } = references.by_language(&table.columns[1]).unwrap();
         assert_eq!(model, "XLM-R Large");
-        assert!((scores["en"].0 - 81.1).abs() < 1e-9 && scores["en"].1 == "M+");
+        assert!((scores["en"].value - 81.1).abs() < 1e-9 && scores["en"].trust == "M+");
         let mut cut = results.clone();
         cut.study.limits.insert(crate::task::Split::Test, 10);
         let references = References::read(&cut, &table, &numbers).unwrap();
