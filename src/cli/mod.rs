@@ -3,6 +3,7 @@
 //! Arguments are parsed in two steps: what was typed ([`Cli`]), then one fallible conversion that opens files and
 //! resolves defaults (`StudyArgs::resolve`), so that no stage ever sees a string from the command line.
 
+mod compare;
 mod completions;
 mod devices;
 mod explain;
@@ -91,6 +92,8 @@ enum Command {
     Query(query::QueryArgs),
     /// Writes a study's report: HTML, or a table.
     Report(report::ReportArgs),
+    /// Says what got better or worse from one row, study or scoring to another.
+    Compare(compare::CompareArgs),
     /// Lists tasks, or shows one.
     Task(task::TaskArgs),
     /// Lists the devices that training can run on.
@@ -168,6 +171,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Export(args) => export::run(&context, &args),
         Command::Query(args) => query::run(&context, &args),
         Command::Report(args) => report::run(&context, &args),
+        Command::Compare(args) => compare::run(&context, &args),
         Command::Task(args) => task::run(&context, &args),
         Command::Devices(args) => devices::run(&args),
         Command::Verify(args) => maintenance::verify(&context, &args),

@@ -15,7 +15,7 @@ use arrow::array::{
 
 use super::bootstrap::standard_error;
 use super::compare::{
-    CompareRequest, Comparison, Run, SIGNIFICANT, compare, holm, language_numbers, languages, method, read_runs,
+    CompareRequest, Comparison, Runs, SIGNIFICANT, compare, holm, language_numbers, languages, method, read_runs,
 };
 use super::groups::{ENGLISH_GAP, Group, groups};
 use super::number::headline;
@@ -127,7 +127,7 @@ pub fn analyze(request: &AnalyzeRequest<'_>, progress: &dyn Progress, stop: &Ato
 /// One row of the study on one target.
 struct Row<'a> {
     intermediate: &'a str,
-    seeds: BTreeMap<u64, BTreeMap<Setting, Run>>,
+    seeds: BTreeMap<u64, Runs>,
 }
 
 struct Compared<'a> {
@@ -143,7 +143,7 @@ fn comparisons<'a>(
     row: &Row<'a>,
 ) -> Result<Vec<Compared<'a>>, EvaluateError> {
     let what = format!("{}: {} and {}", target.id, baseline.intermediate, row.intermediate);
-    let of_setting = |runs: &'_ BTreeMap<Setting, Run>| runs.contains_key(&target.setting);
+    let of_setting = |runs: &Runs| runs.contains_key(&target.setting);
     let mut pairs = Vec::new();
     for (seed, b) in &row.seeds {
         let Some(a) = baseline.seeds.get(seed) else { continue };

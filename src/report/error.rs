@@ -1,6 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::{ExitCode, FileError};
+use crate::evaluate::EvaluateError;
 use crate::schema::SchemaError;
 use crate::shard::ShardError;
 use crate::task::TaskError;
@@ -36,6 +37,37 @@ pub enum ReportError {
         metric: String,
         /// The hidden state asked for, in retrieval.
         layer: Option<i32>,
+    },
+    /// Two runs that can't be compared.
+    #[error(transparent)]
+    Evaluate(#[from] EvaluateError),
+    /// Nothing was published of a study.
+    #[error("study {study} has no results below {}; `trestle run {study}` makes and publishes them", dir.display())]
+    NotPublished {
+        /// The study.
+        study: String,
+        /// The results directory.
+        dir: PathBuf,
+    },
+    /// A row that a study's results do not have.
+    #[error("the results of study {study} have no row `{row}`; choose one of {known}")]
+    NoRow {
+        /// The study.
+        study: String,
+        /// The row asked for.
+        row: String,
+        /// The rows there are.
+        known: String,
+    },
+    /// Two operands that have nothing in common.
+    #[error("{a} and {b} can't be compared: {problem}")]
+    NothingShared {
+        /// The first operand.
+        a: String,
+        /// The second.
+        b: String,
+        /// What they lack, and the remedy.
+        problem: String,
     },
     /// SQL that can't be run.
     #[error("the query failed: {message}; tables: {tables}")]
@@ -73,6 +105,9 @@ impl ReportError {
             ReportError::File(e) => e.exit(),
             ReportError::Shard(e) => e.exit(),
             ReportError::Task(e) => e.exit(),
+            ReportError::Evaluate(e) => e.exit(),
+            ReportError::NotPublished { .. } | ReportError::NothingShared { .. } => ExitCode::Missing,
+            ReportError::NoRow { .. } => ExitCode::Config,
             ReportError::Schema { source, .. } => source.exit(),
             ReportError::Summary { .. } => ExitCode::Data,
             ReportError::Sql { .. } | ReportError::Output { .. } => ExitCode::Usage,

@@ -11,6 +11,7 @@
 //! subtracted or (over seeds) put at their median. Same results, same bytes: no clock and no host name enters.
 
 mod chart;
+mod comparison;
 mod data;
 mod draw;
 mod error;
@@ -28,6 +29,9 @@ mod tidy;
 #[cfg(test)]
 mod fixture;
 
+pub use comparison::{
+    Compared, ComparisonReport, ComparisonRequest, Draws, Operand, ScopeChoice, Verdict, compare_results,
+};
 pub use error::ReportError;
 pub use html::render;
 pub use output::{OutputFormat, write_parquet, write_rows};

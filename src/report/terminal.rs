@@ -144,7 +144,7 @@ fn average(row: &Row) -> String {
     format!("{change}{}", one(average.value))
 }
 
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     text.chars().flat_map(|c| if "\\|*_`<[".contains(c) { vec!['\\', c] } else { vec![c] }).collect()
 }
 

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use arrow::array::{
     Array, AsArray, BooleanArray, Float32Array, Int32Array, ListArray, RecordBatch, StringArray, UInt32Array,
+    UInt64Array,
 };
-use arrow::datatypes::{Float32Type, Int32Type, UInt32Type};
+use arrow::datatypes::{Float32Type, Int32Type, UInt32Type, UInt64Type};
 
 use super::ShardError;
 
@@ -42,6 +43,11 @@ impl<'a> Columns<'a> {
     /// A `uint32` column.
     pub fn uint32(&self, name: &str) -> Result<&'a UInt32Array, ShardError> {
         self.typed(name, "uint32", |c| c.as_primitive_opt::<UInt32Type>())
+    }
+
+    /// A `uint64` column.
+    pub fn uint64(&self, name: &str) -> Result<&'a UInt64Array, ShardError> {
+        self.typed(name, "uint64", |c| c.as_primitive_opt::<UInt64Type>())
     }
 
     /// An `int32` column.

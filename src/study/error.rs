@@ -103,6 +103,20 @@ pub enum StudyError {
         /// The stage's label.
         label: String,
     },
+    /// A name that is not exactly one score artifact's.
+    #[error(
+        "{} score artifacts in {} are called `{name}`; name one by the beginning of its key (column score_key of table runs)",
+        if *found == 0 { "no".to_owned() } else { found.to_string() },
+        home.display()
+    )]
+    NoScores {
+        /// The name.
+        name: String,
+        /// The store.
+        home: std::path::PathBuf,
+        /// How many there are.
+        found: usize,
+    },
     /// An artifact that holds no model.
     #[error(
         "{label} is a {stage} artifact, not a model; name a pretraining or a training (`pretrain`, `intermediate/…`, `target/…`)"
@@ -159,9 +173,10 @@ impl StudyError {
         match self {
             StudyError::File(e) => e.exit(),
             StudyError::Panic { .. } => ExitCode::Internal,
-            StudyError::NoResults { .. } | StudyError::NotMade { .. } | StudyError::InputGone { .. } => {
-                ExitCode::Missing
-            }
+            StudyError::NoResults { .. }
+            | StudyError::NotMade { .. }
+            | StudyError::InputGone { .. }
+            | StudyError::NoScores { .. } => ExitCode::Missing,
             _ => ExitCode::Config,
         }
     }

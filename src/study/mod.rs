@@ -25,5 +25,5 @@ pub use export::{ExportRequest, export};
 pub use graph::{Graph, GridCell, Node, Phase, RawOrigin, Work, plan};
 pub use inspect::{Inspected, State, inspect};
 pub use results::collect;
-pub use stage::{Raw, Setup};
+pub use stage::{BOOTSTRAP_SEED, RESAMPLES, Raw, Setup, TRIALS};
 pub use tasks::plan_tasks;

@@ -36,7 +36,7 @@ use super::random::generator;
 use super::{EvaluateError, classes};
 use crate::task::Metric;
 
-pub use runs::{Examples, Run, read_runs};
+pub use runs::{Examples, Run, Runs, read_published, read_runs};
 
 /// The level below which a corrected p-value is called significant.
 pub const SIGNIFICANT: f64 = 0.05;

@@ -28,19 +28,47 @@ pub struct Examples {
     pub statistics: Vec<Statistics>,
 }
 
-/// The runs of a table of example scores by layer and pooling: one without either, except in retrieval.
+/// The runs of one table by layer and pooling: one without either, except in retrieval.
+pub type Runs = BTreeMap<Setting, Run>;
+
+/// The runs of a score stage's table of example scores.
 ///
 /// # Errors
 /// A file that is missing or broken, lacks a column, or has an example twice.
-pub fn read_runs(path: &Path) -> Result<BTreeMap<Setting, Run>, EvaluateError> {
-    let mut runs: BTreeMap<Setting, BTreeMap<String, Vec<(String, Statistics)>>> = BTreeMap::new();
+pub fn read_runs(path: &Path) -> Result<Runs, EvaluateError> {
+    let mut runs = read(path, |_, rows| Ok(vec![Some(()); rows]))?;
+    Ok(runs.remove(&()).unwrap_or_default())
+}
+
+/// The runs of a published table of example scores, by row of the study and seed, as far as `wanted` picks rows.
+///
+/// # Errors
+/// As [`read_runs`].
+pub fn read_published(
+    path: &Path,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<BTreeMap<(String, u64), Runs>, EvaluateError> {
+    read(path, |columns, count| {
+        let (rows, seeds) = (columns.text("intermediate")?, columns.uint64("seed")?);
+        let key = |at: usize| wanted(rows.value(at)).then(|| (rows.value(at).to_owned(), seeds.value(at)));
+        Ok((0..count).map(key).collect())
+    })
+}
+
+/// The runs by what `keys` says that each row of a batch belongs to; none where it is not wanted.
+fn read<K: Ord>(
+    path: &Path,
+    keys: impl Fn(&Columns<'_>, usize) -> Result<Vec<Option<K>>, ShardError>,
+) -> Result<BTreeMap<K, Runs>, EvaluateError> {
+    let mut runs: BTreeMap<(K, Setting), BTreeMap<String, Vec<(String, Statistics)>>> = BTreeMap::new();
     for batch in read_batches(path)? {
         let batch = batch?;
         let columns = Columns::new(path, &batch);
         let (languages, ids) = (columns.text("language")?, columns.text("example_id")?);
         let (layers, poolings) = (columns.int32("layer")?, columns.text("pooling")?);
         let numbers = columns.list("statistics")?;
-        for row in 0..batch.num_rows() {
+        for (row, key) in keys(&columns, batch.num_rows())?.into_iter().enumerate() {
+            let Some(key) = key else { continue };
             let of_row = numbers.value(row);
             let statistics = of_row.as_primitive_opt::<Float64Type>().and_then(|v| v.values().as_ref().try_into().ok());
             let Some(statistics) = statistics else {
@@ -53,13 +81,13 @@ pub fn read_runs(path: &Path) -> Result<BTreeMap<Setting, Run>, EvaluateError> {
                 layer: layers.is_valid(row).then(|| layers.value(row)),
                 pooling: poolings.is_valid(row).then(|| poolings.value(row).to_owned()),
             };
-            let examples = runs.entry(setting).or_default().entry(languages.value(row).to_owned()).or_default();
+            let examples = runs.entry((key, setting)).or_default().entry(languages.value(row).to_owned()).or_default();
             examples.push((ids.value(row).to_owned(), statistics));
         }
     }
-    let mut sorted: BTreeMap<Setting, Run> = BTreeMap::new();
-    for (setting, languages) in runs {
-        let run = sorted.entry(setting).or_default();
+    let mut sorted: BTreeMap<K, Runs> = BTreeMap::new();
+    for ((key, setting), languages) in runs {
+        let run = sorted.entry(key).or_default().entry(setting).or_default();
         for (language, mut examples) in languages {
             examples.sort_by(|a, b| a.0.cmp(&b.0));
             if let Some(twice) = examples.windows(2).find(|pair| pair[0].0 == pair[1].0) {

@@ -36,11 +36,11 @@ const VERSIONS: &[(&str, u32)] = &[
 ];
 
 /// Resamples of each bootstrap interval.
-const RESAMPLES: usize = 1_000;
-/// Seed of each bootstrap.
-const BOOTSTRAP_SEED: u64 = 1;
+pub const RESAMPLES: usize = 1_000;
+/// Seed of each bootstrap, and of each randomisation.
+pub const BOOTSTRAP_SEED: u64 = 1;
 /// Trials behind each p-value: the smallest, 1 in 10,000, can stand a correction for 500 comparisons.
-const TRIALS: usize = 9_999;
+pub const TRIALS: usize = 9_999;
 
 /// Where raw files come from when they are not generated.
 pub enum Raw {

@@ -1,0 +1,305 @@
+//! Two sets of results on the same data, difference by difference: what got better, what got worse, and what is not clear.
+//!
+//! Operands are rows of published results (`results/example_scores`), or the output of one score stage. Rows are paired by
+//! target and seed; two whole studies by target, row and seed. What the numbers mean is told in [`crate::evaluate::compare`]; the
+//! p-values of all differences that are shown are corrected together.
+
+mod output;
+mod sides;
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use self::sides::Side;
+use super::ReportError;
+use crate::evaluate::compare::{CompareRequest, Comparison, Run, SIGNIFICANT, compare, holm, languages, method};
+use crate::evaluate::{Group, Setting, groups, headline};
+use crate::task::{Language, Registry};
+
+/// What is compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Operand {
+    /// Published results of a study.
+    Study {
+        /// The study's id.
+        study: String,
+        /// One of its rows; none for all of them.
+        row: Option<String>,
+        /// The results directory.
+        results_dir: PathBuf,
+    },
+    /// One score stage's output.
+    Scores {
+        /// What it is called in the output.
+        name: String,
+        /// The task that was scored.
+        target: String,
+        /// `example-scores.parquet`.
+        example_scores: PathBuf,
+    },
+}
+
+impl Operand {
+    /// The name in tables.
+    pub fn name(&self) -> String {
+        match self {
+            Operand::Study { study, row: Some(row), .. } => format!("{study}/{row}"),
+            Operand::Study { study, row: None, .. } => study.clone(),
+            Operand::Scores { name, .. } => name.clone(),
+        }
+    }
+}
+
+/// Which differences are shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ScopeChoice {
+    /// The mean over the non-English languages; English where there is no other.
+    Headline,
+    /// These languages; all that were scored where none is named.
+    Languages(Vec<String>),
+    /// The groups of a trait: `family`, `script`, `resource`, `pretraining`.
+    Groups(String),
+}
+
+/// What the statistics are drawn with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Draws {
+    /// Seed.
+    pub seed: u64,
+    /// Resamples behind each interval.
+    pub resamples: usize,
+    /// Trials behind each p-value.
+    pub trials: usize,
+}
+
+/// A comparison of two operands.
+#[derive(Debug, Clone)]
+pub struct ComparisonRequest<'a> {
+    /// What differences are counted from.
+    pub a: Operand,
+    /// What is compared with it.
+    pub b: Operand,
+    /// Only these targets; all where none is named.
+    pub targets: &'a [String],
+    /// Which differences.
+    pub scopes: ScopeChoice,
+    /// Metrics of tasks, and languages.
+    pub registry: &'a Registry,
+    /// For intervals and p-values.
+    pub draws: Draws,
+}
+
+/// What a difference says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// B is significantly better.
+    Better,
+    /// B is significantly worse.
+    Worse,
+    /// Chance may have made the difference, or there is none.
+    NoClearDifference,
+}
+
+impl Verdict {
+    /// In words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Verdict::Better => "better",
+            Verdict::Worse => "worse",
+            Verdict::NoClearDifference => "no clear difference",
+        }
+    }
+}
+
+/// One difference.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Compared {
+    /// The target task.
+    pub target: String,
+    /// The row, where whole studies are compared.
+    pub row: Option<String>,
+    /// Hidden state, in retrieval.
+    pub layer: Option<i32>,
+    /// What of it stands for a sentence, in retrieval.
+    pub pooling: Option<String>,
+    /// `accuracy`, `f1`, `mean of f1 and exact_match`.
+    pub metric: String,
+    /// A language or a group of languages.
+    pub scope: String,
+    /// Languages in it.
+    pub languages: usize,
+    /// Pairs of runs.
+    pub seeds: usize,
+    /// Examples, over the languages.
+    pub examples: u64,
+    /// A's number, mean over seeds.
+    pub a: f64,
+    /// B's.
+    pub b: f64,
+    /// B less A, in points.
+    pub difference: f64,
+    /// Lower end of its 95% interval.
+    pub ci_low: f64,
+    /// Upper end.
+    pub ci_high: f64,
+    /// Two-sided, by itself.
+    pub p_value: f64,
+    /// Corrected for all differences that are shown.
+    pub p_adjusted: f64,
+    /// The smallest true difference, in points, that is found four times out of five.
+    pub minimum_detectable: f64,
+    /// By `p_adjusted` and the sign.
+    pub verdict: Verdict,
+}
+
+/// All differences of two operands.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ComparisonReport {
+    /// The first operand.
+    pub a: String,
+    /// The second.
+    pub b: String,
+    /// By target, row and scope.
+    pub differences: Vec<Compared>,
+    /// What only one of them has, in words.
+    pub not_compared: Vec<String>,
+    /// How p-values were computed and corrected.
+    pub method: String,
+}
+
+impl ComparisonReport {
+    /// Whether some difference has this verdict.
+    pub fn any(&self, verdict: Verdict) -> bool {
+        self.differences.iter().any(|one| one.verdict == verdict)
+    }
+}
+
+/// Compares two operands in all that they share.
+///
+/// # Errors
+/// An operand that is not there, operands that share nothing, runs that were scored on different examples, or tables that can't be
+/// read.
+pub fn compare_results(request: &ComparisonRequest<'_>) -> Result<ComparisonReport, ReportError> {
+    let (a, b) = (Side::read(&request.a, request.targets)?, Side::read(&request.b, request.targets)?);
+    let (mut found, mut not_compared) = (Vec::new(), Vec::new());
+    for target in a.targets() {
+        let pairs = sides::paired(&a, &b, target, &mut not_compared);
+        for (row, (of_a, of_b)) in pairs {
+            let by_setting = sides::by_setting(of_a, of_b);
+            if by_setting.is_empty() {
+                not_compared.push(format!("{target}: no layer and pooling in common"));
+            }
+            for (setting, runs) in by_setting {
+                found.extend(one(request, target, row.as_deref(), &setting, &runs)?);
+            }
+        }
+    }
+    not_compared.extend(b.targets().filter(|t| !a.has(t)).map(|target| format!("{target}: only in {}", b.name)));
+    if found.is_empty() {
+        let nothing = "they share no target, row and seed in these languages".to_owned();
+        let problem = if not_compared.is_empty() { nothing } else { not_compared.join("; ") };
+        return Err(ReportError::NothingShared { a: a.name, b: b.name, problem });
+    }
+    let p_values: Vec<f64> = found.iter().map(|one| one.p_value).collect();
+    for (one, adjusted) in found.iter_mut().zip(holm(&p_values)) {
+        one.p_adjusted = adjusted;
+        one.verdict = match adjusted < SIGNIFICANT {
+            true if one.difference > 0.0 => Verdict::Better,
+            true => Verdict::Worse,
+            false => Verdict::NoClearDifference,
+        };
+    }
+    let seeds = found.iter().map(|one| one.seeds).max().unwrap_or(1);
+    let correction = match found.len() {
+        1 => "one difference, nothing to correct".to_owned(),
+        several => format!("Holm's correction over {several} differences"),
+    };
+    let method = format!("{}; {correction}", method(request.draws.trials, seeds));
+    Ok(ComparisonReport { a: a.name, b: b.name, differences: found, not_compared, method })
+}
+
+/// The differences of one target, row and setting; not corrected yet.
+fn one(
+    request: &ComparisonRequest<'_>,
+    target: &str,
+    row: Option<&str>,
+    setting: &Setting,
+    pairs: &[(&Run, &Run)],
+) -> Result<Vec<Compared>, ReportError> {
+    let task = request.registry.task(target, "the results")?;
+    let Some(metric) = task.metric else { return Ok(Vec::new()) };
+    let (a, b) = (request.a.name(), request.b.name());
+    let what = format!("{target}{}: {a} and {b}", row.map(|row| format!(", {row}")).unwrap_or_default());
+    let Some((first, _)) = pairs.first() else { return Ok(Vec::new()) };
+    let compared = compare(&CompareRequest {
+        what: &what,
+        metric,
+        pairs,
+        scopes: &scopes(request, target, first)?,
+        seed: request.draws.seed,
+        resamples: request.draws.resamples,
+        trials: request.draws.trials,
+    })?;
+    let metric = headline(metric).name;
+    let shown = |one: Comparison| Compared {
+        target: target.to_owned(),
+        row: row.map(str::to_owned),
+        layer: setting.layer,
+        pooling: setting.pooling.clone(),
+        metric: metric.clone(),
+        scope: one.scope,
+        languages: one.languages,
+        seeds: one.seeds,
+        examples: one.examples,
+        a: one.a,
+        b: one.b,
+        difference: one.difference,
+        ci_low: one.ci_low,
+        ci_high: one.ci_high,
+        p_value: one.p_value,
+        p_adjusted: one.p_value,
+        minimum_detectable: one.minimum_detectable,
+        verdict: Verdict::NoClearDifference,
+    };
+    Ok(compared.into_iter().map(shown).collect())
+}
+
+fn scopes(request: &ComparisonRequest<'_>, target: &str, run: &Run) -> Result<Vec<Group>, ReportError> {
+    let codes: Vec<&str> = run.languages.keys().map(String::as_str).collect();
+    let known: Vec<Language> =
+        codes.iter().map(|code| request.registry.language(code, target).cloned()).collect::<Result<_, _>>()?;
+    let groups = groups(&codes, &known);
+    Ok(match &request.scopes {
+        ScopeChoice::Headline => {
+            let named = |name: &str| groups.iter().find(|group| group.name == name).cloned();
+            named("non-english").or_else(|| named("english")).into_iter().collect()
+        }
+        ScopeChoice::Languages(chosen) => {
+            languages(run).into_iter().filter(|one| chosen.is_empty() || chosen.contains(&one.name)).collect()
+        }
+        ScopeChoice::Groups(of) => {
+            let of_trait = |name: &str| name.strip_prefix(of.as_str()).is_some_and(|rest| rest.starts_with('='));
+            groups.into_iter().filter(|group| of_trait(&group.name)).collect()
+        }
+    })
+}
+
+/// The targets that have a table of example scores in a study's results, with the file, in order.
+fn published(results_dir: &Path, study: &str) -> Result<Vec<(String, PathBuf)>, ReportError> {
+    let dir = results_dir.join("example_scores").join(format!("study={study}"));
+    if !dir.is_dir() {
+        return Err(ReportError::NotPublished { study: study.to_owned(), dir: results_dir.to_owned() });
+    }
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(&dir).map_err(|e| crate::error::FileError::new("read directory", &dir, e))? {
+        let entry = entry.map_err(|e| crate::error::FileError::new("read directory", &dir, e))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if let Some(target) = name.strip_prefix("target=") {
+            found.push((target.to_owned(), entry.path().join(crate::shard::PART)));
+        }
+    }
+    found.sort();
+    Ok(found)
+}

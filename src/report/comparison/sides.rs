@@ -1,0 +1,179 @@
+//! The runs of each operand, and which of them belong together.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use arrow::array::AsArray;
+
+use super::super::ReportError;
+use super::{Operand, published};
+use crate::evaluate::Setting;
+use crate::evaluate::compare::{Run, Runs, read_published, read_runs};
+use crate::shard::{self, PART};
+use crate::task::CHANCE;
+
+/// What one row has on one target.
+pub(super) struct SideRow {
+    row: String,
+    /// The layer and pooling that stand for the row in tables; none where they are not known: then all are compared.
+    headline: Option<Setting>,
+    seeds: BTreeMap<u64, Runs>,
+}
+
+/// An operand's runs.
+pub(super) struct Side {
+    pub name: String,
+    /// Whether all rows of a study are compared, by name.
+    whole: bool,
+    /// Rows by target.
+    targets: Vec<(String, Vec<SideRow>)>,
+}
+
+impl Side {
+    /// Reads an operand, as far as `targets` picks it.
+    pub fn read(operand: &Operand, targets: &[String]) -> Result<Self, ReportError> {
+        let name = operand.name();
+        let wanted = |target: &String| targets.is_empty() || targets.contains(target);
+        match operand {
+            Operand::Scores { target, example_scores, .. } => {
+                let runs = read_runs(example_scores)?;
+                let row = SideRow { row: String::new(), headline: None, seeds: BTreeMap::from([(0, runs)]) };
+                let targets = if wanted(target) { vec![(target.clone(), vec![row])] } else { Vec::new() };
+                Ok(Self { name, whole: false, targets })
+            }
+            Operand::Study { study, row, results_dir } => {
+                let mut side = Self { name, whole: row.is_none(), targets: Vec::new() };
+                let mut known: Vec<String> = Vec::new();
+                for (target, path) in published(results_dir, study)? {
+                    let runs = Path::new("runs").join(format!("study={study}")).join(format!("target={target}"));
+                    let headlines = headlines(&results_dir.join(runs).join(PART))?;
+                    known.extend(
+                        headlines
+                            .iter()
+                            .map(|(row, _)| row.clone())
+                            .filter(|row| !known.contains(row))
+                            .collect::<Vec<_>>(),
+                    );
+                    if !wanted(&target) {
+                        continue;
+                    }
+                    let of_side = |found: &str| row.as_ref().map_or(found != CHANCE, |row| row == found);
+                    let mut by_row: BTreeMap<String, BTreeMap<u64, Runs>> = BTreeMap::new();
+                    for ((row, seed), runs) in read_published(&path, of_side)? {
+                        by_row.entry(row).or_default().insert(seed, runs);
+                    }
+                    // In the order of the study.
+                    let of_row = |(row, headline): (String, Option<Setting>)| {
+                        let seeds = by_row.remove(&row)?;
+                        Some(SideRow { row, headline, seeds })
+                    };
+                    let rows: Vec<SideRow> = headlines.into_iter().filter_map(of_row).collect();
+                    if !rows.is_empty() {
+                        side.targets.push((target, rows));
+                    }
+                }
+                if let Some(row) = row.as_ref().filter(|row| !known.contains(row)) {
+                    let (study, known) = (study.clone(), known.join(", "));
+                    return Err(ReportError::NoRow { study, row: row.clone(), known });
+                }
+                Ok(side)
+            }
+        }
+    }
+
+    pub fn targets(&self) -> impl Iterator<Item = &str> {
+        self.targets.iter().map(|(target, _)| target.as_str())
+    }
+
+    pub fn has(&self, target: &str) -> bool {
+        self.targets().any(|known| known == target)
+    }
+
+    fn rows(&self, target: &str) -> &[SideRow] {
+        self.targets.iter().find(|(known, _)| known == target).map_or(&[], |(_, rows)| rows)
+    }
+}
+
+/// The rows of a table of runs in its order, each with the layer and pooling that stand for it in tables.
+fn headlines(path: &Path) -> Result<Vec<(String, Option<Setting>)>, ReportError> {
+    let (_, batches) = shard::read_table(path)?;
+    let mut found: Vec<(String, Option<Setting>)> = Vec::new();
+    for batch in &batches {
+        let text = |name| batch.column_by_name(name).and_then(|column| column.as_string_opt::<i32>());
+        let (Some(rows), Some(parameters)) = (text("intermediate"), text("parameters")) else { continue };
+        for (row, parameters) in rows.iter().flatten().zip(parameters.iter().flatten()) {
+            if found.iter().all(|(known, _)| known != row) {
+                let parameters: serde_json::Value = serde_json::from_str(parameters).unwrap_or_default();
+                let retrieval = &parameters["model"]["retrieval"];
+                let layer = retrieval["layers"][0].as_i64().and_then(|layer| i32::try_from(layer).ok());
+                let pooling = retrieval["pooling"].as_str().map(str::to_owned);
+                found.push((row.to_owned(), layer.map(|layer| Setting { layer: Some(layer), pooling })));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The rows of both sides that are compared on `target`, under the row's name where whole studies are; what has no
+/// counterpart is told.
+pub(super) fn paired<'a>(
+    a: &'a Side,
+    b: &'a Side,
+    target: &str,
+    not_compared: &mut Vec<String>,
+) -> Vec<(Option<String>, (&'a SideRow, &'a SideRow))> {
+    let only = |target: &str, side: &Side| format!("{target}: only in {}", side.name);
+    if !b.has(target) {
+        not_compared.push(only(target, a));
+        return Vec::new();
+    }
+    let (of_a, of_b) = (a.rows(target), b.rows(target));
+    let mut pairs = Vec::new();
+    if !(a.whole && b.whole) {
+        pairs.extend(of_a.first().zip(of_b.first()).map(|pair| (None, pair)));
+    } else {
+        for row in of_a {
+            match of_b.iter().find(|other| other.row == row.row) {
+                Some(other) => pairs.push((Some(row.row.clone()), (row, other))),
+                None => not_compared.push(only(&format!("{target}, {}", row.row), a)),
+            }
+        }
+        let alone = of_b.iter().filter(|other| of_a.iter().all(|row| row.row != other.row));
+        not_compared.extend(alone.map(|row| only(&format!("{target}, {}", row.row), b)));
+    }
+    pairs.retain(|(_, (one, other))| {
+        let shared = seeds(one, other).next().is_some();
+        if !shared {
+            not_compared.push(format!("{target}: no seed in common"));
+        }
+        shared
+    });
+    pairs
+}
+
+/// The runs of equal seeds; where both have a single one, those, whatever their seeds.
+fn seeds<'a>(a: &'a SideRow, b: &'a SideRow) -> Box<dyn Iterator<Item = (&'a Runs, &'a Runs)> + 'a> {
+    if a.seeds.len() == 1 && b.seeds.len() == 1 {
+        return Box::new(a.seeds.values().zip(b.seeds.values()));
+    }
+    Box::new(a.seeds.iter().filter_map(|(seed, runs)| Some((runs, b.seeds.get(seed)?))))
+}
+
+/// The pairs of runs of two rows by layer and pooling: those that stand for the rows in tables, where they are known. A run
+/// without a layer (a baseline) is compared with each of the other's.
+pub(super) fn by_setting<'a>(a: &'a SideRow, b: &'a SideRow) -> Vec<(Setting, Vec<(&'a Run, &'a Run)>)> {
+    let mut found: BTreeMap<&Setting, Vec<(&Run, &Run)>> = BTreeMap::new();
+    for (of_a, of_b) in seeds(a, b) {
+        let none = Setting::default();
+        for setting in of_a.keys().chain(of_b.keys().filter(|setting| !of_a.contains_key(*setting))) {
+            let one = of_a.get(setting).or_else(|| of_a.get(&none));
+            let other = of_b.get(setting).or_else(|| of_b.get(&none));
+            found.entry(setting).or_default().extend(one.zip(other));
+        }
+    }
+    let headline = a.headline.as_ref().or(b.headline.as_ref());
+    // What is no retrieval has a single run without a layer, whatever the model's settings are.
+    let stands = |setting: &Setting| setting.layer.is_none() || headline.is_none_or(|headline| headline == setting);
+    let kept = found.into_iter().filter(|(setting, pairs)| stands(setting) && !pairs.is_empty());
+    kept.map(|(setting, pairs)| (setting.clone(), pairs)).collect()
+}
