@@ -88,7 +88,7 @@ const show = (title, words, origin, language) => {
     if (links.length === 0) continue;
     const details = document.createElement("details");
     const summary = document.createElement("summary");
-    summary.textContent = `${links.length} artifacts and raw files`;
+    summary.textContent = `artifacts and raw files (${links.length})`;
     const table = document.createElement("table");
     table.className = "plain wrap";
     for (const link of links) {
