@@ -3,20 +3,23 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::study_args::StudyArgs;
-use super::{Context, print};
-use crate::error::{ExitCode, IoContext, Result};
+use super::{Context, print, write_whole};
+use crate::error::{ExitCode, Result};
 use crate::report;
 use crate::study::{StudyError, collect, inspect};
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  trestle report mini\n  trestle report mini --format html --output report.html")]
+#[command(
+    after_help = "Examples:\n  trestle report mini\n  trestle report mini --format html --output report.html\n  \
+    trestle report mini --format latex --output table.tex"
+)]
 pub struct ReportArgs {
     #[command(flatten)]
     study: StudyArgs,
     /// What to write.
-    #[arg(long, value_enum, default_value_t = ReportFormat::Terminal)]
+    #[arg(long, value_enum, default_value_t = ReportFormat::Table)]
     format: ReportFormat,
-    /// Writes to FILE instead of standard output.
+    /// Writes to FILE instead of standard output. The file appears whole or not at all.
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -24,13 +27,17 @@ pub struct ReportArgs {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum ReportFormat {
     /// A table for the eye.
-    Terminal,
+    Table,
+    /// The whole report: one page that needs nothing else.
+    Html,
     /// A table for a document.
     Markdown,
-    /// The table's numbers.
+    /// A table for a paper, with booktabs.
+    Latex,
+    /// A line for each row and target.
+    Csv,
+    /// The table with all it holds.
     Json,
-    /// The whole report, in one file that needs nothing else.
-    Html,
 }
 
 pub fn run(context: &Context, args: &ReportArgs) -> Result<ExitCode> {
@@ -41,15 +48,19 @@ pub fn run(context: &Context, args: &ReportArgs) -> Result<ExitCode> {
     if results.cells.is_empty() {
         return Err(StudyError::NoResults { study: resolved.study.id.clone() }.into());
     }
+    let table = || report::study_table(&results);
     let text = match args.format {
         ReportFormat::Html => report::render(&results)?,
-        ReportFormat::Terminal => report::study_table(&results)?.to_terminal(args.output.is_none() && super::colours()),
-        ReportFormat::Markdown => report::study_table(&results)?.to_markdown(),
-        ReportFormat::Json => report::study_table(&results)?.to_json(),
+        ReportFormat::Table => table()?.to_terminal(args.output.is_none() && super::colours()),
+        ReportFormat::Markdown => table()?.to_markdown(),
+        ReportFormat::Latex => table()?.to_latex(),
+        ReportFormat::Csv => table()?.to_csv()?,
+        ReportFormat::Json => table()?.to_json(),
     };
+    let text = text.trim_end();
     match &args.output {
-        Some(path) => std::fs::write(path, text + "\n").at("write", path)?,
-        None => print(text.trim_end()),
+        Some(path) => write_whole(path, &format!("{text}\n"))?,
+        None => print(text),
     }
     Ok(ExitCode::Success)
 }

@@ -4,8 +4,8 @@ use clap::Args;
 
 use super::study_args::{Resolved, StudyArgs};
 use super::watch::Terminal;
-use super::{Context, print};
-use crate::error::{ExitCode, IoContext, Result};
+use super::{Context, print, write_whole};
+use crate::error::{ExitCode, Result};
 use crate::report;
 use crate::study::{Outcome, Setup, collect, execute};
 use crate::train::{CheckpointEvery, Upkeep};
@@ -68,9 +68,7 @@ pub fn run(context: &Context, args: &RunArgs) -> Result<ExitCode> {
     let page = dir.join(format!("report-{}.html", resolved.study.id));
     let html = report::render(&results)?;
     if std::fs::read_to_string(&page).ok().as_deref() != Some(html.as_str()) {
-        let part = page.with_extension("html.part");
-        std::fs::write(&part, html).at("write", &part)?;
-        std::fs::rename(&part, &page).at("rename", &page)?;
+        write_whole(&page, &html)?;
     }
     let table = report::study_table(&results)?;
     if args.json {

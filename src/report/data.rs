@@ -1,23 +1,19 @@
-//! What a study's tasks hold: the tokenizer's work by language and the labels by split, as numbers of inline SVGs, and
-//! the evaluation data that training data hold as well.
+//! What a study's tasks hold: the tokenizer's work by language and the labels by split, as charts and tables, and the
+//! evaluation data that training data hold as well.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::chart::{COLORS, WIDTH};
+use super::draw::{self, Band, COLORS, Stack};
 use super::{ReportError, StudyResults, stage};
 use crate::audit::{Overlap, Profile, TokenProfile};
 use crate::schema;
 use crate::task::Split;
 
-/// Height of a bar with the space around it, in the chart's units.
-const ROW: f64 = 18.0;
-const BAR: f64 = 11.0;
-/// Space for languages and splits.
-const LEFT: f64 = 64.0;
-/// Space for numbers.
-const RIGHT: f64 = 96.0;
+/// Most labels that are shown; the last then stands for all others.
+const LABELS: usize = 8;
+const OTHERS: usize = COLORS - 1;
 /// Most overlaps that are listed.
 const LISTED: usize = 30;
 
@@ -27,25 +23,34 @@ pub(super) struct TaskData {
     pub task: String,
     /// The split whose languages are shown.
     pub split: String,
-    pub fertility: Vec<Bar>,
+    /// Chart of tokens per word by language; none where nothing was tokenised.
+    pub fertility: Option<String>,
+    /// Chart of the labels of each split; none where there are no labels.
+    pub distribution: Option<String>,
+    pub languages: Vec<LanguageData>,
     pub labels: Vec<SplitLabels>,
     /// Label and colour.
     pub legend: Vec<(String, usize)>,
-    /// Height of each chart.
-    pub heights: [f64; 2],
 }
 
-/// Tokens per word in one language.
+/// The shown split in one language.
 #[derive(Debug, Serialize)]
-pub(super) struct Bar {
+pub(super) struct LanguageData {
     pub language: String,
     pub examples: u64,
-    pub value: f64,
+    pub length_median: u32,
+    pub length_p95: u32,
+    pub duplicates: u64,
+    pub tokens: Option<Tokens>,
+}
+
+/// What the tokenizer makes of a language.
+#[derive(Debug, Serialize)]
+pub(super) struct Tokens {
+    pub per_word: f64,
     /// Percent of the examples that lost text, and of the tokens that are unknown.
     pub truncated: f64,
     pub unknown: f64,
-    pub y: f64,
-    pub width: f64,
 }
 
 /// How often each label stands in one split, all languages together.
@@ -53,18 +58,15 @@ pub(super) struct Bar {
 pub(super) struct SplitLabels {
     pub split: String,
     pub total: u64,
-    pub y: f64,
     pub parts: Vec<LabelPart>,
 }
 
-/// One label's stretch of a split's bar.
+/// One label in a split.
 #[derive(Debug, Serialize)]
 pub(super) struct LabelPart {
     pub label: String,
     pub color: usize,
     pub percent: f64,
-    pub x: f64,
-    pub width: f64,
 }
 
 /// A row of the table of overlaps.
@@ -79,42 +81,60 @@ pub(super) struct OverlapRow {
     pub percent: f64,
 }
 
-/// Where charts begin and end: the left and the right edge of the bars.
-pub(super) const PLOT: [f64; 2] = [LEFT, WIDTH - RIGHT];
-/// Height of a bar.
-pub(super) const THICKNESS: f64 = BAR;
-
 /// A panel a task, by task.
 pub(super) fn panels(results: &StudyResults) -> Result<Vec<TaskData>, ReportError> {
     let mut panels = Vec::new();
     for (task, table) in &results.profiles {
         let batch = stage::read(&table.path, schema::table("profiles"))?;
-        panels.push(panel(task, &Profile::rows(&batch)));
+        panels.push(panel(task, &Profile::rows(&batch))?);
     }
     Ok(panels)
 }
 
-fn panel(task: &str, rows: &[Profile]) -> TaskData {
+fn panel(task: &str, rows: &[Profile]) -> Result<TaskData, ReportError> {
     let mut splits: Vec<Split> = rows.iter().map(|row| row.split).collect();
     splits.dedup();
     // The split in the most languages; of several, the last: where there is a test split, it is that.
     let of_split = |split: Split| rows.iter().filter(move |row| row.split == split);
     let split = splits.iter().copied().max_by_key(|split| of_split(*split).count()).unwrap_or(Split::Test);
-    let tokenised: Vec<(&Profile, TokenProfile)> = of_split(split).filter_map(|row| Some((row, row.tokens?))).collect();
-    let largest = tokenised.iter().map(|(_, tokens)| tokens.tokens_per_word).fold(f64::MIN_POSITIVE, f64::max);
-    let bars = tokenised.iter().enumerate().map(|(place, (row, tokens))| Bar {
-        language: row.language.clone(),
-        examples: row.examples,
-        value: tokens.tokens_per_word,
+    let languages: Vec<LanguageData> = of_split(split).map(language).collect();
+    let band = |row: &LanguageData| {
+        let tokens = row.tokens.as_ref()?;
+        let cut = if tokens.truncated > 0.0 { format!(" · {:.1}% cut", tokens.truncated) } else { String::new() };
+        let bar = draw::Bar { color: 0, value: tokens.per_word, interval: None };
+        Some(Band { label: row.language.clone(), note: format!("{:.2}{cut}", tokens.per_word), bars: vec![bar] })
+    };
+    let bands: Vec<Band> = languages.iter().filter_map(band).collect();
+    let largest = languages.iter().filter_map(|row| Some(row.tokens.as_ref()?.per_word)).fold(0.1, f64::max);
+    let fertility = if bands.is_empty() { None } else { Some(draw::bars(&bands, 0.0..largest)?) };
+    let (labels, legend) = distribution(&splits, rows);
+    let stacks: Vec<Stack> = labels.iter().map(SplitLabels::stack).collect();
+    let distribution = if stacks.is_empty() { None } else { Some(draw::stacks(&stacks)?) };
+    let (task, split) = (task.to_owned(), split.to_string());
+    Ok(TaskData { task, split, fertility, distribution, languages, labels, legend })
+}
+
+fn language(row: &Profile) -> LanguageData {
+    let tokens = row.tokens.map(|tokens: TokenProfile| Tokens {
+        per_word: tokens.tokens_per_word,
         truncated: 100.0 * tokens.truncated_share,
         unknown: 100.0 * tokens.unknown_share,
-        y: place as f64 * ROW,
-        width: (PLOT[1] - PLOT[0]) * tokens.tokens_per_word / largest,
     });
-    let fertility: Vec<Bar> = bars.collect();
-    let (labels, legend) = distribution(&splits, rows);
-    let heights = [fertility.len() as f64 * ROW, labels.len() as f64 * ROW];
-    TaskData { task: task.to_owned(), split: split.to_string(), fertility, labels, legend, heights }
+    LanguageData {
+        language: row.language.clone(),
+        examples: row.examples,
+        length_median: row.length_median,
+        length_p95: row.length_p95,
+        duplicates: row.duplicates,
+        tokens,
+    }
+}
+
+impl SplitLabels {
+    fn stack(&self) -> Stack {
+        let parts = self.parts.iter().map(|part| (part.color, part.percent / 100.0)).collect();
+        Stack { label: self.split.clone(), note: self.total.to_string(), parts }
+    }
 }
 
 /// The label bars of each split that has gold: the most frequent labels by name, the others together.
@@ -127,35 +147,33 @@ fn distribution(splits: &[Split], rows: &[Profile]) -> (Vec<SplitLabels>, Vec<(S
         }
     }
     let mut legend: Vec<(String, usize)> = Vec::new();
-    if all.len() <= COLORS {
+    if all.len() <= LABELS {
         legend.extend(all.into_iter().map(|(label, _)| label).zip(0..));
     } else {
         all.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-        legend.extend(all.into_iter().take(COLORS - 1).map(|(label, _)| label).zip(0..));
-        legend.push(("others".to_owned(), COLORS - 1));
+        legend.extend(all.into_iter().take(LABELS - 1).map(|(label, _)| label).zip(0..));
+        legend.push(("others".to_owned(), OTHERS));
     }
-    let mut bars = Vec::new();
+    let mut found = Vec::new();
     for split in splits {
+        // By the label's place in the legend.
         let mut counts: BTreeMap<usize, u64> = BTreeMap::new();
         for (label, count) in rows.iter().filter(|row| row.split == *split).flat_map(|row| &row.labels) {
-            let color = legend.iter().find(|(known, _)| known == label).map_or(COLORS - 1, |(_, color)| *color);
-            *counts.entry(color).or_insert(0) += count;
+            let place = legend.iter().position(|(known, _)| known == label).unwrap_or(legend.len() - 1);
+            *counts.entry(place).or_insert(0) += count;
         }
         let total: u64 = counts.values().sum();
         if total == 0 {
             continue;
         }
-        let mut x = PLOT[0];
-        let parts = counts.into_iter().map(|(color, count)| {
-            let share = count as f64 / total as f64;
-            let (begin, width) = (x, (PLOT[1] - PLOT[0]) * share);
-            x += width;
-            LabelPart { label: legend[color].0.clone(), color, percent: 100.0 * share, x: begin, width }
+        let parts = counts.into_iter().map(|(place, count)| {
+            let (label, color) = legend[place].clone();
+            LabelPart { label, color, percent: 100.0 * count as f64 / total as f64 }
         });
         let parts = parts.collect();
-        bars.push(SplitLabels { split: split.to_string(), total, y: bars.len() as f64 * ROW, parts });
+        found.push(SplitLabels { split: split.to_string(), total, parts });
     }
-    (bars, legend)
+    (found, legend)
 }
 
 /// The largest overlaps, by share, and how many there are in all.
@@ -190,12 +208,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let panels = panels(&fixture::results(dir.path())).unwrap();
         let [mnli, xnli] = panels.as_slice() else { unreachable!() };
-        assert_eq!((mnli.task.as_str(), mnli.split.as_str(), mnli.fertility.len()), ("mnli", "validation", 0));
-        assert_eq!((xnli.split.as_str(), xnli.heights), ("test", [3.0 * ROW, ROW]));
-        let bars: Vec<(&str, f64)> = xnli.fertility.iter().map(|bar| (bar.language.as_str(), bar.value)).collect();
-        assert_eq!(bars, [("de", 1.5), ("en", 1.25), ("sw", 2.0)]);
-        assert!((xnli.fertility[2].width - (PLOT[1] - PLOT[0])).abs() < 1e-9);
-        assert!((xnli.fertility[0].width / xnli.fertility[2].width - 0.75).abs() < 1e-9);
+        assert_eq!((mnli.task.as_str(), mnli.split.as_str()), ("mnli", "validation"));
+        assert!(mnli.fertility.is_none() && mnli.distribution.is_some());
+        assert_eq!(xnli.split.as_str(), "test");
+        let shown = |row: &LanguageData| (row.language.clone(), row.tokens.as_ref().unwrap().per_word);
+        let bars: Vec<(String, f64)> = xnli.languages.iter().map(shown).collect();
+        assert_eq!(bars, [("de", 1.5), ("en", 1.25), ("sw", 2.0)].map(|(code, value)| (code.to_owned(), value)));
+        assert!(xnli.fertility.as_ref().unwrap().contains("2.00 · 10.0% cut"));
     }
 
     #[test]
@@ -204,8 +223,6 @@ mod tests {
         let panels = panels(&fixture::results(dir.path())).unwrap();
         assert_eq!(panels[0].labels.len(), 2);
         for split in panels.iter().flat_map(|panel| &panel.labels) {
-            let last = split.parts.last().unwrap();
-            assert!((last.x + last.width - PLOT[1]).abs() < 1e-9 && split.parts[0].x == PLOT[0]);
             assert!((split.parts.iter().map(|part| part.percent).sum::<f64>() - 100.0).abs() < 1e-9);
         }
         let batch =
@@ -213,10 +230,10 @@ mod tests {
         let mut row = Profile::rows(&batch).remove(0);
         row.labels = (0..17).map(|tag| (format!("T{tag}"), 100 - tag)).collect();
         let (bars, legend) = distribution(&[Split::Test], &[row]);
-        assert_eq!((legend.len(), bars[0].parts.len()), (COLORS, COLORS));
-        assert_eq!(legend[COLORS - 1].0, "others");
+        assert_eq!((legend.len(), bars[0].parts.len()), (LABELS, LABELS));
+        assert_eq!(legend[LABELS - 1], ("others".to_owned(), OTHERS));
         // 100 - 7 to 100 - 16 of a sum of 1564.
-        assert!((bars[0].parts[COLORS - 1].percent - 100.0 * 885.0 / 1564.0).abs() < 1e-9);
+        assert!((bars[0].parts[LABELS - 1].percent - 100.0 * 885.0 / 1564.0).abs() < 1e-9);
     }
 
     #[test]

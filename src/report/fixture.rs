@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, BooleanArray, Float32Array, Float64Array, Float64Builder, Int32Array, ListBuilder, RecordBatch,
-    StringArray, UInt32Array,
+    StringArray, UInt32Array, UInt64Array,
 };
 use arrow::datatypes::{DataType, Field};
 use serde_json::json;
@@ -124,6 +124,17 @@ fn write_summaries(path: &Path, target: &str, row: &str, seed: u64, languages: &
                 rows.push((group, metric, layer, mean, of_group.len() as u32));
             }
         }
+        let single = |code: &str| value(row, seed, code) + shift;
+        for (group, code) in [("family=Niger-Congo", "sw"), ("resource=high", "de"), ("resource=low", "sw")] {
+            rows.push((group, metric, layer, single(code), 1));
+        }
+        if languages.contains(&"en") {
+            rows.push(("family=Indo-European", metric, layer, f64::midpoint(single("en"), single("de")), 2));
+            let gap = single("en") - f64::midpoint(single("de"), single("sw"));
+            rows.push(("english-gap", metric, layer, gap, 3));
+        } else {
+            rows.push(("family=Indo-European", metric, layer, single("de"), 1));
+        }
     }
     write(
         path,
@@ -189,23 +200,36 @@ fn write_example_scores(path: &Path, target: &str, languages: &[&str]) {
     );
 }
 
-fn write_log(path: &Path, task: &str, start: f32) {
-    let steps: Vec<u32> = (1..=40).collect();
-    let count = steps.len();
+/// Forty steps; where `validated`, evaluations at steps 20 and 40 with scores 0.5 and 0.7.
+fn write_log(path: &Path, task: &str, start: f32, validated: bool) {
+    // Step, and the score of an evaluation.
+    let mut rows: Vec<(u32, Option<f64>)> = (1..=40).map(|step| (step, None)).collect();
+    if validated {
+        rows.extend([(20, Some(0.5)), (40, Some(0.7))]);
+    }
+    let of_step = |value: &dyn Fn(u32) -> f32| {
+        let values = rows.iter().map(|(step, score)| if score.is_none() { Some(value(*step)) } else { None });
+        Arc::new(values.collect::<Float32Array>()) as ArrayRef
+    };
+    let whole = |value: u32| {
+        let values = rows.iter().map(|(_, score)| if score.is_none() { Some(value) } else { None });
+        Arc::new(values.collect::<UInt32Array>()) as ArrayRef
+    };
+    let rates = rows.iter().map(|(_, score)| if score.is_none() { Some(1e-3) } else { None });
     write(
         path,
         "training-log",
         vec![
-            text(vec![task; count]),
-            Arc::new(UInt32Array::from(steps.clone())),
-            Arc::new(Float32Array::from_iter_values(steps.iter().map(|s| start / (*s as f32).sqrt()))),
-            Arc::new(Float64Array::from(vec![1e-3; count])),
-            Arc::new(Float32Array::from(vec![1.0; count])),
-            Arc::new(UInt32Array::from(vec![512; count])),
-            Arc::new(UInt32Array::from(vec![1; count])),
-            Arc::new(Float32Array::new_null(count)),
-            Arc::new(StringArray::new_null(count)),
-            Arc::new(Float64Array::new_null(count)),
+            text(vec![task; rows.len()]),
+            Arc::new(UInt32Array::from_iter_values(rows.iter().map(|row| row.0))),
+            of_step(&|step| start / (step as f32).sqrt()),
+            Arc::new(rates.collect::<Float64Array>()),
+            of_step(&|_| 1.0),
+            whole(512),
+            whole(1),
+            Arc::new(Float32Array::new_null(rows.len())),
+            Arc::new(rows.iter().map(|row| row.1.map(|_| "accuracy")).collect::<StringArray>()),
+            Arc::new(rows.iter().map(|row| row.1).collect::<Float64Array>()),
         ],
     );
 }
@@ -222,11 +246,28 @@ fn logs(dir: &Path, target: &str, row: &str, seed: u64) -> Vec<(String, PathBuf)
     logs.into_iter()
         .map(|(phase, path, task, start)| {
             if !path.exists() {
-                write_log(&path, task, start);
+                write_log(&path, task, start, phase != "pretrain");
             }
             (phase.to_owned(), path)
         })
         .collect()
+}
+
+/// The trainings behind a cell as its parameters tell them.
+fn trainings(target: &str, row: &str, seed: u64) -> serde_json::Value {
+    let training = |key: String, task: &str| json!({"key": key, "parameters": {"tasks": [task], "learning_rate": 0.001}, "statistics": {"steps": 40}});
+    let mut all = serde_json::Map::new();
+    if row == CHANCE {
+        return all.into();
+    }
+    all.insert("pretrain".to_owned(), training("0-text".to_owned(), "text"));
+    if row != "none" {
+        all.insert("intermediate".to_owned(), training(format!("{seed}-{row}"), row));
+    }
+    if target != "tatoeba" {
+        all.insert("target".to_owned(), training(format!("{seed}-{row}-{target}"), target));
+    }
+    all.into()
 }
 
 /// The row `mnli` against `none`: 6 points better everywhere, of which retrieval can't be sure.
@@ -322,6 +363,37 @@ fn data_tables(dir: &Path) -> (BTreeMap<String, DataTable>, DataTable) {
     (profiles, DataTable { key: "overlap".to_owned(), path })
 }
 
+/// The rows `none` and `mnli` over their two seeds, on two targets.
+fn write_aggregates(dir: &Path) -> DataTable {
+    let metric = |target| if target == "xquad" { "mean of f1 and exact_match" } else { "accuracy" };
+    let mut rows = Vec::new();
+    for (row, shift) in [("none", 0.0), ("mnli", 6.0)] {
+        rows.extend([("xnli", row, 46.0 + shift), ("xquad", row, 41.0 + shift)]);
+    }
+    let number = |shift: f64| Arc::new(Float64Array::from_iter_values(rows.iter().map(|r| r.2 + shift))) as ArrayRef;
+    let aggregates = dir.join("analyze/aggregates.parquet");
+    write(
+        &aggregates,
+        "aggregates",
+        vec![
+            text(rows.iter().map(|r| r.0)),
+            text(rows.iter().map(|r| r.1)),
+            Arc::new(Int32Array::new_null(rows.len())),
+            Arc::new(StringArray::new_null(rows.len())),
+            text(rows.iter().map(|r| metric(r.0))),
+            text(rows.iter().map(|_| "non-english")),
+            Arc::new(UInt32Array::from(vec![2; rows.len()])),
+            number(0.0),
+            number(0.0),
+            Arc::new(Float64Array::from(vec![2f64.sqrt(); rows.len()])),
+            number(1.0),
+            Arc::new(UInt64Array::from(vec![2; rows.len()])),
+            text(rows.iter().map(|_| "")),
+        ],
+    );
+    DataTable { key: "analyze".to_owned(), path: aggregates }
+}
+
 /// Writes the study's files below `dir`.
 pub fn results(dir: &Path) -> StudyResults {
     let study = Study::parse(STUDY, "small.toml").unwrap();
@@ -361,7 +433,7 @@ pub fn results(dir: &Path) -> StudyResults {
                 model_key: if baseline { String::new() } else { format!("model-{name}") },
                 tokenizer_digest: if baseline { String::new() } else { "tokenizer".to_owned() },
                 data_keys: BTreeMap::from([("canonical".to_owned(), format!("normalize-{target}"))]),
-                parameters: json!({"learning_rate": 0.001}),
+                parameters: json!({"score": {"resamples": 1000}, "trainings": trainings(target, row, seed)}),
             });
         }
     }
@@ -369,4 +441,9 @@ pub fn results(dir: &Path) -> StudyResults {
     let (comparisons, aggregates) = (Some(write_comparisons(dir)), None);
     let code_version = "0.1.0".to_owned();
     StudyResults { study, profiles, overlap: Some(overlap), comparisons, aggregates, cells, code_version }
+}
+
+/// The same study with what its rows reach over their seeds.
+pub fn aggregated(dir: &Path) -> StudyResults {
+    StudyResults { aggregates: Some(write_aggregates(dir)), ..results(dir) }
 }

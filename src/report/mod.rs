@@ -13,8 +13,10 @@
 mod chart;
 mod comparison;
 mod data;
+mod draw;
 mod error;
 mod html;
+mod latex;
 mod output;
 mod query;
 mod reference;
@@ -22,6 +24,7 @@ mod results;
 mod stage;
 mod table;
 mod terminal;
+mod tidy;
 
 #[cfg(test)]
 mod fixture;
@@ -76,7 +79,7 @@ pub struct Cell {
     pub model_key: String,
     /// Digest of the tokenizer file; empty for a baseline.
     pub tokenizer_digest: String,
-    /// Keys of the data artifacts behind this cell, by what they are.
+    /// Keys of the data artifacts behind this cell by their labels, and digests of its raw files by `raw:` and their names.
     pub data_keys: BTreeMap<String, String>,
     /// Everything else that was chosen: hyperparameters, limits, device.
     pub parameters: serde_json::Value,

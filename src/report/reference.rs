@@ -2,35 +2,72 @@
 
 use std::sync::Arc;
 
+use arrow::array::{AsArray, RecordBatch};
 use arrow::csv::ReaderBuilder;
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{DataType, Field, Float64Type, Schema};
 
 use super::{QueryTable, ReportError, Rows};
 
 const XTREME: &str = include_str!("../../data/reference/xtreme.csv");
 
+/// One published score.
+#[derive(Debug, Clone)]
+pub(super) struct ReferenceScore {
+    pub model: String,
+    pub task: String,
+    pub split: String,
+    /// ISO 639-1 code, or `mean`.
+    pub language: String,
+    pub metric: String,
+    /// 0 to 100.
+    pub value: f64,
+    /// `S`, `D`, `M+` or `M`.
+    pub trust: String,
+    pub source: String,
+}
+
+/// Every published score, in the file's order.
+pub(super) fn scores() -> Result<Vec<ReferenceScore>, ReportError> {
+    let mut scores = Vec::new();
+    for batch in batches()? {
+        let text = |name: &str, row| batch[name].as_string::<i32>().value(row).to_owned();
+        scores.extend((0..batch.num_rows()).map(|row| ReferenceScore {
+            model: text("model", row),
+            task: text("task", row),
+            split: text("split", row),
+            language: text("language", row),
+            metric: text("metric", row),
+            value: batch["value"].as_primitive::<Float64Type>().value(row),
+            trust: text("trust", row),
+            source: text("source", row),
+        }));
+    }
+    Ok(scores)
+}
+
 /// Table `reference`: `model, task, split, language, metric, value, trust, source`, as `data/reference/README.md` tells.
 pub fn reference_table() -> Result<QueryTable, ReportError> {
+    Ok(QueryTable { name: "reference".to_owned(), rows: Rows::Memory(batches()?) })
+}
+
+fn batches() -> Result<Vec<RecordBatch>, ReportError> {
     let text = |name| Field::new(name, DataType::Utf8, false);
     let mut fields: Vec<Field> = ["model", "task", "split", "language", "metric"].map(text).into();
     fields.push(Field::new("value", DataType::Float64, false));
     fields.extend(["trust", "source"].map(text));
     let broken = |e: arrow::error::ArrowError| ReportError::Render(format!("data/reference/xtreme.csv: {e}"));
-    let rows: Vec<_> = ReaderBuilder::new(Arc::new(Schema::new(fields)))
+    ReaderBuilder::new(Arc::new(Schema::new(fields)))
         .with_header(true)
         .build(XTREME.as_bytes())
         .map_err(broken)?
         .collect::<Result<_, _>>()
-        .map_err(broken)?;
-    Ok(QueryTable { name: "reference".to_owned(), rows: Rows::Memory(rows) })
+        .map_err(broken)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::report::query;
-    use arrow::array::AsArray;
-    use arrow::datatypes::Float64Type;
 
     fn column(sql: &str, name: &str) -> Vec<f64> {
         let batch = query(sql, &[reference_table().unwrap()]).unwrap();
@@ -48,7 +85,7 @@ mod tests {
              GROUP BY r.model, r.task, r.split, r.metric",
             "gap",
         );
-        assert_eq!(gaps.len(), 14);
+        assert_eq!(gaps.len(), 15);
         assert!(gaps.iter().all(|gap| gap.abs() < 0.1), "{gaps:?}");
     }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::concat_batches;
-use arrow::datatypes::{Float32Type, Float64Type, Int32Type, UInt32Type};
+use arrow::datatypes::{Float32Type, Float64Type, Int32Type, UInt32Type, UInt64Type};
 
 use super::{ChangeTest, Estimate, ReportError};
 use crate::schema::{self, Table};
@@ -29,6 +29,12 @@ pub(super) struct ScoreRow {
     pub ci_high: f64,
     /// Languages in the mean; 1 for a language.
     pub languages: u32,
+    /// Examples scored, of a language.
+    pub examples: Option<u32>,
+    /// The split.
+    pub split: String,
+    /// Languages that the mean should have and has not.
+    pub missing: String,
 }
 
 /// The rows of a cell's `scores`.
@@ -49,7 +55,10 @@ fn score_rows(batch: &RecordBatch, of: &str) -> Vec<ScoreRow> {
     let layer = batch["layer"].as_primitive::<Int32Type>();
     let number = |name: &str| batch[name].as_primitive::<Float64Type>();
     let (value, ci_low, ci_high) = (number("value"), number("ci_low"), number("ci_high"));
-    let languages = batch.column_by_name("languages").map(|column| column.as_primitive::<UInt32Type>());
+    let count = |name| batch.column_by_name(name).map(|column| column.as_primitive::<UInt32Type>());
+    let (languages, examples) = (count("languages"), count("examples"));
+    let split = batch["split"].as_string::<i32>();
+    let missing = batch.column_by_name("missing").map(|column| column.as_string::<i32>());
     (0..batch.num_rows())
         .map(|row| ScoreRow {
             of: of.value(row).to_owned(),
@@ -59,6 +68,9 @@ fn score_rows(batch: &RecordBatch, of: &str) -> Vec<ScoreRow> {
             ci_low: ci_low.value(row),
             ci_high: ci_high.value(row),
             languages: languages.map_or(1, |column| column.value(row)),
+            examples: examples.map(|column| column.value(row)),
+            split: split.value(row).to_owned(),
+            missing: missing.map(|column| column.value(row).to_owned()).unwrap_or_default(),
         })
         .collect()
 }
@@ -71,6 +83,10 @@ pub(super) struct ComparisonRow {
     pub scope: String,
     pub test: ChangeTest,
     pub significant: bool,
+    /// Examples behind the difference, over all languages of the scope.
+    pub examples: u32,
+    /// How the p-value was computed.
+    pub method: String,
 }
 
 /// The rows of a study's `comparisons`.
@@ -94,6 +110,8 @@ pub(super) fn comparisons(path: &Path) -> Result<Vec<ComparisonRow>, ReportError
             minimum_detectable: number("minimum_detectable", row),
         },
         significant: batch["significant"].as_boolean().value(row),
+        examples: batch["examples"].as_primitive::<UInt32Type>().value(row),
+        method: text("method").value(row).to_owned(),
     };
     Ok((0..batch.num_rows()).map(one).collect())
 }
@@ -109,4 +127,52 @@ pub(super) fn losses(path: &Path) -> Result<Vec<(u32, f32)>, ReportError> {
 pub(super) fn last_step(path: &Path) -> Result<u32, ReportError> {
     let batch = read(path, schema::table("training-log"))?;
     Ok(batch["step"].as_primitive::<UInt32Type>().values().iter().copied().max().unwrap_or(0))
+}
+
+/// The validation scores of a log: step and value, in the log's order. Validation losses are left out.
+pub(super) fn validations(path: &Path) -> Result<Vec<(u32, f64)>, ReportError> {
+    let batch = read(path, schema::table("training-log"))?;
+    let (step, value) = (batch["step"].as_primitive::<UInt32Type>(), batch["value"].as_primitive::<Float64Type>());
+    let rows = step.values().iter().zip(value).zip(batch["metric"].as_string::<i32>());
+    let scores = rows.filter(|(_, metric)| metric.is_some_and(|metric| metric != "loss"));
+    Ok(scores.filter_map(|((step, value), _)| Some((*step, value?))).collect())
+}
+
+/// What a row of a study reaches over its seeds on one target and group of languages.
+#[derive(Debug, Clone)]
+pub(super) struct Aggregate {
+    pub target: String,
+    pub intermediate: String,
+    pub layer: Option<i32>,
+    pub metric: String,
+    pub group: String,
+    pub seeds: u32,
+    pub mean: f64,
+    pub standard_deviation: Option<f64>,
+    pub best: f64,
+    pub best_seed: u64,
+    pub missing: String,
+}
+
+/// The rows of `aggregates`.
+pub(super) fn aggregates(path: &Path) -> Result<Vec<Aggregate>, ReportError> {
+    let batch = read(path, schema::table("aggregates"))?;
+    let text = |name: &str| batch[name].as_string::<i32>();
+    let number = |name: &str| batch[name].as_primitive::<Float64Type>();
+    let layer = batch["layer"].as_primitive::<Int32Type>();
+    let deviation = number("standard_deviation");
+    let row = |row| Aggregate {
+        target: text("target").value(row).to_owned(),
+        intermediate: text("intermediate").value(row).to_owned(),
+        layer: layer.is_valid(row).then(|| layer.value(row)),
+        metric: text("metric").value(row).to_owned(),
+        group: text("group").value(row).to_owned(),
+        seeds: batch["seeds"].as_primitive::<UInt32Type>().value(row),
+        mean: number("mean").value(row),
+        standard_deviation: deviation.is_valid(row).then(|| deviation.value(row)),
+        best: number("best").value(row),
+        best_seed: batch["best_seed"].as_primitive::<UInt64Type>().value(row),
+        missing: text("missing").value(row).to_owned(),
+    };
+    Ok((0..batch.num_rows()).map(row).collect())
 }

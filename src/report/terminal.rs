@@ -77,7 +77,7 @@ impl StudyTable {
     }
 }
 
-fn short_metric(metric: &str) -> &str {
+pub(super) fn short_metric(metric: &str) -> &str {
     if metric == "mean of f1 and exact_match" { "(f1+em)/2" } else { metric }
 }
 

@@ -57,6 +57,10 @@ fn one(
         match node.work.stage() {
             "generate" | "normalize" | "compose" | "tokenize" => {
                 data_keys.insert(node.label.clone(), artifact.manifest.key.to_string());
+                // Raw files that no stage made, by BLAKE3 digest; a file from the hub is named as in the lock file.
+                for (name, input) in artifact.manifest.inputs.iter().filter(|(name, _)| name.starts_with("raw:")) {
+                    data_keys.insert(name.clone(), input.digest.clone());
+                }
             }
             "tokenizer" => {
                 let file = artifact.manifest.files.iter().find(|file| file.path == "tokenizer.json");

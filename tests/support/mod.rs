@@ -1,6 +1,7 @@
 //! What the integration tests share: the binary, a store of their own, the tiny study.
 #![allow(dead_code, clippy::unwrap_used, clippy::panic)]
 
+pub mod browser;
 pub mod hub;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,182 @@
+//! Scores by group of languages (family, script, resource, pretraining), and the gap between English and the others.
+
+use serde::Serialize;
+
+use super::super::draw::{self, Band, Bar, COLORS};
+use super::super::terminal::one;
+use super::super::{CHANCE, Column, ReportError, StudyTable};
+use super::numbers::{Number, Numbers};
+
+/// The group of the difference between English and the mean of the others.
+const GAP: &str = "english-gap";
+
+/// The kinds of groups, by the word before `=` in their names, and what the page calls them. Languages are sorted into
+/// resource levels by the size of their text in CC-100.
+const KINDS: [(&str, &str); 4] = [
+    ("family", "language family"),
+    ("script", "script"),
+    ("resource", "resources (text in CC-100)"),
+    ("pretraining", "XLM-R's pretraining (seen or not)"),
+];
+
+/// Resource levels in their order; other groups are sorted by name.
+const LEVELS: [&str; 4] = ["high", "mid", "low", "none"];
+
+/// One target's groups.
+#[derive(Debug, Serialize)]
+pub(super) struct Groups {
+    pub column: Column,
+    pub kinds: Vec<Kind>,
+}
+
+/// One way to group languages.
+#[derive(Debug, Serialize)]
+pub(super) struct Kind {
+    pub id: &'static str,
+    pub title: &'static str,
+    pub chart: String,
+    pub rows: Vec<String>,
+    pub groups: Vec<Group>,
+}
+
+/// A line of a kind's table; also of the table of gaps, where a line is a target.
+#[derive(Debug, Serialize)]
+pub(super) struct Group {
+    pub name: String,
+    /// Languages in the mean.
+    pub languages: u32,
+    /// Value and, in words, its interval; in the order of rows.
+    pub cells: Vec<Option<(f64, String)>>,
+}
+
+/// The gaps of all targets.
+#[derive(Debug, Serialize)]
+pub(super) struct Gaps {
+    pub chart: String,
+    pub rows: Vec<String>,
+    pub targets: Vec<Group>,
+}
+
+/// The groups of every target that has some.
+pub(super) fn groups(table: &StudyTable, numbers: &Numbers) -> Result<Vec<Groups>, ReportError> {
+    let mut found = Vec::new();
+    for column in &table.columns {
+        let mut kinds = Vec::new();
+        for (id, title) in KINDS {
+            kinds.extend(kind(table, column, numbers, id, title)?);
+        }
+        if !kinds.is_empty() {
+            found.push(Groups { column: column.clone(), kinds });
+        }
+    }
+    Ok(found)
+}
+
+fn kind(
+    table: &StudyTable,
+    column: &Column,
+    numbers: &Numbers,
+    id: &'static str,
+    title: &'static str,
+) -> Result<Option<Kind>, ReportError> {
+    let prefix = format!("{id}=");
+    let mut names: Vec<String> = numbers
+        .groups(&column.target)
+        .iter()
+        .filter_map(|group| Some(group.strip_prefix(&prefix)?.to_owned()))
+        .collect();
+    names.sort_by_key(|name| (LEVELS.iter().position(|level| level == name).unwrap_or(LEVELS.len()), name.clone()));
+    let lines: Vec<(String, Vec<Option<Number>>)> = names
+        .into_iter()
+        .map(|name| {
+            let group = format!("{prefix}{name}");
+            let rows = table.rows.iter();
+            (name, rows.map(|row| numbers.group(&column.target, &row.intermediate, &group)).collect())
+        })
+        .collect();
+    if lines.is_empty() {
+        return Ok(None);
+    }
+    let chart = chart(table, &lines)?;
+    let (rows, groups) = (names_of(table), lines.into_iter().map(line).collect());
+    Ok(Some(Kind { id, title, chart, rows, groups }))
+}
+
+/// The gap of every target that has English; none where no target has.
+pub(super) fn gaps(table: &StudyTable, numbers: &Numbers) -> Result<Option<Gaps>, ReportError> {
+    let lines: Vec<(String, Vec<Option<Number>>)> = table
+        .columns
+        .iter()
+        .map(|column| {
+            let rows = table.rows.iter();
+            (column.target.clone(), rows.map(|row| numbers.group(&column.target, &row.intermediate, GAP)).collect())
+        })
+        .filter(|(_, numbers): &(String, Vec<Option<Number>>)| numbers.iter().any(Option::is_some))
+        .collect();
+    if lines.is_empty() {
+        return Ok(None);
+    }
+    let chart = chart(table, &lines)?;
+    Ok(Some(Gaps { chart, rows: names_of(table), targets: lines.into_iter().map(line).collect() }))
+}
+
+fn names_of(table: &StudyTable) -> Vec<String> {
+    table.rows.iter().map(|row| row.intermediate.clone()).collect()
+}
+
+fn line((name, numbers): (String, Vec<Option<Number>>)) -> Group {
+    let languages = numbers.iter().flatten().map(|number| number.languages).max().unwrap_or(0);
+    let cells = numbers.into_iter().map(|number| {
+        let number = number?;
+        let missing = if number.missing.is_empty() { String::new() } else { format!("; without {}", number.missing) };
+        let words = format!("{:.2} [{:.2}, {:.2}]{missing}", number.value, number.ci_low, number.ci_high);
+        Some((number.value, words))
+    });
+    Group { name, languages, cells: cells.collect() }
+}
+
+/// A band a line, a bar a row; the baseline that guesses stands only in the table.
+fn chart(table: &StudyTable, lines: &[(String, Vec<Option<Number>>)]) -> Result<String, ReportError> {
+    let (mut low, mut high) = (0.0f64, 10.0f64);
+    let mut bands = Vec::new();
+    for (name, numbers) in lines {
+        let trained = numbers.iter().zip(&table.rows).filter(|(_, row)| row.intermediate != CHANCE);
+        let mut bars = Vec::new();
+        for (place, (number, _)) in trained.enumerate() {
+            let (value, ends) = number.as_ref().map_or((0.0, None), |n| (n.value, Some((n.ci_low, n.ci_high))));
+            let (least, most) = ends.unwrap_or_default();
+            (low, high) = (low.min(value).min(least), high.max(value).max(most));
+            bars.push(Bar { color: place % COLORS, value, interval: ends });
+        }
+        let best = bars.iter().map(|bar| bar.value).fold(f64::NEG_INFINITY, f64::max);
+        bands.push(Band { label: name.clone(), note: one(best), bars });
+    }
+    draw::bars(&bands, low..high)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::{fixture, study_table};
+    use super::*;
+
+    #[test]
+    fn groups_are_those_of_the_summaries_with_levels_in_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let results = fixture::results(dir.path());
+        let table = study_table(&results).unwrap();
+        let numbers = Numbers::read(&results).unwrap();
+        let found = groups(&table, &numbers).unwrap();
+        let ids: Vec<&str> = found[0].kinds.iter().map(|kind| kind.id).collect();
+        assert_eq!(ids, ["family", "resource"]);
+        let names = |kind: &Kind| kind.groups.iter().map(|group| group.name.clone()).collect::<Vec<_>>();
+        assert_eq!(names(&found[0].kinds[0]), ["Indo-European", "Niger-Congo"]);
+        assert_eq!(names(&found[0].kinds[1]), ["high", "low"]);
+        // Seeds 1 and 2 after mnli: 46 and 48 in Swahili.
+        let (value, words) = found[0].kinds[0].groups[1].cells[2].as_ref().unwrap();
+        assert!((value - 47.0).abs() < 1e-9 && words.starts_with("47.00 ["));
+        let gaps = gaps(&table, &numbers).unwrap().unwrap();
+        let targets: Vec<&str> = gaps.targets.iter().map(|target| target.name.as_str()).collect();
+        assert_eq!(targets, ["xnli", "xquad"], "retrieval has no English");
+        assert!((gaps.targets[0].cells[1].as_ref().unwrap().0 - 15.0).abs() < 1e-9);
+    }
+}

@@ -1,0 +1,137 @@
+//! The scores of a study, read once and looked up by target, row and language or group.
+
+use super::super::stage::{self, ScoreRow};
+use super::super::{Cell, ReportError, StudyResults, median};
+use crate::evaluate::headline_name;
+
+/// A score on the scale 0 to 100 with its 95% interval; over several seeds, each the median.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Number {
+    pub value: f64,
+    pub ci_low: f64,
+    pub ci_high: f64,
+    /// Examples scored, of a language.
+    pub examples: Option<u32>,
+    /// Languages in the mean; 1 for a language.
+    pub languages: u32,
+    /// Languages that the mean should have and has not.
+    pub missing: String,
+    pub split: String,
+}
+
+struct Scored<'a> {
+    cell: &'a Cell,
+    scores: Vec<ScoreRow>,
+    summaries: Vec<ScoreRow>,
+}
+
+impl Scored<'_> {
+    fn of<'r>(&self, rows: &'r [ScoreRow]) -> impl Iterator<Item = &'r ScoreRow> {
+        rows.iter().filter(|row| row.layer == self.cell.layer)
+    }
+
+    fn headline(&self, rows: &[ScoreRow], of: &str) -> Option<Number> {
+        let name = headline_name(self.cell.metric);
+        self.of(rows).find(|row| row.of == of && row.metric == name).map(number)
+    }
+}
+
+/// All scores of a study.
+pub(super) struct Numbers<'a> {
+    cells: Vec<Scored<'a>>,
+}
+
+impl<'a> Numbers<'a> {
+    /// Reads the scores and summaries of every cell.
+    pub(super) fn read(results: &'a StudyResults) -> Result<Self, ReportError> {
+        let scored = |cell: &'a Cell| {
+            Ok(Scored { cell, scores: stage::scores(&cell.scores)?, summaries: stage::summaries(&cell.summaries)? })
+        };
+        let targets = results.study.targets.iter().flat_map(|target| results.of_target(target));
+        Ok(Self { cells: targets.map(scored).collect::<Result<_, ReportError>>()? })
+    }
+
+    fn of(&self, target: &str, row: &str) -> impl Iterator<Item = &Scored<'a>> {
+        self.cells.iter().filter(move |scored| scored.cell.target == target && scored.cell.intermediate == row)
+    }
+
+    /// The headline number in one language.
+    pub(super) fn language(&self, target: &str, row: &str, code: &str) -> Option<Number> {
+        over_seeds(self.of(target, row).filter_map(|scored| scored.headline(&scored.scores, code)))
+    }
+
+    /// The headline number over a group of languages.
+    pub(super) fn group(&self, target: &str, row: &str, group: &str) -> Option<Number> {
+        over_seeds(self.of(target, row).filter_map(|scored| scored.headline(&scored.summaries, group)))
+    }
+
+    /// One metric over a group of languages.
+    pub(super) fn metric(&self, target: &str, row: &str, group: &str, metric: &str) -> Option<Number> {
+        over_seeds(self.of(target, row).filter_map(|scored| {
+            let found = scored.of(&scored.summaries).find(|row| row.of == group && row.metric == metric)?;
+            Some(number(found))
+        }))
+    }
+
+    /// Codes of the languages that some row of a target was scored in, English first.
+    pub(super) fn languages(&self, target: &str) -> Vec<String> {
+        let cells = self.cells.iter().filter(|scored| scored.cell.target == target);
+        let mut codes: Vec<String> =
+            cells.flat_map(|scored| scored.of(&scored.scores)).map(|row| row.of.clone()).collect();
+        codes.sort_by_key(|code| (code != "en", code.clone()));
+        codes.dedup();
+        codes
+    }
+
+    /// Names of the groups that some row of a target has.
+    pub(super) fn groups(&self, target: &str) -> Vec<String> {
+        let cells = self.cells.iter().filter(|scored| scored.cell.target == target);
+        let mut groups: Vec<String> =
+            cells.flat_map(|scored| scored.of(&scored.summaries)).map(|row| row.of.clone()).collect();
+        groups.sort();
+        groups.dedup();
+        groups
+    }
+}
+
+fn number(row: &ScoreRow) -> Number {
+    Number {
+        value: row.value,
+        ci_low: row.ci_low,
+        ci_high: row.ci_high,
+        examples: row.examples,
+        languages: row.languages,
+        missing: row.missing.clone(),
+        split: row.split.clone(),
+    }
+}
+
+fn over_seeds(numbers: impl Iterator<Item = Number>) -> Option<Number> {
+    let numbers: Vec<Number> = numbers.collect();
+    let middle = |of: fn(&Number) -> f64| median(numbers.iter().map(of));
+    let (value, ci_low, ci_high) = (middle(|n| n.value)?, middle(|n| n.ci_low)?, middle(|n| n.ci_high)?);
+    Some(Number { value, ci_low, ci_high, ..numbers[0].clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::{CHANCE, fixture};
+    use super::*;
+
+    #[test]
+    fn numbers_are_medians_over_seeds() {
+        let dir = tempfile::tempdir().unwrap();
+        let results = fixture::results(dir.path());
+        let numbers = Numbers::read(&results).unwrap();
+        // XQuAD in English after mnli: F1 66 and 68, exact match ten lower.
+        let english = numbers.language("xquad", "mnli", "en").unwrap();
+        assert!((english.value - 62.0).abs() < 1e-9 && (english.ci_low - 60.0).abs() < 1e-9);
+        assert_eq!(english.examples, Some(100));
+        let f1 = numbers.metric("xquad", "mnli", "all", "f1").unwrap();
+        assert!((f1.value - 57.0).abs() < 1e-9 && f1.languages == 3);
+        assert!(numbers.language("xquad", "mnli", "fi").is_none() && numbers.group("xquad", "ccg", "all").is_none());
+        assert_eq!(numbers.languages("xnli"), ["en", "de", "sw"]);
+        assert_eq!(numbers.languages("tatoeba"), ["de", "sw"]);
+        assert!((numbers.group("tatoeba", CHANCE, "all").unwrap().value - 33.0).abs() < 1e-9);
+    }
+}

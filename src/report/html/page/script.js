@@ -1,0 +1,160 @@
+"use strict";
+// Sorting, filters and the panel. The page is whole without any of it.
+
+// Sorting: a button in each head, from the highest to the lowest, back, and to the order of the study.
+for (const table of document.querySelectorAll("table.sortable")) {
+  const heads = [...table.tHead.rows[0].cells];
+  const body = table.tBodies[0];
+  const original = [...body.rows];
+  const value = (row, column) => {
+    const cell = row.cells[column];
+    const text = cell.dataset.v ?? cell.textContent.trim();
+    const number = Number.parseFloat(text.replace("−", "-"));
+    return Number.isNaN(number) ? text : number;
+  };
+  const compare = (a, b) => {
+    // What has no number stands below what has one.
+    if (typeof a === "number" && typeof b === "number") return a - b;
+    if (typeof a === "number") return 1;
+    if (typeof b === "number") return -1;
+    return b.localeCompare(a);
+  };
+  heads.forEach((head, column) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.append(...head.childNodes);
+    button.title = "Sort";
+    head.append(button);
+    button.addEventListener("click", () => {
+      const next = { none: "descending", descending: "ascending", ascending: "none" };
+      const direction = next[head.getAttribute("aria-sort") ?? "none"];
+      for (const other of heads) other.removeAttribute("aria-sort");
+      let rows = [...original];
+      if (direction !== "none") {
+        head.setAttribute("aria-sort", direction);
+        const sign = direction === "descending" ? -1 : 1;
+        rows.sort((a, b) => sign * compare(value(a, column), value(b, column)));
+      }
+      body.append(...rows);
+    });
+  });
+}
+
+// Filters: what belongs to another target, row, language or family is hidden.
+const filter = document.getElementById("filter");
+filter.hidden = false;
+const apply = () => {
+  const chosen = new FormData(filter);
+  for (const name of ["target", "row", "language", "family"]) {
+    const wanted = chosen.get(name);
+    for (const element of document.querySelectorAll(`main [data-${name}]`)) {
+      element.classList.toggle(`no-${name}`, wanted !== "" && element.dataset[name] !== wanted);
+    }
+  }
+  for (const element of document.querySelectorAll("main [data-target], main [data-row], main [data-language], main [data-family]")) {
+    element.hidden = [...element.classList].some((name) => name.startsWith("no-"));
+  }
+};
+filter.addEventListener("change", apply);
+filter.addEventListener("reset", () => setTimeout(apply));
+filter.addEventListener("submit", (event) => event.preventDefault());
+apply();
+
+// The panel: a number's value and interval, and all that it was made from.
+const panel = document.getElementById("panel");
+const show = (title, words, origin, language) => {
+  document.getElementById("panel-title").textContent = title;
+  const items = words.map((text) => {
+    const item = document.createElement("li");
+    item.textContent = text;
+    return item;
+  });
+  document.getElementById("panel-words").replaceChildren(...items);
+  const copy = document.getElementById(origin).cloneNode(true);
+  copy.removeAttribute("id");
+  for (const command of copy.querySelectorAll(".command")) {
+    const end = command.dataset.end;
+    if (language) command.textContent = command.textContent.slice(0, command.textContent.length - end.length) + `/${language}${end}`;
+  }
+  // Trainings and data are told here, rather than linked.
+  for (const link of copy.querySelectorAll("a[href^='#training-']")) {
+    const training = document.querySelector(link.getAttribute("href")).cloneNode(true);
+    training.removeAttribute("id");
+    link.nextSibling?.remove();
+    link.replaceWith(training);
+  }
+  for (const list of copy.querySelectorAll("dd")) {
+    const links = [...list.querySelectorAll("a[href^='#data-']")];
+    if (links.length === 0) continue;
+    const details = document.createElement("details");
+    const summary = document.createElement("summary");
+    summary.textContent = `artifacts and raw files (${links.length})`;
+    const table = document.createElement("table");
+    table.className = "plain wrap";
+    for (const link of links) {
+      const row = document.querySelector(link.getAttribute("href")).cloneNode(true);
+      row.removeAttribute("id");
+      table.append(row);
+    }
+    details.append(summary, table);
+    list.replaceChildren(details);
+  }
+  document.getElementById("panel-origin").replaceChildren(copy);
+  panel.showModal();
+  panel.scrollTop = 0;
+};
+panel.addEventListener("click", (event) => {
+  if (event.target === panel) panel.close();
+});
+for (const link of document.querySelectorAll("a.value")) {
+  link.addEventListener("click", (event) => {
+    event.preventDefault();
+    const cell = link.closest("td");
+    const title = `${cell.dataset.target} after ${cell.parentElement.dataset.row}`;
+    show(title, cell.title.split("\n"), link.getAttribute("href").slice(1), "");
+  });
+}
+
+// In a map of languages one cell takes the keyboard's focus; arrows move it, Enter opens the panel.
+for (const table of document.querySelectorAll("table.pick")) {
+  const open = (cell) => {
+    const head = table.tHead.rows[0].cells[cell.cellIndex];
+    const row = cell.parentElement;
+    const title = `${table.dataset.what} after ${head.dataset.row}: ${row.cells[0].textContent.trim()}`;
+    show(title, cell.title.split("; "), head.dataset.of, row.dataset.language);
+  };
+  const picked = (event) => event.target.closest("td[title]");
+  table.querySelector("td[title]")?.setAttribute("tabindex", "0");
+  table.addEventListener("click", (event) => {
+    const cell = picked(event);
+    if (cell) open(cell);
+  });
+  table.addEventListener("keydown", (event) => {
+    const cell = picked(event);
+    if (!cell) return;
+    const move = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
+    if (!move && event.key !== "Enter") return;
+    // Else Enter would go on to press the panel's button.
+    event.preventDefault();
+    if (!move) return open(cell);
+    const row = table.tBodies[0].rows[cell.parentElement.sectionRowIndex + move[0]];
+    const next = row?.cells[cell.cellIndex + move[1]];
+    if (next?.title) {
+      cell.tabIndex = -1;
+      next.tabIndex = 0;
+      next.focus();
+    }
+  });
+}
+
+// A link into a closed section opens it; paper has no closed sections.
+const reveal = () => {
+  for (let element = document.getElementById(location.hash.slice(1)); element; element = element.parentElement) {
+    if (element.tagName === "DETAILS") element.open = true;
+  }
+};
+addEventListener("hashchange", reveal);
+reveal();
+addEventListener("beforeprint", () => {
+  for (const element of document.querySelectorAll("details:not(.raw)")) element.open = true;
+});

@@ -1,0 +1,219 @@
+//! The report in a browser: it opens from disk, asks for nothing, sorts, filters and tells where numbers come from, on every
+//! width, in light and dark and on paper, and without its script.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod support;
+
+use serde_json::{Value, json};
+use support::Trestle;
+use support::browser::Browser;
+
+/// The texts of all elements that a selector finds and that are shown.
+fn shown(browser: &Browser, selector: &str) -> Vec<String> {
+    let script = format!(
+        "return [...document.querySelectorAll(`{selector}`)].filter(e => e.checkVisibility()).map(e => e.textContent.trim())"
+    );
+    browser.run(&script).as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
+}
+
+fn choose(browser: &Browser, name: &str, value: &str) {
+    browser.run(&format!(
+        "const select = document.querySelector(`#filter [name={name}]`); select.value = `{value}`;
+         select.dispatchEvent(new Event('change', {{bubbles: true}}))"
+    ));
+}
+
+#[test]
+#[ignore = "needs TRESTLE_CHROMEDRIVER"]
+fn chromium_shows_the_report() {
+    let trestle = Trestle::new();
+    trestle.ok(&["run", "tiny", "--device", "flex", "--workers", "2"]);
+    let page = trestle.home().join("results/report-tiny.html");
+    let browser = Browser::start();
+    browser.resize(1400);
+    browser.open(&page);
+
+    sorts(&browser);
+    filters(&browser);
+    tells_origins(&browser, &trestle);
+    fits_every_width(&browser);
+    has_contrast(&browser);
+    prints(&browser);
+
+    // All of that made no error and no request but for the page.
+    let console = browser.log("browser");
+    assert!(console.is_empty(), "{console:#?}");
+    let asked = requests(&browser);
+    assert!(!asked.is_empty() && asked.iter().all(|url| url.starts_with("file://")), "{asked:?}");
+    assert!(asked.iter().all(|url| url.split('#').next().unwrap().ends_with("/report-tiny.html")), "{asked:?}");
+
+    reads_without_script(&browser, &page);
+}
+
+/// The addresses that the page asked for, and its own; what the browser opened before is left out.
+fn requests(browser: &Browser) -> Vec<String> {
+    let events = browser.log("performance");
+    let messages =
+        events.iter().map(|event| serde_json::from_str::<Value>(event["message"].as_str().unwrap()).unwrap());
+    let sent = messages.filter(|event| event["message"]["method"] == "Network.requestWillBeSent");
+    let of_page = |event: &Value| {
+        let document = event["message"]["params"]["documentURL"].as_str();
+        document.is_some_and(|document| document.starts_with("file://"))
+    };
+    sent.filter(of_page)
+        .map(|event| event["message"]["params"]["request"]["url"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+fn sorts(browser: &Browser) {
+    let rows = || shown(browser, ".grid tbody tr > th");
+    let original = rows();
+    let values = || -> Vec<f64> {
+        let values =
+            browser.run("return [...document.querySelectorAll('.grid td[data-target=xnli]')].map(e => +e.dataset.v)");
+        values.as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect()
+    };
+    let click = || browser.run("document.querySelector('.grid th[data-target=xnli] button').click()");
+    let direction =
+        || browser.run("return document.querySelector('.grid th[data-target=xnli]').getAttribute('aria-sort')");
+    let before = values();
+    click();
+    assert!(values().is_sorted_by(|a, b| a >= b) && direction() == "descending", "{:?}", values());
+    click();
+    assert!(values().is_sorted() && direction() == "ascending", "{:?}", values());
+    click();
+    assert_eq!((rows(), values(), direction()), (original, before, Value::Null));
+}
+
+fn filters(browser: &Browser) {
+    let heads = || shown(browser, ".grid thead th[data-target]").len();
+    let all = heads();
+    assert!(all > 1);
+    choose(browser, "target", "xnli");
+    assert_eq!(heads(), 1);
+    assert_eq!(shown(browser, ".heat").len(), 1);
+    choose(browser, "row", "mnli");
+    assert_eq!(shown(browser, ".grid tbody tr > th"), ["mnli"]);
+    choose(browser, "language", "de");
+    let languages = shown(browser, ".heat tbody tr > th");
+    assert!(languages.len() == 1 && languages[0].starts_with("de"), "{languages:?}");
+    choose(browser, "family", "Sino-Tibetan");
+    assert!(shown(browser, ".heat tbody tr > th").is_empty());
+    choose(browser, "language", "");
+    let languages = shown(browser, ".heat tbody tr > th");
+    assert!(languages.len() == 1 && languages[0].starts_with("zh"), "{languages:?}");
+    browser.run("document.querySelector('#filter button[type=reset]').click()");
+    // The form is reset after the event.
+    browser
+        .tool("Runtime.evaluate", &json!({"expression": "new Promise(r => setTimeout(r, 50))", "awaitPromise": true}));
+    assert_eq!((heads(), shown(browser, ".heat tbody tr > th").len() > 3), (all, true));
+}
+
+fn tells_origins(browser: &Browser, trestle: &Trestle) {
+    let sql = "SELECT score_key, predict_key, model_key FROM runs WHERE target = 'xnli' AND intermediate = 'mnli'";
+    let keys = trestle.ok(&["query", sql, "--format", "csv"]).out;
+    let keys: Vec<&str> = keys.lines().nth(1).unwrap().split(',').collect();
+    let panel = || shown(browser, "#panel").concat();
+    assert!(panel().is_empty());
+    browser.run("document.querySelector('tr[data-row=mnli] td[data-target=xnli] a.value').click()");
+    let text = panel();
+    assert!(text.contains("xnli after mnli") && text.contains("trestle explain tiny/xnli/mnli/seed-1"), "{text}");
+    assert!(keys.iter().all(|key| key.len() == 64 && text.contains(key)), "{text}");
+    assert!(text.contains("normalize/xnli") && text.contains("target on mnli"), "{text}");
+    const ESCAPE: char = '\u{e00c}';
+    const RIGHT: char = '\u{e014}';
+    const DOWN: char = '\u{e015}';
+    const ENTER: char = '\u{e007}';
+    browser.press(&[ESCAPE]);
+    assert!(panel().is_empty(), "Escape closes it");
+    // From the first cell (English, chance) to German after none, and in.
+    browser.run("document.querySelector('.heat td[tabindex]').focus()");
+    browser.press(&[DOWN, RIGHT, ENTER]);
+    let text = panel();
+    assert!(
+        text.contains("xnli after none: de") && text.contains("trestle explain tiny/xnli/none/seed-1/de"),
+        "{text}"
+    );
+    browser.run("document.querySelector('#panel button').click()");
+    assert!(panel().is_empty());
+}
+
+fn fits_every_width(browser: &Browser) {
+    for width in [360, 820, 1400] {
+        browser.resize(width);
+        let wide = browser.run("return document.documentElement.scrollWidth > innerWidth");
+        assert_eq!(wide, false, "the page scrolls sideways at {width}");
+        let outside = browser.run(
+            "return [...document.querySelectorAll('main *')].filter(e => e.checkVisibility() && !e.closest('.scroll, svg, pre')
+             && e.getBoundingClientRect().right > innerWidth + 1).map(e => e.outerHTML.slice(0, 90))",
+        );
+        assert_eq!(outside, json!([]), "cut off at {width}");
+    }
+}
+
+/// The contrast of two colours as WCAG 2 defines it, 1 to 21.
+fn contrast(browser: &Browser, selector: &str) -> f64 {
+    let script = format!(
+        "const canvas = document.createElement('canvas').getContext('2d', {{willReadFrequently: true}});
+         const light = color => {{
+           canvas.fillStyle = color; canvas.fillRect(0, 0, 1, 1);
+           const [r, g, b] = [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3).map(v => v / 255)
+             .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+           return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+         }};
+         const element = document.querySelector(`{selector}`);
+         let behind = element;
+         while (behind && getComputedStyle(behind).backgroundColor === 'rgba(0, 0, 0, 0)') behind = behind.parentElement;
+         const a = light(getComputedStyle(element).color), b = light(getComputedStyle(behind).backgroundColor);
+         return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)"
+    );
+    browser.run(&script).as_f64().unwrap()
+}
+
+fn has_contrast(browser: &Browser) {
+    let mut backgrounds = Vec::new();
+    for scheme in ["light", "dark"] {
+        browser.emulate("screen", scheme);
+        for selector in
+            ["main li", "main p.muted", ".grid .up, .grid .down", ".panel small", ".heat td[style*='55%']", "a"]
+        {
+            let found = contrast(browser, selector);
+            assert!(found >= 4.5, "{selector} has contrast {found} in {scheme}");
+        }
+        backgrounds.push(browser.run("return getComputedStyle(document.body).backgroundColor"));
+        // A chart's text takes the page's colour, not the one that it was drawn with.
+        let fill = browser.run("return getComputedStyle(document.querySelector('.panel svg text')).fill");
+        let muted = browser.run("return getComputedStyle(document.querySelector('p.muted')).color");
+        assert_eq!(fill, muted, "{scheme}");
+    }
+    assert_eq!(backgrounds, ["rgb(255, 255, 255)", "rgb(16, 21, 27)"]);
+}
+
+fn prints(browser: &Browser) {
+    browser.emulate("print", "dark");
+    let style = |script: &str| browser.run(&format!("return getComputedStyle({script}"));
+    assert_eq!(style("document.body).backgroundColor"), "rgb(255, 255, 255)");
+    assert_eq!(style("document.getElementById('filter')).display"), "none");
+    assert_eq!(style("document.querySelector('details'), '::details-content').contentVisibility"), "visible");
+    let pdf = browser.tool("Page.printToPDF", &json!({"printBackground": true}));
+    assert!(pdf["data"].as_str().unwrap().starts_with("JVBERi0"), "no PDF");
+    browser.emulate("screen", "light");
+}
+
+fn reads_without_script(browser: &Browser, page: &std::path::Path) {
+    browser.tool("Emulation.setScriptExecutionDisabled", &json!({"value": true}));
+    browser.open(page);
+    let document = browser.tool("DOM.getDocument", &json!({}));
+    let node = |selector: &str| {
+        let found = json!({"nodeId": document["root"]["nodeId"], "selector": selector});
+        browser.tool("DOM.querySelector", &found)["nodeId"].as_u64().unwrap()
+    };
+    assert_eq!(node("th button"), 0, "no control that would do nothing");
+    assert!(node("#filter[hidden]") > 0 && node(".heat td[title]") > 0 && node("svg polyline") > 0);
+    // A number's link leads to an element that is there.
+    let link = browser.tool("DOM.getAttributes", &json!({"nodeId": node("a.value")}));
+    let target =
+        link["attributes"].as_array().unwrap().iter().filter_map(Value::as_str).find(|text| text.starts_with('#'));
+    assert!(node(target.unwrap()) > 0, "{link}");
+}
