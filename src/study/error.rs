@@ -95,6 +95,16 @@ pub enum StudyError {
         /// The name.
         name: String,
     },
+    /// A score row that is not in results.
+    #[error("{}; there is: {known}", name.as_ref().map_or(format!("which {what}?"), |name| format!("no {what} {name} in results")))]
+    NoSuchRow {
+        /// The part of the name: study, target, row, seed, language, layer.
+        what: &'static str,
+        /// What it is called, if it is named at all.
+        name: Option<String>,
+        /// What there is in its place.
+        known: String,
+    },
     /// An artifact that was not made yet.
     #[error("{label} was not made yet; `trestle run {study}` makes it (`trestle train {study}` the models alone)")]
     NotMade {
