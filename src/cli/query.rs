@@ -1,6 +1,4 @@
-use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::SystemTime;
 
 use clap::{Args, ValueEnum};
 
@@ -8,6 +6,7 @@ use super::Context;
 use crate::error::{ExitCode, Result};
 use crate::report::{self, OutputFormat, QueryTable, Rows};
 use crate::store::Artifact;
+use crate::study::canonical_artifacts;
 
 #[derive(Debug, Args)]
 #[command(
@@ -83,21 +82,4 @@ fn canonical_tables(artifacts: &[Artifact]) -> Vec<QueryTable> {
             },
         })
         .collect()
-}
-
-/// The artifact of each task's canonical tables: of several (another limit, another source), the newest.
-pub fn canonical_artifacts(artifacts: &[Artifact]) -> BTreeMap<String, &Artifact> {
-    let mut newest: BTreeMap<String, (SystemTime, &Artifact)> = BTreeMap::new();
-    for artifact in
-        artifacts.iter().filter(|artifact| matches!(artifact.manifest.stage.as_str(), "normalize" | "compose"))
-    {
-        let Some(task) = artifact.manifest.parameters["task"].as_str() else { continue };
-        let written = std::fs::metadata(artifact.dir.join("manifest.json")).and_then(|m| m.modified());
-        let written = written.unwrap_or(SystemTime::UNIX_EPOCH);
-        let entry = newest.entry(task.to_owned()).or_insert((written, artifact));
-        if entry.0 < written {
-            *entry = (written, artifact);
-        }
-    }
-    newest.into_iter().map(|(task, (_, artifact))| (task, artifact)).collect()
 }

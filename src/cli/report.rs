@@ -5,8 +5,9 @@ use clap::{Args, ValueEnum};
 use super::study_args::StudyArgs;
 use super::{Context, print};
 use crate::error::{ExitCode, IoContext, Result};
-use crate::report;
-use crate::study::{StudyError, collect, inspect};
+use crate::report::{self, StudyResults};
+use crate::study::{StudyError, collect, imported_results, inspect};
+use crate::task::IMPORTED;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  trestle report mini\n  trestle report mini --format html --output report.html")]
@@ -34,12 +35,9 @@ enum ReportFormat {
 }
 
 pub fn run(context: &Context, args: &ReportArgs) -> Result<ExitCode> {
-    let resolved = args.study.resolve(context)?;
-    let setup = resolved.setup(context)?;
-    let (_, artifacts) = inspect(&setup, &resolved.graph)?;
-    let results = collect(&setup, &resolved.graph, &artifacts)?;
+    let results = results(context, &args.study)?;
     if results.cells.is_empty() {
-        return Err(StudyError::NoResults { study: resolved.study.id.clone() }.into());
+        return Err(StudyError::NoResults { study: results.study.id }.into());
     }
     let text = match args.format {
         ReportFormat::Html => report::render(&results)?,
@@ -52,4 +50,15 @@ pub fn run(context: &Context, args: &ReportArgs) -> Result<ExitCode> {
         None => print(text.trim_end()),
     }
     Ok(ExitCode::Success)
+}
+
+/// What there is of a study, or of everything imported.
+fn results(context: &Context, study: &StudyArgs) -> Result<StudyResults> {
+    if study.study == IMPORTED {
+        return imported_results(&context.store()?, &context.registry);
+    }
+    let resolved = study.resolve(context)?;
+    let setup = resolved.setup(context)?;
+    let (_, artifacts) = inspect(&setup, &resolved.graph)?;
+    collect(&setup, &resolved.graph, &artifacts)
 }

@@ -33,6 +33,7 @@ pub use transaction::{Begin, Transaction};
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use crate::error::IoContext;
 
@@ -52,6 +53,19 @@ pub struct Artifact {
 }
 
 impl Artifact {
+    /// When it was committed, or last [touched](Self::touch).
+    pub fn written(&self) -> SystemTime {
+        let modified = std::fs::metadata(self.dir.join(manifest::FILE_NAME)).and_then(|metadata| metadata.modified());
+        modified.unwrap_or(SystemTime::UNIX_EPOCH)
+    }
+
+    /// Makes it the newest of its kind: it was asked for again, and is what was asked for last.
+    pub fn touch(&self) -> Result<(), StoreError> {
+        let path = self.dir.join(manifest::FILE_NAME);
+        let file = File::options().append(true).open(&path).at("open", &path)?;
+        Ok(file.set_modified(SystemTime::now()).at("touch", &path)?)
+    }
+
     /// This artifact as another stage's input.
     pub fn as_input(&self) -> Input {
         Input {

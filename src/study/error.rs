@@ -105,6 +105,16 @@ pub enum StudyError {
         /// What there is in its place.
         known: String,
     },
+    /// A task whose canonical tables are not in the store.
+    #[error(
+        "the store holds no canonical table {what}of task `{task}`; make it with `trestle normalize --task {task}` (and --data DIR for the real data)"
+    )]
+    NoCanonical {
+        /// The task.
+        task: String,
+        /// Which of its tables, with a blank after it.
+        what: String,
+    },
     /// An artifact that was not made yet.
     #[error("{label} was not made yet; `trestle run {study}` makes it (`trestle train {study}` the models alone)")]
     NotMade {
@@ -145,12 +155,6 @@ pub enum StudyError {
         /// The input's name.
         input: String,
     },
-    /// An export would overwrite something.
-    #[error("{} exists already; name another directory, or remove it", path.display())]
-    OutputExists {
-        /// The output.
-        path: std::path::PathBuf,
-    },
     /// Nothing to report.
     #[error("study {study} has no results yet; `trestle run {study}` makes them")]
     NoResults {
@@ -185,6 +189,7 @@ impl StudyError {
             StudyError::Panic { .. } => ExitCode::Internal,
             StudyError::NoResults { .. }
             | StudyError::NotMade { .. }
+            | StudyError::NoCanonical { .. }
             | StudyError::InputGone { .. }
             | StudyError::NoScores { .. } => ExitCode::Missing,
             _ => ExitCode::Config,

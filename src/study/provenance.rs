@@ -151,7 +151,7 @@ fn narrow(runs: &mut Vec<Run>, what: &'static str, wanted: Option<&String>, of: 
     Ok(())
 }
 
-fn no_such(what: &'static str, name: Option<&str>, known: &str) -> crate::error::Error {
+pub(super) fn no_such(what: &'static str, name: Option<&str>, known: &str) -> crate::error::Error {
     let known = if known.is_empty() { "nothing was published yet, run a study first" } else { known }.to_owned();
     let name = name.map(|name| format!("`{name}`"));
     StudyError::NoSuchRow { what, name, known }.into()
