@@ -8,7 +8,7 @@ DATA ?= real
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help build pipeline report test test-transformers smoke-wgpu check bench bench-data bench-train bench-train-bundle bench-score fuzz-score compare-tagging real real-size clean
+.PHONY: help build pipeline report test test-transformers test-analysis smoke-wgpu check bench bench-data bench-train bench-train-bundle bench-score fuzz-score compare-tagging real real-size clean
 
 help: ## Lists these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ test: ## Runs every test
 
 test-transformers: ## Exchanges models with transformers (PYTHON=… has torch, transformers and safetensors)
 	TRESTLE_PYTHON=$(PYTHON) $(CARGO) test --release --test transformers -- --ignored
+
+test-analysis: ## Asks DuckDB what docs/analysis.md asks, and opens exports with their own libraries (PYTHON=… has benches/peers/requirements-analysis.txt)
+	TRESTLE_ANALYSIS_PYTHON=$(PYTHON) $(CARGO) test --release --test analysis --test exchange -- --ignored analysis_python
 
 # Only the library's test harness is built, so that the binary stays the one with SPIR-V. Two builds: rasterisers take
 # WGSL only, and burn's fusion and autotune are features of the build.

@@ -421,7 +421,7 @@ fn scores_and_data_leave_in_other_forms() {
     export("mteb", "mteb");
     let file = read("mteb/xnli.json");
     let chinese = file["scores"]["test"].as_array().unwrap().iter().find(|entry| entry["hf_subset"] == "zh").unwrap();
-    assert_eq!((chinese["main_score"].as_f64().unwrap() * 100.0 - value).abs() < 1e-9, true);
+    assert!((chinese["main_score"].as_f64().unwrap() * 100.0 - value).abs() < 1e-9);
     assert_eq!(chinese["languages"][0], "cmn-Hani");
     export("lm-eval", "lm.json");
     assert_eq!(read("lm.json")["results"]["xnli_zh"]["accuracy,none"], chinese["accuracy"]);

@@ -10,8 +10,8 @@ use crate::study::{RowName, ScoreRows, State, StudyError, provenance, provenance
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "A score row is STUDY/TARGET/ROW[/seed-N][/LANGUAGE or GROUP][/METRIC][@LAYER]: shown with everything that it was\n\
-    made from, down to raw files and their entries in the lock file. So is a score artifact, by label or key.\n\n\
+    after_help = "A score row is STUDY/TARGET/ROW[/seed-N][/LANGUAGE or GROUP][/METRIC][@LAYER]: shown with everything that it \
+    was made from, down to raw files and their entries in the lock file. So is a score artifact, by label or key.\n\n\
     Examples:\n  trestle explain mini/xnli/mnli/seed-1/sw\n  trestle explain mini/tatoeba/none/non-english@2 --json\n  \
     trestle explain normalize/mnli\n  trestle explain target/xnli/mnli/seed-1 --study mini\n  trestle explain 3f9a0c"
 )]

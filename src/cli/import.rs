@@ -10,6 +10,7 @@ use crate::study::{ImportRequest, import, imported_results};
 use crate::task::IMPORTED;
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  trestle import predictions ~/submission/predictions --name baseline")]
 pub struct ImportArgs {
     #[command(subcommand)]
     what: What,
@@ -23,11 +24,11 @@ enum What {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Gold is the newest canonical table of each task in the store (`trestle normalize --task …` makes it). Every gold example\n\
-    must be answered once, and nothing else. Nothing is kept where a file is wrong. Exit codes: 3 another suite's folder, 4 a\n\
-    wrong file, 5 a missing prediction, file or gold.\n\n\
+    after_help = "Gold is the newest canonical table of each task in the store (`trestle normalize --task …` makes it). \
+    Every gold example must be answered once, and nothing else. Nothing is kept where a file is wrong. \
+    Exit codes: 3 another suite's folder, 4 a wrong file, 5 a missing prediction, file or gold.\n\n\
     Examples:\n  trestle import predictions ~/submission/predictions --name baseline --suite xtreme\n  \
-    trestle import predictions tables --name mine --layout table --task xnli --note \"from the paper's repository\"\n  \
+    trestle import predictions tables --name mine --layout table --task xnli --note \"their repository\"\n  \
     trestle report imported"
 )]
 struct PredictionsArgs {

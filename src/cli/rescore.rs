@@ -9,8 +9,8 @@ const SHOWN: usize = 20;
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Scores are computed from the predictions and the gold in the store, and compared with those in the store to the last\n\
-    bit. Exit codes: 0 all are the same, 5 an input is gone, 9 a difference.\n\n\
+    after_help = "Scores are computed from the predictions and the gold in the store, and compared with those in the store to the \
+    last bit. Exit codes: 0 all are the same, 5 an input is gone, 9 a difference.\n\n\
     Examples:\n  trestle rescore\n  trestle rescore mini --json"
 )]
 pub struct RescoreArgs {

@@ -349,6 +349,12 @@ fn number<T: std::str::FromStr>(cells: &HashMap<&str, String>, name: &str) -> Re
     cells.get(name).map(parse).transpose()
 }
 
+/// Layer and pooling, in retrieval.
+type Setting<'a> = (Option<i32>, Option<&'a str>);
+
+/// An example and a rank.
+type Answered<'a> = (&'a str, Option<i32>);
+
 /// That each example is answered once in each set (layer and pooling, in retrieval), and as its task allows.
 fn check(
     path: &Path,
@@ -360,7 +366,7 @@ fn check(
 ) -> Result<(), ExchangeError> {
     let known: HashMap<&str, &Example> = examples.rows.iter().map(|example| (example.id.as_str(), example)).collect();
     let index: HashSet<&str> = examples.index.iter().map(String::as_str).collect();
-    let mut sets: BTreeMap<(Option<i32>, Option<&str>), HashSet<(&str, Option<i32>)>> = BTreeMap::new();
+    let mut sets: BTreeMap<Setting<'_>, HashSet<Answered<'_>>> = BTreeMap::new();
     for Placed { place, prediction } in placed {
         let wrong = |problem: String| Err(ExchangeError::content(path, format!("{place}: {problem}")));
         let id = prediction.example_id.as_str();

@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn one_bit_is_a_difference() {
-        let value = 0.1 + 0.2;
+        let value: f64 = 0.1 + 0.2;
         let next = f64::from_bits(value.to_bits() + 1);
         let row = |row, stored: &str, recomputed: &str| {
             (Some(row), "value".to_owned(), stored.to_owned(), recomputed.to_owned())

@@ -31,8 +31,8 @@ pub struct RowArgs {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The folder has predictions/TASK/test-LANGUAGE.tsv (.json for questions). Lines are in the order of the canonical\n\
-    tables, which is that of the raw files.\n\n\
+    after_help = "The folder has predictions/TASK/test-LANGUAGE.tsv (.json for questions). Lines are in the order of the \
+    canonical tables, which is that of the raw files.\n\n\
     Examples:\n  trestle export submission mini --row mnli --output ~/submission\n  \
     trestle export submission mini --row mnli --with-labels --output both && \\\n    \
     trestle score --predictions both/predictions --labels both/labels --suite xtreme --task xnli"
