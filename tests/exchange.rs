@@ -486,3 +486,111 @@ print("card", len(results), max(result.metric_value for result in results if res
     let card = format!("card {} {:?}", scores.len(), best.fold(0.0, f64::max));
     assert!(said.out.contains(&card), "{card}: {}", said.out);
 }
+
+/// Raw files of a task whose gold is the mock's labels, in the layout of its original.
+fn raw_of_mock(labels: &Path, task: &trestle::task::Task, language: &trestle::task::Language, data: &Path) {
+    let code = language.code.as_str();
+    let json_or_lines = labels.join(format!("{}/test-{code}", task.id));
+    let lines = || std::fs::read_to_string(json_or_lines.with_extension("tsv")).unwrap();
+    let write = |name: String, text: String| {
+        let path = data.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    let words = |word: &dyn Fn(usize, &str) -> String| -> String {
+        let line = |(at, tag): (usize, &str)| if tag.is_empty() { "\n".to_owned() } else { word(at, tag) + "\n" };
+        lines().lines().enumerate().map(line).collect()
+    };
+    match task.id.as_str() {
+        "xquad" | "mlqa" => {
+            let name = match task.id.as_str() {
+                "xquad" => format!("xquad/xquad.{code}.json"),
+                _ => format!("MLQA_V1/test/test-context-{code}-question-{code}.json"),
+            };
+            write(name, std::fs::read_to_string(json_or_lines.with_extension("json")).unwrap());
+        }
+        "pawsx" => {
+            let rows =
+                lines().lines().enumerate().map(|(at, label)| format!("{at}\ta\tb\t{label}\n")).collect::<String>();
+            write(format!("x-final/{code}/test_2k.tsv"), format!("id\tsentence1\tsentence2\tlabel\n{rows}"));
+        }
+        "panx" => write(format!("panx_dataset/{code}/test"), words(&|at, tag| format!("{code}:w{at}\t{tag}"))),
+        _ => {
+            let row = |at: usize, tag: &str| format!("{}\tw{at}\t_\t{tag}\t_\t_\t0\troot\t_\t_", at + 1);
+            // Numbers begin again with each sentence.
+            let mut number = 0;
+            let text: String = lines()
+                .lines()
+                .map(|tag| {
+                    number = if tag.is_empty() { 0 } else { number + 1 };
+                    if tag.is_empty() { "\n".to_owned() } else { row(number - 1, tag) + "\n" }
+                })
+                .collect();
+            write(format!("ud-treebanks-v2.5/UD_{}-Mock/{code}_mock-ud-test.conllu", language.name), text);
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs TRESTLE_SHARED"]
+fn the_mock_submission_scores_as_evaluate_py_scores_it_and_leaves_as_it_came() {
+    let mock = support::shared().join("real/xtreme_mock");
+    let expected: Value =
+        serde_json::from_slice(&std::fs::read(mock.join("expected_scores.seqeval-0.0.12.json")).unwrap()).unwrap();
+    let registry = trestle::task::Registry::load(&[]).unwrap();
+    let trestle = Trestle::new();
+    let (data, files) = (trestle.dir.path().join("data"), trestle.dir.path().join("tasks"));
+    std::fs::create_dir_all(&files).unwrap();
+    let tasks = ["xquad", "mlqa", "pawsx", "panx", "udpos"];
+    for id in tasks {
+        let mut task = registry.task(id, "").unwrap().clone();
+        for language in &task.languages {
+            raw_of_mock(&mock.join("labels"), &task, registry.language(language, "").unwrap(), &data);
+        }
+        // The test split alone, in any number of examples.
+        task.source.hub = None;
+        task.source.directory.as_mut().unwrap().files.retain(|split, _| *split == trestle::task::Split::Test);
+        task.expect.clear();
+        std::fs::write(files.join(format!("{id}.toml")), toml::to_string(&task).unwrap()).unwrap();
+    }
+    let run = |arguments: &[&str]| {
+        let output = trestle.command(arguments).arg("--tasks").arg(&files).output().unwrap();
+        let said = support::said(&output);
+        assert_eq!(said.code, 0, "{arguments:?}: {}{}", said.out, said.err);
+        said
+    };
+    let chosen = tasks.join(",");
+    run(&["normalize", "--task", &chosen, "--data", text(&data), "--allow-count-drift", "--quiet"]);
+    run(&["import", "predictions", text(&mock.join("predictions")), "--name", "mock", "--task", &chosen]);
+    let mut compared = 0;
+    for row in query(&trestle, "SELECT target, language, metric, value FROM scores WHERE study = 'imported'") {
+        let [target, language, metric] = ["target", "language", "metric"].map(|name| row[name].as_str().unwrap());
+        // Rows beside the official ones are checked where metrics are.
+        let Some(expected) = expected["xtreme"][target][language][metric].as_f64() else { continue };
+        let value = row["value"].as_f64().unwrap();
+        assert!((value - expected).abs() < 1e-9, "{target} {language} {metric}: {value} {expected}");
+        compared += 1;
+    }
+    assert_eq!(compared, (11 + 7) * 2 + 7 + (40 + 33) * 3);
+
+    let out = trestle.dir.path().join("out");
+    run(&["export", "submission", "imported", "--row", "mock", "--with-labels", "--output", text(&out)]);
+    for side in ["predictions", "labels"] {
+        for id in tasks {
+            for entry in std::fs::read_dir(mock.join(side).join(id)).unwrap().flatten() {
+                let [theirs, ours] = [entry.path(), out.join(side).join(id).join(entry.file_name())]
+                    .map(|path| std::fs::read_to_string(path).unwrap());
+                if entry.path().extension().is_some_and(|suffix| suffix == "tsv") {
+                    assert_eq!(theirs.trim_end(), ours.trim_end(), "{}", entry.path().display());
+                } else if side == "predictions" {
+                    let [theirs, ours] = [theirs, ours].map(|text| serde_json::from_str::<Value>(&text).unwrap());
+                    assert_eq!(theirs, ours, "{}", entry.path().display());
+                }
+            }
+        }
+    }
+    let folders =
+        ["--predictions", text(&out.join("predictions")), "--labels", text(&out.join("labels"))].map(str::to_owned);
+    let folders: Vec<&str> = folders.iter().map(String::as_str).collect();
+    run(&[&["score", "--suite", "xtreme", "--task", &chosen], &folders[..]].concat());
+}
