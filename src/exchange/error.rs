@@ -80,8 +80,10 @@ impl ExchangeError {
             ExchangeError::Shard(e) => e.exit(),
             ExchangeError::Content { .. } => ExitCode::Data,
             ExchangeError::Incomplete { .. } => ExitCode::Missing,
-            ExchangeError::Folder { .. } | ExchangeError::Unsupported { .. } => ExitCode::Config,
-            ExchangeError::Name { .. } | ExchangeError::Exists { .. } => ExitCode::Usage,
+            ExchangeError::Folder { .. } | ExchangeError::Unsupported { .. } | ExchangeError::Exists { .. } => {
+                ExitCode::Config
+            }
+            ExchangeError::Name { .. } => ExitCode::Usage,
         }
     }
 }

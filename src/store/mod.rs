@@ -124,6 +124,11 @@ impl Store {
         Ok(Manifest::read(&dir)?.map(|manifest| Artifact { dir, manifest }))
     }
 
+    /// The artifact of `stage` whose key is written `key`, if it was committed.
+    pub fn named(&self, stage: &str, key: &str) -> Result<Option<Artifact>, StoreError> {
+        self.artifact(stage, &Key::written(key))
+    }
+
     /// Takes the lock of `identity` and opens a transaction, unless the artifact is there by then. Waits while another
     /// process holds the lock; `waiting` is called once before that.
     pub fn begin(&self, identity: Identity, waiting: impl FnOnce()) -> Result<Begin, StoreError> {

@@ -6,7 +6,6 @@
 //! was imported last; nothing is removed from the store.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -15,7 +14,7 @@ use super::canonical::canonical_with;
 use super::stage::{evaluation_tables, perform_score, prediction_tables, score_parameters, stage_version};
 use crate::error::Result;
 use crate::evaluate::prediction_batch;
-use crate::exchange::{ExchangeError, Layout, SystemFile, read_predictions, system_files};
+use crate::exchange::{ExchangeError, Layout, SystemFile, read_predictions};
 use crate::report::{Cell, StudyResults};
 use crate::schema;
 use crate::shard::{PART, write_table};
@@ -25,14 +24,12 @@ use crate::task::{CHANCE, Edition, Format, IMPORTED, Registry, Study, Task};
 /// What to import.
 #[derive(Debug, Clone)]
 pub struct ImportRequest<'a> {
-    /// The folder.
-    pub folder: &'a Path,
-    /// How predictions lie in it.
+    /// How predictions lie in their files.
     pub layout: Layout,
-    /// The suite that its tasks are of.
-    pub suite: &'a str,
-    /// Only these tasks; empty: all that have a folder.
-    pub tasks: &'a [String],
+    /// The files of each task, as [`crate::exchange::system_files`] finds them.
+    pub files: Vec<(&'a Task, Vec<SystemFile>)>,
+    /// The canonical tables to score a task against, where they are not to be the newest in the store.
+    pub gold: BTreeMap<String, Artifact>,
     /// The system's name: its row in tables.
     pub name: &'a str,
     /// Which repetition they are, of a system with several.
@@ -46,25 +43,24 @@ pub struct ImportRequest<'a> {
 ///
 /// # Errors
 /// [`ExchangeError`] for what is wrong with the files; [`StudyError::NoCanonical`] for a task whose gold is not in the store.
-pub fn import(store: &Store, registry: &Registry, request: &ImportRequest<'_>) -> Result<Vec<(String, Artifact)>> {
+pub fn import(store: &Store, request: &ImportRequest<'_>) -> Result<Vec<(String, Artifact)>> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     if request.name.is_empty() || request.name == CHANCE || !request.name.chars().all(plain) {
         return Err(ExchangeError::Name { name: request.name.to_owned() }.into());
     }
-    let found = system_files(request.folder, request.layout, registry, request.suite, request.tasks)?;
     let artifacts = store.list()?;
     let mut checked = Vec::new();
-    for (task, files) in found {
-        let gold = canonical_with(&artifacts, &task.id, task.evaluate);
+    for (task, files) in &request.files {
+        let gold = request.gold.get(&task.id).or_else(|| canonical_with(&artifacts, &task.id, task.evaluate));
         let no_gold =
             || StudyError::NoCanonical { task: task.id.clone(), what: format!("of split {} ", task.evaluate) };
         let gold = gold.ok_or_else(no_gold)?;
-        let predictions = read_predictions(task, request.layout, &files, &evaluation_tables(gold, task))?;
+        let predictions = read_predictions(task, request.layout, files, &evaluation_tables(gold, task))?;
         checked.push((task, files, gold, predictions));
     }
     let mut scored = Vec::new();
     for (task, files, gold, predictions) in checked {
-        let identity = identity(task, &files, gold, request)?;
+        let identity = identity(task, files, gold, request)?;
         let imported = match store.begin(identity, || {})? {
             Begin::Done(artifact) => *artifact,
             Begin::Open(transaction) => {

@@ -159,9 +159,8 @@ pub(super) fn no_such(what: &'static str, name: Option<&str>, known: &str) -> cr
 
 /// An artifact that a published run names by key.
 pub(super) fn artifact(store: &Store, run: &Run, stage: &str, key: &str) -> Result<Artifact> {
-    let found = store.list()?.into_iter().find(|artifact| artifact.manifest.key.as_str() == key);
     let label = format!("{}/{}/{}", run.study, run.target, run.intermediate);
-    Ok(found.ok_or_else(|| StudyError::InputGone { label, input: stage.to_owned() })?)
+    Ok(store.named(stage, key)?.ok_or_else(|| StudyError::InputGone { label, input: stage.to_owned() })?)
 }
 
 /// `artifact` and everything that it was made from, each once: an artifact before what it was made from. Files from the hub
