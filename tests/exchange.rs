@@ -167,6 +167,8 @@ fn a_submission_that_comes_back_has_the_scores_it_had() {
 
     let table = trestle.ok(&["report", "imported"]).out;
     assert!(table.contains("copy") && table.contains("gold") && table.contains("tatoeba"), "{table}");
+    let compared = trestle.run(&["compare", "imported/gold", "imported/copy", "--target", "xnli", "--json"]);
+    assert_eq!(compared.code, 9, "worse than gold: {}{}", compared.out, compared.err);
     assert!(trestle.ok(&["report", "imported", "--format", "html"]).out.contains("<html"));
     let told = trestle.ok(&["explain", "imported/xnli/copy/de"]).out;
     assert!(told.contains("its own submission") && told.contains("file:xnli/test-de.tsv"), "{told}");

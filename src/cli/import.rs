@@ -97,7 +97,7 @@ pub fn run(context: &Context, args: &ImportArgs) -> Result<ExitCode> {
         seed: args.seed,
         note: &args.note,
     };
-    let scored = import(&store, &request)?;
+    let scored = import(&store, &context.registry, &request)?;
     let results = imported_results(&store, &context.registry)?;
     report::publish(&results, &store.results_dir())?;
     if args.json {

@@ -11,7 +11,9 @@ use serde_json::{Value, json};
 
 use super::StudyError;
 use super::canonical::canonical_with;
-use super::stage::{evaluation_tables, perform_score, prediction_tables, score_parameters, stage_version};
+use super::stage::{
+    evaluation_tables, perform_score, prediction_tables, score_parameters, stage_version, task_languages,
+};
 use crate::error::Result;
 use crate::evaluate::prediction_batch;
 use crate::exchange::{ExchangeError, Layout, SystemFile, read_predictions};
@@ -19,7 +21,7 @@ use crate::report::{Cell, StudyResults};
 use crate::schema;
 use crate::shard::{PART, write_table};
 use crate::store::{Artifact, Begin, Identity, Input, Store, digest_file};
-use crate::task::{CHANCE, Edition, Format, IMPORTED, Registry, Study, Task};
+use crate::task::{CHANCE, Edition, Format, IMPORTED, Language, Registry, Study, Task};
 
 /// What to import.
 #[derive(Debug, Clone)]
@@ -43,7 +45,7 @@ pub struct ImportRequest<'a> {
 ///
 /// # Errors
 /// [`ExchangeError`] for what is wrong with the files; [`StudyError::NoCanonical`] for a task whose gold is not in the store.
-pub fn import(store: &Store, request: &ImportRequest<'_>) -> Result<Vec<(String, Artifact)>> {
+pub fn import(store: &Store, registry: &Registry, request: &ImportRequest<'_>) -> Result<Vec<(String, Artifact)>> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     if request.name.is_empty() || request.name == CHANCE || !request.name.chars().all(plain) {
         return Err(ExchangeError::Name { name: request.name.to_owned() }.into());
@@ -78,7 +80,8 @@ pub fn import(store: &Store, request: &ImportRequest<'_>) -> Result<Vec<(String,
             }
         };
         imported.touch()?;
-        scored.push((task.id.clone(), score(store, task, &imported, gold, request)?));
+        let languages = languages(registry, task, gold)?;
+        scored.push((task.id.clone(), score(store, (task, languages), &imported, gold, request)?));
     }
     Ok(scored)
 }
@@ -101,20 +104,31 @@ fn identity(task: &Task, files: &[SystemFile], gold: &Artifact, request: &Import
     Ok(Identity { stage: "import".to_owned(), version: stage_version("import"), label, parameters, inputs })
 }
 
-fn score_identity(task: &Task, imported: &Artifact, gold: Input, label: String) -> Identity {
+/// The languages that `task` has in the edition that its gold is of.
+fn languages(registry: &Registry, task: &Task, gold: &Artifact) -> Result<Vec<Language>> {
+    let generated = gold.manifest.inputs.values().any(|input| input.stage.as_deref() == Some("generate"));
+    task_languages(registry, task, generated)
+}
+
+fn score_identity(
+    (task, languages): (&Task, &[Language]),
+    imported: &Artifact,
+    gold: Input,
+    label: String,
+) -> Identity {
     let inputs = BTreeMap::from([("predictions".to_owned(), imported.as_input()), ("gold".to_owned(), gold)]);
-    let parameters = score_parameters(task);
+    let parameters = score_parameters(task, languages);
     Identity { stage: "score".to_owned(), version: stage_version("score"), label, parameters, inputs }
 }
 
 fn score(
     store: &Store,
-    task: &Task,
+    (task, languages): (&Task, Vec<Language>),
     imported: &Artifact,
     gold: &Artifact,
     request: &ImportRequest<'_>,
 ) -> Result<Artifact> {
-    let identity = score_identity(task, imported, gold.as_input(), label("score", &task.id, request));
+    let identity = score_identity((task, &languages), imported, gold.as_input(), label("score", &task.id, request));
     Ok(match store.begin(identity, || {})? {
         Begin::Done(artifact) => *artifact,
         Begin::Open(transaction) => {
@@ -122,7 +136,7 @@ fn score(
             let metadata = [("trestle.key", key.as_str()), ("trestle.stage", "score")];
             let inputs =
                 BTreeMap::from([("predictions".to_owned(), imported.clone()), ("gold".to_owned(), gold.clone())]);
-            let statistics = perform_score(task, &inputs, transaction.dir(), &metadata)?;
+            let statistics = perform_score(task, languages, &inputs, transaction.dir(), &metadata)?;
             transaction.commit(statistics)?
         }
     })
@@ -141,10 +155,11 @@ pub fn imported_results(store: &Store, registry: &Registry) -> Result<StudyResul
     }
     let mut cells = Vec::new();
     for ((system, target, seed), imported) in &last {
-        let (Ok(task), Some(gold)) = (registry.task(target, "an import"), imported.manifest.inputs.get("gold")) else {
-            continue;
-        };
-        let identity = score_identity(task, imported, gold.clone(), String::new());
+        let input = imported.manifest.inputs.get("gold").and_then(|gold| gold.stage.as_ref().zip(gold.key.as_ref()));
+        let (Ok(task), Some((stage, key))) = (registry.task(target, "an import"), input) else { continue };
+        let Some(gold) = store.artifact(stage, key)? else { continue };
+        let languages = languages(registry, task, &gold)?;
+        let identity = score_identity((task, &languages), imported, gold.as_input(), String::new());
         let Some(score) = store.lookup(&identity)? else { continue };
         cells.push(cell(task, (system, *seed), imported, &score)?);
     }

@@ -115,8 +115,7 @@ fn verdict(store: &Store, registry: &Registry, artifact: &Artifact) -> Result<Re
     };
     // The task's languages in the edition that was scored.
     let codes = task.languages.iter().filter(|code| !manifest.parameters["languages"][code.as_str()].is_null());
-    let languages: Vec<Language> =
-        codes.map(|code| registry.language(code, id).cloned()).collect::<Result<_, _>>()?;
+    let languages: Vec<Language> = codes.map(|code| registry.language(code, id).cloned()).collect::<Result<_, _>>()?;
     if score_parameters(task, &languages) != manifest.parameters {
         return outdated(format!("task `{id}` has another metric, split, format or set of languages now"));
     }

@@ -222,9 +222,7 @@ impl Setup<'_> {
 
     /// The languages that `task` has in the edition that the study reads, whether the study evaluates them all or not.
     fn languages(&self, task: &Task) -> Result<Vec<Language>> {
-        let mini = matches!(self.raw, Raw::Mini).then(mini::languages);
-        let codes = task.languages.iter().filter(|code| mini.as_ref().is_none_or(|mini| mini.contains(code)));
-        Ok(codes.map(|code| self.registry.language(code, &task.id).cloned()).collect::<Result<_, _>>()?)
+        task_languages(self.registry, task, matches!(self.raw, Raw::Mini))
     }
 
     /// The targets of `cells`, in the study's order, as they are analysed: a retrieval task by its first layer.
@@ -322,6 +320,13 @@ impl Setup<'_> {
 fn traits(languages: &[Language]) -> Value {
     let of = |l: &Language| (l.code.clone(), json!([l.family, l.script, l.resource(), l.pretraining()]));
     languages.iter().map(of).collect()
+}
+
+/// The languages that `task` has, in the mini edition or in the full one.
+pub(super) fn task_languages(registry: &Registry, task: &Task, mini: bool) -> Result<Vec<Language>> {
+    let mini = mini.then(mini::languages);
+    let codes = task.languages.iter().filter(|code| mini.as_ref().is_none_or(|mini| mini.contains(code)));
+    Ok(codes.map(|code| registry.language(code, &task.id).cloned()).collect::<Result<_, _>>()?)
 }
 
 /// The version of a stage's code.
