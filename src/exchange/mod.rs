@@ -1,6 +1,6 @@
 //! Predictions and results in other projects' forms: other systems' predictions in, ours out.
 //!
-//! - Predictions come in XTREME's folder layout ([`layout`]), or as tables with `example_id` and `prediction`
+//! - Predictions come in XTREME's folder layout, or as tables with `example_id` and `prediction`
 //!   ([`system_files`] finds them, [`read_predictions`] checks them against gold). Nothing passes that the score stage would
 //!   have to guess at: each gold example once, no other, with an answer of its task's kind.
 //! - Predictions and gold go out in XTREME's layout ([`write_submission`]), in the order of the canonical tables, which is that of
