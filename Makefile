@@ -8,7 +8,7 @@ DATA ?= real
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help build pipeline report test test-transformers test-chromium smoke-wgpu check bench bench-data bench-train bench-train-bundle bench-score fuzz-score compare-tagging real real-size clean
+.PHONY: help build pipeline report test test-transformers test-chromium test-analysis smoke-wgpu check bench bench-data bench-train bench-train-bundle bench-score fuzz-score compare-tagging real real-size clean
 
 help: ## Lists these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ test-transformers: ## Exchanges models with transformers (PYTHON=… has torch, 
 
 test-chromium: ## Opens a report in headless Chromium (Debian packages chromium and chromium-driver)
 	TRESTLE_CHROMEDRIVER=$${TRESTLE_CHROMEDRIVER:-chromedriver} $(CARGO) test --release --test report_page -- --ignored
+
+test-analysis: ## Asks DuckDB what docs/analysis.md asks, and opens exports with their own libraries (PYTHON=… has benches/peers/requirements-analysis.txt)
+	TRESTLE_ANALYSIS_PYTHON=$(PYTHON) $(CARGO) test --release --test analysis --test exchange -- --ignored analysis_python
 
 # Only the library's test harness is built, so that the binary stays the one with SPIR-V. Two builds: rasterisers take
 # WGSL only, and burn's fusion and autotune are features of the build.

@@ -147,6 +147,9 @@ pub enum Error {
     /// Tables and reports.
     #[error(transparent)]
     Report(#[from] crate::report::ReportError),
+    /// Other projects' files.
+    #[error(transparent)]
+    Exchange(#[from] crate::exchange::ExchangeError),
     /// Ctrl-C or SIGTERM.
     #[error("interrupted; what was committed stays: run the same command again to go on")]
     Interrupted,
@@ -170,6 +173,7 @@ impl Error {
             Error::Evaluate(e) => e.exit(),
             Error::Study(e) => e.exit(),
             Error::Report(e) => e.exit(),
+            Error::Exchange(e) => e.exit(),
             Error::Interrupted => ExitCode::Interrupted,
         }
     }

@@ -18,6 +18,7 @@ pub mod cli;
 mod distinct;
 pub mod error;
 pub mod evaluate;
+pub mod exchange;
 pub mod model;
 pub mod normalize;
 pub mod progress;

@@ -36,7 +36,7 @@ fn trained() -> (Trestle, String, PathBuf) {
 
 fn export(trestle: &Trestle, name: &str, output: &Path, more: &[&str]) -> support::Said {
     let output = output.to_str().unwrap();
-    trestle.run(&[&["export", name, "--study", "tiny", "--output", output, "--device", "flex"], more].concat())
+    trestle.run(&[&["export", "model", name, "--study", "tiny", "--output", output, "--device", "flex"], more].concat())
 }
 
 #[test]

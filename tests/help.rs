@@ -21,8 +21,10 @@ const COMMANDS: &[&str] = &[
     "retrieve",
     "mine",
     "export",
+    "import",
     "query",
     "report",
+    "rescore",
     "task",
     "devices",
     "verify",
@@ -53,6 +55,18 @@ fn the_commands_for_tasks_explain_themselves_with_an_example() {
         let help = trestle.ok(&["task", command, "--help"]).out;
         assert!(help.contains("Example"), "{command} has no example");
         insta::assert_snapshot!(format!("help-task-{command}"), help);
+    }
+}
+
+#[test]
+fn the_exports_and_imports_explain_themselves_with_an_example() {
+    let trestle = Trestle::new();
+    let exports = ["model", "submission", "mteb", "lm-eval", "model-index", "croissant"];
+    let commands = exports.map(|what| ("export", what)).into_iter().chain([("import", "predictions")]);
+    for (command, what) in commands {
+        let help = trestle.ok(&[command, what, "--help"]).out;
+        assert!(help.contains("Example"), "{command} {what} has no example");
+        insta::assert_snapshot!(format!("help-{command}-{what}"), help);
     }
 }
 

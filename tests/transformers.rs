@@ -217,7 +217,7 @@ fn transformers_loads_the_tokenizer_beside_a_model() {
     trestle.ok(&["train", "tiny", "--phase", "pretrain", "--device", "flex"]);
     let output = trestle.dir.path().join("model");
     let directory = output.to_str().unwrap();
-    trestle.ok(&["export", "pretrain", "--study", "tiny", "--output", directory]);
+    trestle.ok(&["export", "model", "pretrain", "--study", "tiny", "--output", directory]);
     let (first, second) = ("The old boats lie near the bridge.", "Die Brücke ist alt; 桥很旧。");
     let case = json!({"directory": directory, "first": first, "second": second});
     let answer = python("read", &json!({"models": [], "tokenizers": [case]}));

@@ -1,15 +1,19 @@
 use clap::Args;
+use serde_json::Value;
 
 use super::named::{ByLabel, Named};
 use super::{Context, plan, print, print_json};
-use crate::error::{ExitCode, Result};
+use crate::error::{Error, ExitCode, Result};
+use crate::report::{OutputFormat, write_rows};
 use crate::store::{Artifact, Explanation};
-use crate::study::State;
+use crate::study::{RowName, ScoreRows, State, StudyError, provenance, provenance_tree};
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  trestle explain normalize/mnli\n  trestle explain target/xnli/mnli/seed-1 --study mini\n  \
-    trestle explain 3f9a0c"
+    after_help = "A score row is STUDY/TARGET/ROW[/seed-N][/LANGUAGE or GROUP][/METRIC][@LAYER]: shown with everything that it \
+    was made from, down to raw files and their entries in the lock file. So is a score artifact, by label or key.\n\n\
+    Examples:\n  trestle explain mini/xnli/mnli/seed-1/sw\n  trestle explain mini/tatoeba/none/non-english@2 --json\n  \
+    trestle explain normalize/mnli\n  trestle explain target/xnli/mnli/seed-1 --study mini\n  trestle explain 3f9a0c"
 )]
 pub struct ExplainArgs {
     #[command(flatten)]
@@ -21,13 +25,26 @@ pub struct ExplainArgs {
 
 pub fn run(context: &Context, args: &ExplainArgs) -> Result<ExitCode> {
     if let Some(artifact) = args.named.by_key(context)? {
-        show(&artifact, args.json);
+        tell(context, args, &artifact)?;
         return Ok(ExitCode::Success);
     }
-    let ByLabel { resolved, states, index, artifact } = args.named.by_label(context)?;
+    let row = RowName::parse(&args.named.name);
+    if let Some(row) = &row
+        && crate::report::runs(&context.store()?.results_dir())?.iter().any(|run| run.study == row.study())
+    {
+        return score_row(context, args, row);
+    }
+    let by_label = args.named.by_label(context);
+    if let (Err(Error::Study(StudyError::NoSuchNode { .. })), Some(row)) = (&by_label, &row)
+        && args.named.name.split('/').count() > 2
+        && !STAGES.contains(&row.study())
+    {
+        return score_row(context, args, row);
+    }
+    let ByLabel { resolved, states, index, artifact } = by_label?;
     let state = &states[index];
     if let Some(artifact) = &artifact {
-        show(artifact, args.json);
+        tell(context, args, artifact)?;
         return Ok(ExitCode::Success);
     }
     if args.json {
@@ -51,6 +68,46 @@ pub fn run(context: &Context, args: &ExplainArgs) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::Success)
+}
+
+/// What labels of three parts and more begin with.
+const STAGES: [&str; 6] = ["intermediate", "target", "embed", "retrieve", "predict", "score"];
+
+/// A number, and everything that it was made from.
+fn score_row(context: &Context, args: &ExplainArgs, row: &RowName) -> Result<ExitCode> {
+    let store = context.store()?;
+    let ScoreRows { run, artifact, rows } = row.find(&store)?;
+    let steps = provenance(&store, &artifact, &args.named.changes.lock)?;
+    let mut shown = Vec::new();
+    if args.json {
+        write_rows(&rows, OutputFormat::Json, &mut shown)?;
+        let scores: Value = serde_json::from_slice(&shown).unwrap_or_default();
+        print_json(&serde_json::json!({
+            "study": run.study, "target": run.target, "intermediate": run.intermediate, "seed": run.seed,
+            "scores": scores, "made_from": steps,
+        }));
+        return Ok(ExitCode::Success);
+    }
+    write_rows(&rows, OutputFormat::Table { limit: usize::MAX }, &mut shown)?;
+    print(&format!("{}: {} after {}, seed {}", run.study, run.target, run.intermediate, run.seed));
+    print(String::from_utf8_lossy(&shown).trim_end());
+    print(&provenance_tree(&steps));
+    Ok(ExitCode::Success)
+}
+
+/// A score with everything that it was made from; another artifact with its own inputs.
+fn tell(context: &Context, args: &ExplainArgs, artifact: &Artifact) -> Result<()> {
+    if artifact.manifest.stage != "score" {
+        show(artifact, args.json);
+        return Ok(());
+    }
+    let steps = provenance(&context.store()?, artifact, &args.named.changes.lock)?;
+    if args.json {
+        print_json(&serde_json::json!({ "made_from": steps }));
+    } else {
+        print(&provenance_tree(&steps));
+    }
+    Ok(())
 }
 
 fn show(artifact: &Artifact, json: bool) {

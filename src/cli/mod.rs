@@ -9,12 +9,14 @@ mod devices;
 mod explain;
 mod export;
 mod fetch;
+mod import;
 mod maintenance;
 mod mine;
 mod named;
 mod plan;
 mod query;
 mod report;
+mod rescore;
 mod retrieve;
 mod run;
 mod score;
@@ -95,14 +97,18 @@ enum Command {
     Retrieve(retrieve::RetrieveArgs),
     /// Mines translation pairs from embeddings in files.
     Mine(mine::MineArgs),
-    /// Writes a trained model as a Hugging Face directory.
+    /// Hands results on: models, submissions, scores, data, in other projects' forms.
     Export(export::ExportArgs),
+    /// Takes other systems' predictions in and scores them.
+    Import(import::ImportArgs),
     /// Runs SQL over results and canonical tables.
     Query(query::QueryArgs),
     /// Writes a study's report: HTML, or a table.
     Report(report::ReportArgs),
     /// Says what got better or worse from one row, study or scoring to another.
     Compare(compare::CompareArgs),
+    /// Computes every score again from stored predictions and reports any difference.
+    Rescore(rescore::RescoreArgs),
     /// Lists tasks, or shows one.
     Task(task::TaskArgs),
     /// Lists the devices that training can run on.
@@ -181,9 +187,11 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Predict(args) => stages::predict(&context, &args),
         Command::Score(args) => score::run(&context, &args),
         Command::Export(args) => export::run(&context, &args),
+        Command::Import(args) => import::run(&context, &args),
         Command::Query(args) => query::run(&context, &args),
         Command::Report(args) => report::run(&context, &args),
         Command::Compare(args) => compare::run(&context, &args),
+        Command::Rescore(args) => rescore::run(&context, &args),
         Command::Task(args) => task::run(&context, &args),
         Command::Devices(args) => devices::run(&args),
         Command::Verify(args) => maintenance::verify(&context, &args),

@@ -1,6 +1,4 @@
-use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::SystemTime;
 
 use clap::{Args, ValueEnum};
 
@@ -8,49 +6,64 @@ use super::Context;
 use crate::error::{ExitCode, Result};
 use crate::report::{self, OutputFormat, QueryTable, Rows};
 use crate::store::Artifact;
+use crate::study::canonical_artifacts;
 
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  trestle query \"SELECT target, intermediate, value FROM summaries WHERE \\\"group\\\" = 'non-english'\"\n  \
-    trestle query \"SHOW TABLES\"\n  trestle query \"SELECT * FROM canonical_xnli LIMIT 5\" --format json"
+    trestle query \"SHOW TABLES\"\n  trestle query \"SELECT * FROM canonical_xnli LIMIT 5\" --format json\n  \
+    trestle query \"SELECT * FROM scores JOIN languages USING (language)\" --output scores.parquet"
 )]
 pub struct QueryArgs {
-    /// One statement in Polars' SQL. Tables: scores, summaries, predictions, runs, training_log, profiles, overlap,
-    /// reference (published scores), and canonical_TASK.
+    /// One statement in Polars' SQL. Tables: those of results (SHOW TABLES lists them), reference (published scores),
+    /// languages, and canonical_TASK.
     sql: String,
-    /// How to print the rows.
-    #[arg(long, value_enum, default_value_t = QueryFormat::Table)]
-    format: QueryFormat,
+    /// How to write the rows [default: what the name of --output ends in; table without one].
+    #[arg(long, value_enum)]
+    format: Option<QueryFormat>,
     /// Most rows that a table shows.
     #[arg(long, default_value_t = 200)]
     rows: usize,
-    /// Writes Parquet to FILE instead of printing.
-    #[arg(long, value_name = "FILE")]
+    /// Writes to FILE instead of printing; it appears whole, in the place of what was there.
+    #[arg(long, value_name = "FILE", required_if_eq("format", "parquet"))]
     output: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum QueryFormat {
+    /// For the eye.
     Table,
+    /// Comma-separated, with a header.
     Csv,
+    /// An array of objects.
     Json,
+    /// For other engines; needs --output.
+    Parquet,
 }
 
 pub fn run(context: &Context, args: &QueryArgs) -> Result<ExitCode> {
     let store = context.store()?;
     let mut tables = report::results_tables(&store.results_dir())?;
     tables.push(report::reference_table()?);
+    tables.push(report::languages_table(context.registry.languages()));
     tables.extend(canonical_tables(&store.list()?));
     let rows = report::query(&args.sql, &tables)?;
-    if let Some(path) = &args.output {
-        report::write_parquet(&rows, path)?;
-        return Ok(ExitCode::Success);
-    }
-    let format = match args.format {
+    let suffix = args.output.as_ref().and_then(|path| path.extension()?.to_str());
+    let format = args.format.or_else(|| QueryFormat::from_str(suffix?, true).ok()).unwrap_or(QueryFormat::Table);
+    let format = match format {
         QueryFormat::Table => OutputFormat::Table { limit: args.rows },
         QueryFormat::Csv => OutputFormat::Csv,
         QueryFormat::Json => OutputFormat::Json,
+        QueryFormat::Parquet => {
+            let path = args.output.as_ref().expect("the parser asks for --output with --format parquet");
+            report::write_parquet(&rows, path)?;
+            return Ok(ExitCode::Success);
+        }
     };
+    if let Some(path) = &args.output {
+        report::write_file(&rows, format, path)?;
+        return Ok(ExitCode::Success);
+    }
     let mut text = Vec::new();
     report::write_rows(&rows, format, &mut text)?;
     super::print(String::from_utf8_lossy(&text).trim_end());
@@ -69,21 +82,4 @@ fn canonical_tables(artifacts: &[Artifact]) -> Vec<QueryTable> {
             },
         })
         .collect()
-}
-
-/// The artifact of each task's canonical tables: of several (another limit, another source), the newest.
-pub fn canonical_artifacts(artifacts: &[Artifact]) -> BTreeMap<String, &Artifact> {
-    let mut newest: BTreeMap<String, (SystemTime, &Artifact)> = BTreeMap::new();
-    for artifact in
-        artifacts.iter().filter(|artifact| matches!(artifact.manifest.stage.as_str(), "normalize" | "compose"))
-    {
-        let Some(task) = artifact.manifest.parameters["task"].as_str() else { continue };
-        let written = std::fs::metadata(artifact.dir.join("manifest.json")).and_then(|m| m.modified());
-        let written = written.unwrap_or(SystemTime::UNIX_EPOCH);
-        let entry = newest.entry(task.to_owned()).or_insert((written, artifact));
-        if entry.0 < written {
-            *entry = (written, artifact);
-        }
-    }
-    newest.into_iter().map(|(task, (_, artifact))| (task, artifact)).collect()
 }

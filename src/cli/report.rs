@@ -5,8 +5,9 @@ use clap::{Args, ValueEnum};
 use super::study_args::StudyArgs;
 use super::{Context, print, write_whole};
 use crate::error::{ExitCode, Result};
-use crate::report;
-use crate::study::{StudyError, collect, inspect};
+use crate::report::{self, StudyResults};
+use crate::study::{StudyError, collect, imported_results, inspect};
+use crate::task::IMPORTED;
 
 #[derive(Debug, Args)]
 #[command(
@@ -41,12 +42,9 @@ enum ReportFormat {
 }
 
 pub fn run(context: &Context, args: &ReportArgs) -> Result<ExitCode> {
-    let resolved = args.study.resolve(context)?;
-    let setup = resolved.setup(context)?;
-    let (_, artifacts) = inspect(&setup, &resolved.graph)?;
-    let results = collect(&setup, &resolved.graph, &artifacts)?;
+    let results = results(context, &args.study)?;
     if results.cells.is_empty() {
-        return Err(StudyError::NoResults { study: resolved.study.id.clone() }.into());
+        return Err(StudyError::NoResults { study: results.study.id }.into());
     }
     let table = || report::study_table(&results);
     let text = match args.format {
@@ -63,4 +61,15 @@ pub fn run(context: &Context, args: &ReportArgs) -> Result<ExitCode> {
         None => print(text),
     }
     Ok(ExitCode::Success)
+}
+
+/// What there is of a study, or of everything imported.
+fn results(context: &Context, study: &StudyArgs) -> Result<StudyResults> {
+    if study.study == IMPORTED {
+        return imported_results(&context.store()?, &context.registry);
+    }
+    let resolved = study.resolve(context)?;
+    let setup = resolved.setup(context)?;
+    let (_, artifacts) = inspect(&setup, &resolved.graph)?;
+    collect(&setup, &resolved.graph, &artifacts)
 }

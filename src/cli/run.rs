@@ -26,7 +26,7 @@ pub struct RunArgs {
 }
 
 /// How many stages run side by side.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct Workers {
     /// Runs this many stages side by side; each gets its share of the cores [default: one a core].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]

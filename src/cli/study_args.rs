@@ -13,6 +13,9 @@ use crate::study::{Graph, Raw, RawOrigin, Setup, plan, plan_tasks};
 use crate::task::{Edition, EncoderSource, Model, Pooling, Registry, Split, Study, Task, TokenizerSource};
 use crate::train::Upkeep;
 
+/// Where downloads are pinned, unless another place is named.
+const LOCK: &str = "pipeline/sources.lock";
+
 /// Which study, on which data, with which changes.
 #[derive(Debug, Clone, Args)]
 pub struct StudyArgs {
@@ -83,7 +86,7 @@ pub struct StudyChanges {
     #[arg(long)]
     pub allow_count_drift: bool,
     /// Where downloads are pinned.
-    #[arg(long, value_name = "FILE", default_value = "pipeline/sources.lock")]
+    #[arg(long, value_name = "FILE", default_value = LOCK)]
     pub lock: PathBuf,
     /// Downloads only what the lock file pins.
     #[arg(long)]
@@ -170,6 +173,26 @@ impl TaskChoice {
 }
 
 impl StudyChanges {
+    /// No change but where raw files come from.
+    pub fn of_data(data: Option<PathBuf>) -> Self {
+        Self {
+            data,
+            tokenizer: None,
+            encoder: None,
+            layers: Vec::new(),
+            pooling: None,
+            mini_size: None,
+            limit: Vec::new(),
+            languages: Vec::new(),
+            seed: Vec::new(),
+            device: DeviceChoice::Flex,
+            allow_count_drift: false,
+            lock: PathBuf::from(LOCK),
+            locked: false,
+            offline: true,
+        }
+    }
+
     fn resolve(
         &self,
         context: &Context,

@@ -69,6 +69,16 @@ pub enum ReportError {
         /// What they lack, and the remedy.
         problem: String,
     },
+    /// A run's parameters are no JSON.
+    #[error(
+        "the parameters of a run of study {study} are no JSON ({message}); `trestle run {study}` publishes it again"
+    )]
+    Run {
+        /// The study.
+        study: String,
+        /// The parser's words.
+        message: String,
+    },
     /// SQL that can't be run.
     #[error("the query failed: {message}; tables: {tables}")]
     Sql {
@@ -109,7 +119,7 @@ impl ReportError {
             ReportError::NotPublished { .. } | ReportError::NothingShared { .. } => ExitCode::Missing,
             ReportError::NoRow { .. } => ExitCode::Config,
             ReportError::Schema { source, .. } => source.exit(),
-            ReportError::Summary { .. } => ExitCode::Data,
+            ReportError::Summary { .. } | ReportError::Run { .. } => ExitCode::Data,
             ReportError::Sql { .. } | ReportError::Output { .. } => ExitCode::Usage,
             ReportError::Render(_) => ExitCode::Internal,
         }

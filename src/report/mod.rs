@@ -21,6 +21,7 @@ mod output;
 mod query;
 mod reference;
 mod results;
+mod runs;
 mod stage;
 mod table;
 mod terminal;
@@ -34,10 +35,11 @@ pub use comparison::{
 };
 pub use error::ReportError;
 pub use html::render;
-pub use output::{OutputFormat, write_parquet, write_rows};
+pub use output::{OutputFormat, write_file, write_parquet, write_rows};
 pub use query::{QueryTable, Rows, query};
-pub use reference::reference_table;
+pub use reference::{languages_table, reference_table};
 pub use results::{Published, VIEWS, publish, results_tables};
+pub use runs::{Run, file_table, runs};
 pub use table::{Average, Change, ChangeTest, Column, Entry, Estimate, Row, StudyTable, study_table};
 
 use std::collections::BTreeMap;

@@ -1,6 +1,7 @@
 //! A query's rows as a terminal table, CSV, JSON or Parquet.
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use arrow::array::{Array, AsArray, RecordBatch};
@@ -56,12 +57,31 @@ pub fn write_rows(rows: &RecordBatch, format: OutputFormat, out: &mut dyn Write)
 
 /// Writes `rows` to the Parquet file `path`, which appears whole or not at all.
 pub fn write_parquet(rows: &RecordBatch, path: &Path) -> Result<(), ReportError> {
-    let partial = path.with_extension("parquet.partial");
-    let written = shard::write_table(&partial, rows.schema_ref(), &[], std::slice::from_ref(rows));
-    if let Err(error) = written {
+    whole(path, |partial| {
+        shard::write_table(partial, rows.schema_ref(), &[], std::slice::from_ref(rows))?;
+        Ok(())
+    })
+}
+
+/// Writes `rows` to the file `path` as [`write_rows`] does; it appears whole or not at all.
+pub fn write_file(rows: &RecordBatch, format: OutputFormat, path: &Path) -> Result<(), ReportError> {
+    whole(path, |partial| {
+        let mut file = BufWriter::new(File::create(partial).at("create", path)?);
+        write_rows(rows, format, &mut file)?;
+        let file = file.into_inner().map_err(std::io::IntoInnerError::into_error).at("write", path)?;
+        Ok(file.sync_all().at("sync", path)?)
+    })
+}
+
+/// Puts in the place of `path` what `write` writes to a file beside it.
+fn whole(path: &Path, write: impl FnOnce(&Path) -> Result<(), ReportError>) -> Result<(), ReportError> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.partial", std::process::id()));
+    let partial = path.with_file_name(name);
+    if let Err(error) = write(&partial) {
         // The first error tells more than one about tidying up after it.
         let _ = std::fs::remove_file(&partial);
-        return Err(error.into());
+        return Err(error);
     }
     std::fs::rename(&partial, path).at("move into place", path).map_err(FileError::into)
 }
@@ -177,6 +197,20 @@ mod tests {
         let path = dir.path().join("out.parquet");
         write_parquet(&rows(), &path).unwrap();
         assert_eq!(shard::read_table(&path).unwrap().1, [rows()]);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_holds_what_a_stream_would_and_a_failure_leaves_what_was_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out.csv");
+        write_file(&rows(), OutputFormat::Csv, &path).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), written(&rows(), OutputFormat::Csv));
+        let mut lists = ListBuilder::new(StringBuilder::new());
+        lists.append_value([Some("a")]);
+        let refused = RecordBatch::try_from_iter([("words", Arc::new(lists.finish()) as ArrayRef)]).unwrap();
+        write_file(&refused, OutputFormat::Csv, &path).unwrap_err();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), written(&rows(), OutputFormat::Csv));
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 }

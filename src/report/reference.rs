@@ -1,12 +1,13 @@
-//! Published scores to compare with (`data/reference/`), as a table for SQL.
+//! What is known beforehand, as tables for SQL: published scores to compare with (`data/reference/`), and the languages.
 
 use std::sync::Arc;
 
-use arrow::array::{AsArray, RecordBatch};
+use arrow::array::{ArrayRef, AsArray, Float64Array, RecordBatch, StringArray};
 use arrow::csv::ReaderBuilder;
 use arrow::datatypes::{DataType, Field, Float64Type, Schema};
 
 use super::{QueryTable, ReportError, Rows};
+use crate::task::{Language, Languages};
 
 const XTREME: &str = include_str!("../../data/reference/xtreme.csv");
 
@@ -64,6 +65,24 @@ fn batches() -> Result<Vec<RecordBatch>, ReportError> {
         .map_err(broken)
 }
 
+/// Table `languages`: `language` (ISO 639-1, as in every other table), `iso3, name, family, script, cc100_gib` (gibibytes of
+/// CC-100 text; null where the language was not in XLM-R's pretraining).
+pub fn languages_table(languages: &Languages) -> QueryTable {
+    let text =
+        |of: fn(&Language) -> &str| -> ArrayRef { Arc::new(StringArray::from_iter_values(languages.iter().map(of))) };
+    let size = languages.iter().map(|language| language.cc100_gib).collect::<Float64Array>();
+    let rows = RecordBatch::try_from_iter([
+        ("language", text(|language| &language.code)),
+        ("iso3", text(|language| &language.iso3)),
+        ("name", text(|language| &language.name)),
+        ("family", text(|language| &language.family)),
+        ("script", text(|language| &language.script)),
+        ("cc100_gib", Arc::new(size)),
+    ]);
+    let rows = rows.expect("every column has a value for each language");
+    QueryTable { name: "languages".to_owned(), rows: Rows::Memory(vec![rows]) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,5 +113,17 @@ mod tests {
         let batch = query("SELECT value, trust FROM reference", &[reference_table().unwrap()]).unwrap();
         assert!(batch["value"].as_primitive::<Float64Type>().values().iter().all(|v| (0.0..=100.0).contains(v)));
         assert!(batch["trust"].as_string::<i32>().iter().flatten().all(|t| ["S", "D", "M+", "M"].contains(&t)));
+    }
+
+    #[test]
+    fn every_language_of_a_published_score_is_known() {
+        let registry = crate::task::Registry::load(&[]).unwrap();
+        let tables = [reference_table().unwrap(), languages_table(registry.languages())];
+        let rows = |sql: &str| query(sql, &tables).unwrap().num_rows();
+        let unknown = "SELECT r.language FROM reference r LEFT JOIN languages l ON r.language = l.language
+                       WHERE l.family IS NULL AND r.language <> 'mean'";
+        assert_eq!(rows(unknown), 0);
+        assert_eq!(rows("SELECT * FROM languages WHERE family = 'Uralic'"), 3);
+        assert_eq!(rows("SELECT * FROM languages WHERE cc100_gib IS NULL AND language = 'en'"), 0);
     }
 }

@@ -11,7 +11,7 @@ mod transfer;
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::panic::resume_unwind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::ScopedJoinHandle;
@@ -111,7 +111,7 @@ impl Hub {
 
     /// Where the bytes with this digest are kept.
     fn blob(&self, sha256: &str) -> PathBuf {
-        self.options.cache.join(sha256.get(..2).unwrap_or("")).join(sha256)
+        blob(&self.options.cache, sha256)
     }
 
     fn not_here(&self, what: String) -> SourceError {
@@ -302,6 +302,11 @@ impl Hub {
         }
         Ok(FetchedFile { entry, already_here: false, transferred })
     }
+}
+
+/// Where a file with this sha256 lies below the directory of downloads `cache`.
+pub fn blob(cache: &Path, sha256: &str) -> PathBuf {
+    cache.join(sha256.get(..2).unwrap_or("")).join(sha256)
 }
 
 fn name(entry: &LockEntry) -> String {

@@ -42,6 +42,14 @@ pub struct LockEntry {
     pub bytes: u64,
 }
 
+/// Every file that the lock file at `path` pins; none where there is no such file.
+///
+/// # Errors
+/// [`SourceError::Lock`] where it is none of ours.
+pub fn locked_files(path: &Path) -> Result<Vec<LockEntry>, SourceError> {
+    Ok(Lock::load(path)?.entries)
+}
+
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Lock {

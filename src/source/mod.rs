@@ -11,7 +11,7 @@ mod pattern;
 mod stored;
 
 pub use error::SourceError;
-pub use lock::{LockEntry, RepoKind};
+pub use lock::{LockEntry, RepoKind, locked_files};
 pub use stored::Stored;
 
 use std::io::Read;

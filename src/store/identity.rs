@@ -14,6 +14,11 @@ use crate::error::{FileError, IoContext};
 pub struct Key(String);
 
 impl Key {
+    /// The key that is written `text`, in a table of results.
+    pub(super) fn written(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
     /// The 64 hexadecimal digits.
     pub fn as_str(&self) -> &str {
         &self.0

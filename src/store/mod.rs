@@ -33,6 +33,7 @@ pub use transaction::{Begin, Transaction};
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use crate::error::IoContext;
 
@@ -52,6 +53,19 @@ pub struct Artifact {
 }
 
 impl Artifact {
+    /// When it was committed, or last [touched](Self::touch).
+    pub fn written(&self) -> SystemTime {
+        let modified = std::fs::metadata(self.dir.join(manifest::FILE_NAME)).and_then(|metadata| metadata.modified());
+        modified.unwrap_or(SystemTime::UNIX_EPOCH)
+    }
+
+    /// Makes it the newest of its kind: it was asked for again, and is what was asked for last.
+    pub fn touch(&self) -> Result<(), StoreError> {
+        let path = self.dir.join(manifest::FILE_NAME);
+        let file = File::options().append(true).open(&path).at("open", &path)?;
+        Ok(file.set_modified(SystemTime::now()).at("touch", &path)?)
+    }
+
     /// This artifact as another stage's input.
     pub fn as_input(&self) -> Input {
         Input {
@@ -108,6 +122,11 @@ impl Store {
     pub fn artifact(&self, stage: &str, key: &Key) -> Result<Option<Artifact>, StoreError> {
         let dir = self.artifact_dir(stage, key);
         Ok(Manifest::read(&dir)?.map(|manifest| Artifact { dir, manifest }))
+    }
+
+    /// The artifact of `stage` whose key is written `key`, if it was committed.
+    pub fn named(&self, stage: &str, key: &str) -> Result<Option<Artifact>, StoreError> {
+        self.artifact(stage, &Key::written(key))
     }
 
     /// Takes the lock of `identity` and opens a transaction, unless the artifact is there by then. Waits while another

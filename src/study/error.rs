@@ -95,6 +95,26 @@ pub enum StudyError {
         /// The name.
         name: String,
     },
+    /// A score row that is not in results.
+    #[error("{}; there is: {known}", name.as_ref().map_or(format!("which {what}?"), |name| format!("no {what} {name} in results")))]
+    NoSuchRow {
+        /// The part of the name: study, target, row, seed, language, layer.
+        what: &'static str,
+        /// What it is called, if it is named at all.
+        name: Option<String>,
+        /// What there is in its place.
+        known: String,
+    },
+    /// A task whose canonical tables are not in the store.
+    #[error(
+        "the store holds no canonical table {what}of task `{task}`; make it with `trestle normalize --task {task}` (and --data DIR for the real data)"
+    )]
+    NoCanonical {
+        /// The task.
+        task: String,
+        /// Which of its tables, with a blank after it.
+        what: String,
+    },
     /// An artifact that was not made yet.
     #[error("{label} was not made yet; `trestle run {study}` makes it (`trestle train {study}` the models alone)")]
     NotMade {
@@ -135,12 +155,6 @@ pub enum StudyError {
         /// The input's name.
         input: String,
     },
-    /// An export would overwrite something.
-    #[error("{} exists already; name another directory, or remove it", path.display())]
-    OutputExists {
-        /// The output.
-        path: std::path::PathBuf,
-    },
     /// Nothing to report.
     #[error("study {study} has no results yet; `trestle run {study}` makes them")]
     NoResults {
@@ -175,6 +189,7 @@ impl StudyError {
             StudyError::Panic { .. } => ExitCode::Internal,
             StudyError::NoResults { .. }
             | StudyError::NotMade { .. }
+            | StudyError::NoCanonical { .. }
             | StudyError::InputGone { .. }
             | StudyError::NoScores { .. } => ExitCode::Missing,
             _ => ExitCode::Config,

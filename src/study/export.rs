@@ -1,13 +1,13 @@
 //! A trained model as a Hugging Face directory, with its tokenizer and a card that says where it comes from.
 
 use std::fmt::Write as _;
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::Value;
 
 use super::StudyError;
 use crate::error::{FileError, IoContext, Result};
+use crate::exchange::OutputDir;
 use crate::model::weights::{Exported, ExportedHead, export as export_weights};
 use crate::model::{Architecture, HeadKind};
 use crate::store::{Artifact, Manifest, Store};
@@ -38,13 +38,9 @@ pub fn export(request: &ExportRequest, store: &Store, registry: &Registry) -> Re
     if manifest.stage != "train" {
         return Err(StudyError::NoModel { label: manifest.label.clone(), stage: manifest.stage.clone() }.into());
     }
-    let exists = || StudyError::OutputExists { path: request.output.to_path_buf() };
-    if request.output.symlink_metadata().is_ok() {
-        return Err(exists().into());
-    }
     let tokenizer = input(store, manifest, "tokenizer")?.dir.join("tokenizer.json");
-    let unfinished = Unfinished::create(request.output)?;
-    let dir = unfinished.0.as_path();
+    let output = OutputDir::create(request.output)?;
+    let dir = output.path();
     let exported = export_weights(&request.artifact.dir, &request.head, dir, request.shard_size)?;
     let copy = dir.join("tokenizer.json");
     std::fs::copy(&tokenizer, &copy).at("copy", &tokenizer)?;
@@ -55,51 +51,12 @@ pub fn export(request: &ExportRequest, store: &Store, registry: &Registry) -> Re
     let settings = Tokenizer::load(&copy)?.transformers_config(exported.config.max_positions(), &inputs_of_model)?;
     write(&dir.join("tokenizer_config.json"), &format!("{settings:#}\n"))?;
     write(&dir.join("README.md"), &card(manifest, &exported, store, registry)?)?;
-    for entry in std::fs::read_dir(dir).at("read directory", dir)? {
-        sync(&entry.at("read directory", dir)?.path())?;
-    }
-    sync(dir)?;
-    // An empty directory that came meanwhile would be replaced; anything else stands in the way.
-    if request.output.symlink_metadata().is_ok() {
-        return Err(exists().into());
-    }
-    std::fs::rename(dir, request.output).at("rename", dir)?;
-    sync(&parent(request.output))?;
+    output.finish()?;
     Ok(exported)
-}
-
-/// A directory beside the one that it will be, gone unless it is renamed.
-struct Unfinished(PathBuf);
-
-impl Unfinished {
-    fn create(output: &Path) -> Result<Self, FileError> {
-        let parent = parent(output);
-        std::fs::create_dir_all(&parent).at("create directory", &parent)?;
-        let name = output.file_name().unwrap_or_default().to_string_lossy();
-        let path = parent.join(format!(".{name}.unfinished-{}", std::process::id()));
-        std::fs::create_dir(&path).at("create directory", &path)?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        // It has another name by now where all went well.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-fn parent(path: &Path) -> PathBuf {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    parent.unwrap_or(Path::new(".")).to_path_buf()
 }
 
 fn write(path: &Path, text: &str) -> Result<(), FileError> {
     std::fs::write(path, text).at("write", path)
-}
-
-fn sync(path: &Path) -> Result<(), FileError> {
-    File::open(path).at("open", path)?.sync_all().at("sync", path)
 }
 
 /// The artifact that `manifest` names as its input.

@@ -8,22 +8,32 @@
 //! Keys depend on the content of inputs, so a stage's key is known once its inputs exist; [`inspect()`] walks as far as it
 //! can without running anything.
 
+mod canonical;
 mod check;
 mod error;
 mod executor;
 mod export;
 mod graph;
+mod imported;
 mod inspect;
+mod provenance;
+mod published;
+mod rescore;
 mod results;
 mod stage;
 mod tasks;
 
+pub use canonical::{canonical_artifacts, canonical_with};
 pub use check::{CheckOutcome, CheckRequest, CountDifference, TaskCheck, Verdict, check};
 pub use error::StudyError;
 pub use executor::{Outcome, Watcher, execute};
 pub use export::{ExportRequest, export};
 pub use graph::{Graph, GridCell, Node, Phase, RawOrigin, Work, plan};
+pub use imported::{ImportRequest, import, imported_results};
 pub use inspect::{Inspected, State, inspect};
+pub use provenance::{Origin, RowName, ScoreRows, Step, provenance, provenance_tree};
+pub use published::{PublishedCell, Submitted, export_croissant, export_submission, published, system};
+pub use rescore::{Discrepancy, Rescored, Rescoring, rescore};
 pub use results::collect;
 pub use stage::{BOOTSTRAP_SEED, RESAMPLES, Raw, Setup, TRIALS};
 pub use tasks::plan_tasks;

@@ -20,4 +20,4 @@ pub use model::{EncoderSource, FromScratch, Lengths, Model, Pooling, RetrievalSe
 pub use registry::Registry;
 pub use scaffold::{ExampleFile, Scaffold};
 pub use source::{DirectorySource, FileSpec, HubSource, Normalize, OffsetUnit, Reader, Sources};
-pub use study::{CHANCE, Edition, NONE, Pretrain, Study};
+pub use study::{CHANCE, Edition, IMPORTED, NONE, Pretrain, Study};

@@ -12,6 +12,9 @@ pub const CHANCE: &str = "chance";
 /// The row of the grid without an intermediate task, against which changes are counted.
 pub const NONE: &str = "none";
 
+/// The study that other systems' predictions are published as.
+pub const IMPORTED: &str = "imported";
+
 /// Which raw data a study reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -127,6 +130,9 @@ impl Study {
         }
         if study.intermediate.contains_key(CHANCE) {
             return wrong(format!("`{CHANCE}` is the row of the baseline: give the intermediate task another name"));
+        }
+        if study.id == IMPORTED {
+            return wrong(format!("`{IMPORTED}` is the study of imported predictions: give it another id"));
         }
         if let Some(problem) = study.wrong_heads() {
             return wrong(problem);

@@ -9,11 +9,11 @@ use serde_json::{Map, Value};
 
 use super::grouped;
 use crate::audit::Profile;
-use crate::cli::query::canonical_artifacts;
 use crate::cli::{Context, print, print_json};
 use crate::error::{ExitCode, Result};
 use crate::shard::{read_batches, read_table, table_path};
 use crate::store::Artifact;
+use crate::study::canonical_artifacts;
 use crate::task::{Expected, Split, Task};
 
 #[derive(Debug, Args)]

@@ -2,6 +2,8 @@
 
 mod perform;
 
+pub(super) use perform::perform_score;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -36,6 +38,7 @@ const VERSIONS: &[(&str, u32)] = &[
     ("baseline", 3),
     ("score", 3),
     ("analyze", 2),
+    ("import", 1),
 ];
 
 /// Resamples of each bootstrap interval.
@@ -210,11 +213,7 @@ impl Setup<'_> {
             }
             Work::Score { task } => {
                 let task = self.task(task)?;
-                json!({
-                    "task": task.id, "format": task.format, "metric": task.metric, "labels": canonical_labels(task, &inputs["gold"]),
-                    "split": task.evaluate, "resamples": RESAMPLES, "seed": BOOTSTRAP_SEED,
-                    "languages": traits(&self.languages(task)?),
-                })
+                score_parameters(task, &self.languages(task)?, &inputs["gold"])
             }
             Work::Analyze { cells } => {
                 let targets: BTreeMap<String, Value> = self
@@ -235,7 +234,7 @@ impl Setup<'_> {
             }
         };
         let stage = node.work.stage();
-        let version = VERSIONS.iter().find(|(name, _)| *name == stage).map_or(0, |(_, version)| *version);
+        let version = stage_version(stage);
         let label = format!("{}:{}", self.study.id, node.label);
         let identity = Identity { stage: stage.to_owned(), version, label, parameters, inputs: known };
         Ok(Prepared { identity, raw, file })
@@ -247,9 +246,7 @@ impl Setup<'_> {
 
     /// The languages that `task` has in the edition that the study reads, whether the study evaluates them all or not.
     fn languages(&self, task: &Task) -> Result<Vec<Language>> {
-        let mini = matches!(self.raw, Raw::Mini).then(mini::languages);
-        let codes = task.languages.iter().filter(|code| mini.as_ref().is_none_or(|mini| mini.contains(code)));
-        Ok(codes.map(|code| self.registry.language(code, &task.id).cloned()).collect::<Result<_, _>>()?)
+        task_languages(self.registry, task, matches!(self.raw, Raw::Mini))
     }
 
     /// The targets of `cells`, in the study's order, as they are analysed: a retrieval task by its first layer.
@@ -349,6 +346,26 @@ fn traits(languages: &[Language]) -> Value {
     languages.iter().map(of).collect()
 }
 
+/// The languages that `task` has, in the mini edition or in the full one.
+pub(super) fn task_languages(registry: &Registry, task: &Task, mini: bool) -> Result<Vec<Language>> {
+    let mini = mini.then(mini::languages);
+    let codes = task.languages.iter().filter(|code| mini.as_ref().is_none_or(|mini| mini.contains(code)));
+    Ok(codes.map(|code| registry.language(code, &task.id).cloned()).collect::<Result<_, _>>()?)
+}
+
+/// The version of a stage's code.
+pub(super) fn stage_version(stage: &str) -> u32 {
+    VERSIONS.iter().find(|(name, _)| *name == stage).map_or(0, |(_, version)| *version)
+}
+
+/// What keys a score of `task`, which has `languages`, against `gold`, beside predictions and gold themselves.
+pub(super) fn score_parameters(task: &Task, languages: &[Language], gold: &Artifact) -> Value {
+    json!({
+        "task": task.id, "format": task.format, "metric": task.metric, "labels": canonical_labels(task, gold),
+        "split": task.evaluate, "resamples": RESAMPLES, "seed": BOOTSTRAP_SEED, "languages": traits(languages),
+    })
+}
+
 /// The labels of a task in head order, as its canonical tables have them.
 fn canonical_labels(task: &Task, canonical: &Artifact) -> Vec<String> {
     labels(task, &canonical.manifest.statistics["label_set"])
@@ -368,7 +385,7 @@ fn labels(task: &Task, found: &Value) -> Vec<String> {
 }
 
 /// The (split, language) tables of an artifact, in path order.
-fn tables(artifact: &Artifact) -> impl Iterator<Item = (Split, String, PathBuf)> + '_ {
+pub(super) fn tables(artifact: &Artifact) -> impl Iterator<Item = (Split, String, PathBuf)> + '_ {
     artifact.manifest.files.iter().filter_map(|file| {
         let mut parts = file.path.split('/');
         let split = match parts.next()?.strip_prefix("split=")? {
@@ -388,7 +405,7 @@ fn predicted_tables(artifact: &Artifact, task: &Task) -> Vec<(Split, String, Pat
 }
 
 /// The tables of a task's evaluation split by language.
-fn evaluation_tables(artifact: &Artifact, task: &Task) -> Vec<(String, PathBuf)> {
+pub(super) fn evaluation_tables(artifact: &Artifact, task: &Task) -> Vec<(String, PathBuf)> {
     split_tables(artifact, task.evaluate)
 }
 

@@ -1,7 +1,7 @@
 //! How each stage is performed: the areas' functions, with what the store holds as their inputs.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError};
 
@@ -23,7 +23,7 @@ use crate::source::mini;
 use crate::store::{Artifact, Transaction};
 use crate::study::StudyError;
 use crate::study::graph::{Node, Phase, ScoredCell, Work};
-use crate::task::{EncoderSource, Format, NONE, Split, TokenizerSource};
+use crate::task::{EncoderSource, Format, Language, NONE, Split, Task, TokenizerSource};
 use crate::tokenize::{TableOutcome, TokenizeOutcome, TokenizeRequest, Tokenizer, tokenize, train_unigram};
 use crate::train::{Hyperparameters, TrainRequest, TrainTask, train};
 
@@ -234,30 +234,7 @@ impl Setup<'_> {
             }
             Work::Score { task } => {
                 let task = self.task(task)?;
-                let request = ScoreRequest {
-                    task: &task.id,
-                    format: task.format.name(),
-                    metric: task.metric.map_or("", |metric| metric.name()),
-                    labels: &canonical_labels(task, &inputs["gold"]),
-                    split: task.evaluate.name(),
-                    predictions: prediction_tables(&inputs["predictions"]),
-                    gold: evaluation_tables(&inputs["gold"], task),
-                    languages: self.languages(task)?,
-                    development: split_tables(&inputs["gold"], Split::Validation),
-                    seed: BOOTSTRAP_SEED,
-                    resamples: RESAMPLES,
-                };
-                let made = score(&request)?;
-                let batches =
-                    [("scores", &made.scores), ("summaries", &made.summaries), ("example-scores", &made.examples)];
-                for (id, batch) in batches {
-                    let table = crate::schema::table(id);
-                    table.check(batch)?;
-                    let mut writer = Writer::create(&out.join(format!("{id}.parquet")), &table.schema, &metadata)?;
-                    writer.write(batch)?;
-                    writer.finish()?;
-                }
-                Ok(json!({"rows": made.scores.num_rows()}))
+                perform_score(task, self.languages(task)?, inputs, out, &metadata)
             }
             Work::Analyze { cells } => {
                 let scored = |cell: &ScoredCell| AnalyzeCell {
@@ -350,6 +327,39 @@ impl Setup<'_> {
             upkeep: self.upkeep.clone(),
         })
     }
+}
+
+/// Scores the predictions among `inputs` of `task`, which has `languages`, against the gold among them: the tables of the score stage, written below
+/// `out`. Returns the statistics for the manifest.
+pub(in crate::study) fn perform_score(
+    task: &Task,
+    languages: Vec<Language>,
+    inputs: &BTreeMap<String, Artifact>,
+    out: &Path,
+    metadata: &[(&str, &str)],
+) -> Result<Value> {
+    let request = ScoreRequest {
+        task: &task.id,
+        format: task.format.name(),
+        metric: task.metric.map_or("", |metric| metric.name()),
+        labels: &canonical_labels(task, &inputs["gold"]),
+        split: task.evaluate.name(),
+        predictions: prediction_tables(&inputs["predictions"]),
+        gold: evaluation_tables(&inputs["gold"], task),
+        languages,
+        development: split_tables(&inputs["gold"], Split::Validation),
+        seed: BOOTSTRAP_SEED,
+        resamples: RESAMPLES,
+    };
+    let made = score(&request)?;
+    for (id, batch) in [("scores", &made.scores), ("summaries", &made.summaries), ("example-scores", &made.examples)] {
+        let table = crate::schema::table(id);
+        table.check(batch)?;
+        let mut writer = Writer::create(&out.join(format!("{id}.parquet")), &table.schema, metadata)?;
+        writer.write(batch)?;
+        writer.finish()?;
+    }
+    Ok(json!({"rows": made.scores.num_rows()}))
 }
 
 /// What tokenising gave, as the manifest of its artifact says.

@@ -2,17 +2,19 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::named::Named;
-use super::{Context, print};
+use crate::cli::named::Named;
+use crate::cli::{Context, print};
 use crate::error::{ExitCode, Result};
 use crate::model::weights::ExportedHead;
 use crate::study::{ExportRequest, StudyError, export};
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  trestle export target/xnli/mnli/seed-1 --study mini --output ~/models/xnli\n  \
-    trestle export intermediate/multi/seed-1 --study mini --head squad_v1 --output ~/models/squad\n  \
-    trestle export 3f9a0c --without-head --shard-size 2GB --output ~/models/encoder")]
-pub struct ExportArgs {
+#[command(
+    after_help = "Examples:\n  trestle export model target/xnli/mnli/seed-1 --study mini --output ~/models/xnli\n  \
+    trestle export model intermediate/multi/seed-1 --study mini --head squad_v1 --output ~/models/squad\n  \
+    trestle export model 3f9a0c --without-head --shard-size 2GB --output ~/models/encoder"
+)]
+pub struct ModelArgs {
     /// The directory to write; it must not exist.
     #[arg(long, short, value_name = "DIR")]
     output: PathBuf,
@@ -40,7 +42,7 @@ fn parse_size(text: &str) -> std::result::Result<u64, String> {
     number.checked_mul(unit).filter(|size| *size > 0).ok_or_else(|| "must be more than nothing".to_owned())
 }
 
-pub fn run(context: &Context, args: &ExportArgs) -> Result<ExitCode> {
+pub fn run(context: &Context, args: &ModelArgs) -> Result<ExitCode> {
     let artifact = match args.named.by_key(context)? {
         Some(artifact) => artifact,
         None => args

@@ -1,0 +1,204 @@
+//! XTREME's folder layout, and tables.
+//!
+//! A submission to XTREME is `TASK/test-LANGUAGE.tsv` (`.json` for questions and rankings), as its `evaluate.py` reads it
+//! (<https://github.com/google-research/xtreme>, at 838c13b6): labels, and tags with a blank line between sentences, stand one
+//! a line in the order of the test file; Tatoeba's lines are the 0-based line of the sentence found for each query; BUCC's
+//! are pairs of ids; answers are a JSON object by question id, and so are the rankings of Mewsli-X. XCOPA and LAReQA, which
+//! `evaluate.py` does not read, are written likewise: the 0-based choice a line, and a ranking by query.
+//!
+//! A table is `TASK/LANGUAGE.parquet` or `TASK/LANGUAGE.csv` with columns `example_id` and `prediction`, and as many of
+//! the others of `schemas/predictions.json` as its writer has.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use super::ExchangeError;
+use crate::error::IoContext;
+use crate::task::{Format, Registry, Task};
+
+/// How predictions lie in a folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// XTREME's.
+    Xtreme,
+    /// A table a language.
+    Table,
+}
+
+impl Layout {
+    /// The name used on the command line and in manifests.
+    pub fn name(self) -> &'static str {
+        match self {
+            Layout::Xtreme => "xtreme",
+            Layout::Table => "table",
+        }
+    }
+}
+
+/// What a file of XTREME's layout holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// A label a line.
+    Labels,
+    /// A 0-based choice a line.
+    Choices,
+    /// A tag a line, a blank line between sentences.
+    Tags,
+    /// An object of question id to answer.
+    Answers,
+    /// The 0-based line of an index sentence a line.
+    Numbers,
+    /// `query TAB counterpart` a line, only where there is one.
+    Pairs,
+    /// An object of query id to the ids found, the best first.
+    Ranking,
+}
+
+impl Shape {
+    /// What predictions of `task` are.
+    pub(super) fn of(task: &Task) -> Result<Self, ExchangeError> {
+        let metric = task.metric.map(|metric| metric.name());
+        Ok(match (task.format, metric) {
+            (Format::Classification | Format::PairClassification, _) => Shape::Labels,
+            (Format::MultipleChoice, _) => Shape::Choices,
+            (Format::WordTagging, _) => Shape::Tags,
+            (Format::SpanExtraction, _) => Shape::Answers,
+            (Format::SentenceRetrieval, Some("accuracy")) => Shape::Numbers,
+            (Format::SentenceRetrieval, Some("bitext-f1")) => Shape::Pairs,
+            (Format::SentenceRetrieval, Some(_)) => Shape::Ranking,
+            (Format::SentenceRetrieval | Format::Text, _) => {
+                let (task, problem) = (task.id.clone(), "it has no metric".to_owned());
+                return Err(ExchangeError::Unsupported { task, layout: "xtreme", problem });
+            }
+        })
+    }
+
+    /// The place of a language's file.
+    pub(super) fn file(self, folder: &Path, task: &str, language: &str) -> PathBuf {
+        let suffix = if matches!(self, Shape::Answers | Shape::Ranking) { "json" } else { "tsv" };
+        folder.join(task).join(format!("test-{language}.{suffix}"))
+    }
+}
+
+/// One file of a system's predictions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SystemFile {
+    /// The language that it is of.
+    pub language: String,
+    /// Where it is.
+    pub path: PathBuf,
+}
+
+/// The files below `folder` for each task that it holds predictions of: of `tasks`, or (where none is named) of every task of
+/// `suite` that has a folder there.
+///
+/// # Errors
+/// A folder that is of no task of the suite, or of another suite's; none at all; a task's folder without files of its shape.
+pub fn system_files<'a>(
+    folder: &Path,
+    layout: Layout,
+    registry: &'a Registry,
+    suite: &str,
+    tasks: &[String],
+) -> Result<Vec<(&'a Task, Vec<SystemFile>)>, ExchangeError> {
+    let of_suite: BTreeMap<&str, &Task> = registry
+        .tasks()
+        .filter(|task| task.suites.iter().any(|own| own == suite))
+        .map(|task| (task.id.as_str(), task))
+        .collect();
+    let known = || of_suite.keys().copied().collect::<Vec<_>>().join(", ");
+    let mut chosen = Vec::new();
+    if tasks.is_empty() {
+        for name in folders(folder)? {
+            let Some(task) = of_suite.get(name.as_str()) else {
+                let other = registry.task(&name, "a folder").ok().map(|task| task.suites.join(" and "));
+                let other = other.map(|suites| format!(" (it is of {suites})")).unwrap_or_default();
+                let problem = format!(
+                    "its folder `{name}` is of no task of suite {suite}{other}; name another --suite, or pick folders with \
+                     --task; the suite's tasks: {}",
+                    known()
+                );
+                return Err(ExchangeError::folder(folder, problem));
+            };
+            chosen.push(*task);
+        }
+        if chosen.is_empty() {
+            let problem = format!(
+                "it has no folder of a task of suite {suite}; expected TASK/{}; tasks: {}",
+                pattern(layout),
+                known()
+            );
+            return Err(ExchangeError::folder(folder, problem));
+        }
+    } else {
+        for name in tasks {
+            let Some(task) = of_suite.get(name.as_str()) else {
+                let problem = format!("suite {suite} has no task `{name}`; its tasks: {}", known());
+                return Err(ExchangeError::folder(folder, problem));
+            };
+            chosen.push(*task);
+        }
+    }
+    chosen.into_iter().map(|task| Ok((task, files_of(folder, layout, task)?))).collect()
+}
+
+fn pattern(layout: Layout) -> &'static str {
+    match layout {
+        Layout::Xtreme => "test-LANGUAGE.tsv (.json for questions and rankings)",
+        Layout::Table => "LANGUAGE.parquet or LANGUAGE.csv",
+    }
+}
+
+fn files_of(folder: &Path, layout: Layout, task: &Task) -> Result<Vec<SystemFile>, ExchangeError> {
+    let place = folder.join(&task.id);
+    let shape = Shape::of(task)?;
+    let (mut files, mut others) = (BTreeMap::new(), BTreeSet::new());
+    for entry in std::fs::read_dir(&place).at("read directory", &place)? {
+        let path = entry.at("read directory", &place)?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let language = match layout {
+            Layout::Xtreme => {
+                let language = name.strip_prefix("test-").and_then(|rest| rest.split_once('.')).map(|(code, _)| code);
+                language.filter(|language| shape.file(folder, &task.id, language) == path).map(str::to_owned)
+            }
+            Layout::Table => {
+                ["parquet", "csv"].iter().find_map(|suffix| name.strip_suffix(&format!(".{suffix}"))).map(str::to_owned)
+            }
+        };
+        match language {
+            Some(language) => {
+                if let Some(other) = files.insert(language, path) {
+                    let problem = format!("it has two files for one language, {} and {name}", other.display());
+                    return Err(ExchangeError::folder(&place, problem));
+                }
+            }
+            None => drop(others.insert(name)),
+        }
+    }
+    if files.is_empty() {
+        let there: Vec<String> = others.into_iter().take(5).collect();
+        let there = if there.is_empty() { "nothing".to_owned() } else { there.join(", ") };
+        let expected = match layout {
+            Layout::Xtreme => shape.file(Path::new(""), &task.id, "LANGUAGE").display().to_string(),
+            Layout::Table => pattern(layout).to_owned(),
+        };
+        return Err(ExchangeError::folder(
+            &place,
+            format!("expected {expected}, and found {there}; is it another task's?"),
+        ));
+    }
+    Ok(files.into_iter().map(|(language, path)| SystemFile { language, path }).collect())
+}
+
+/// The names of the folders in `folder`, sorted; hidden ones are passed over.
+fn folders(folder: &Path) -> Result<BTreeSet<String>, ExchangeError> {
+    let mut names = BTreeSet::new();
+    for entry in std::fs::read_dir(folder).at("read directory", folder)? {
+        let path = entry.at("read directory", folder)?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if path.is_dir() && !name.starts_with('.') {
+            names.insert(name);
+        }
+    }
+    Ok(names)
+}

@@ -1,0 +1,438 @@
+//! Another system's predictions, read and checked against gold: whole, or an error that names the place.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use arrow::array::{Array, AsArray};
+use arrow::compute::cast;
+use arrow::datatypes::DataType;
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use super::examples::{self, Example, Examples, Kind};
+use super::layout::Shape;
+use super::{ExchangeError, Layout, SystemFile};
+use crate::error::IoContext;
+use crate::evaluate::Prediction;
+use crate::shard::read_batches;
+use crate::task::{Pooling, Task};
+
+/// A prediction and where it stands in its file: `line 3`, `row 7`.
+struct Placed {
+    place: String,
+    prediction: Prediction,
+}
+
+/// Reads `files`, predictions of `task`, and checks them against `gold`, the canonical tables of its evaluation split by
+/// language. Returns the predictions by language.
+///
+/// A layout that says no more than the answer (XTREME's) stands for a system that is sure of it: confidence 1.
+///
+/// # Errors
+/// A language on one side only; a file that is empty, not UTF-8, or not of its layout; an example that is missing,
+/// unknown or answered twice; a label, choice, tag or sentence that the task does not have; tags too many or too few.
+pub fn read_predictions(
+    task: &Task,
+    layout: Layout,
+    files: &[SystemFile],
+    gold: &[(String, PathBuf)],
+) -> Result<Vec<(String, Vec<Prediction>)>, ExchangeError> {
+    let shape = Shape::of(task)?;
+    let gold: BTreeMap<&str, Examples> = gold
+        .iter()
+        .map(|(language, path)| Ok((language.as_str(), examples::read(path, task.format)?)))
+        .collect::<Result<_, ExchangeError>>()?;
+    let given: BTreeSet<&str> = files.iter().map(|file| file.language.as_str()).collect();
+    let wanted: BTreeSet<&str> =
+        gold.iter().filter(|(_, examples)| !examples.rows.is_empty()).map(|(language, _)| *language).collect();
+    if let Some(file) = files.iter().find(|file| !wanted.contains(file.language.as_str())) {
+        let known: Vec<&str> = wanted.iter().copied().collect();
+        let problem = format!(
+            "the gold of task {} has no language `{}`; it has {}: leave the file out, or normalize the task in that language",
+            task.id,
+            file.language,
+            known.join(", ")
+        );
+        return Err(ExchangeError::content(&file.path, problem));
+    }
+    if let Some(language) = wanted.iter().find(|language| !given.contains(*language)) {
+        let folder = files.first().and_then(|file| file.path.parent()).unwrap_or(Path::new("."));
+        let problem =
+            format!("no predictions in `{language}`, which the gold of task {} has; give all its languages", task.id);
+        return Err(ExchangeError::incomplete(folder, problem));
+    }
+    let shared = shared_index(shape, &gold);
+    files
+        .iter()
+        .map(|file| {
+            let examples = &gold[file.language.as_str()];
+            let placed = match layout {
+                Layout::Xtreme => submitted(&file.path, shape, examples, &shared)?,
+                Layout::Table => table(&file.path, task, &file.language)?,
+            };
+            if placed.is_empty() && shape != Shape::Pairs {
+                return Err(ExchangeError::content(&file.path, "is empty; expected a prediction for each example"));
+            }
+            check(&file.path, task, shape, examples, &shared, &placed)?;
+            Ok((file.language.clone(), placed.into_iter().map(|placed| placed.prediction).collect()))
+        })
+        .collect()
+}
+
+/// The languages that have an index sentence of an id, where the index is that of all languages.
+type Shared<'a> = HashMap<&'a str, Vec<&'a str>>;
+
+fn shared_index<'a>(shape: Shape, gold: &'a BTreeMap<&'a str, Examples>) -> Shared<'a> {
+    let mut shared = Shared::new();
+    if shape == Shape::Ranking {
+        for (language, examples) in gold {
+            for id in &examples.index {
+                shared.entry(id).or_default().push(language);
+            }
+        }
+    }
+    shared
+}
+
+/// The predictions in a file of XTREME's layout.
+fn submitted(
+    path: &Path,
+    shape: Shape,
+    examples: &Examples,
+    shared: &Shared<'_>,
+) -> Result<Vec<Placed>, ExchangeError> {
+    let text = utf8(path)?;
+    if text.trim().is_empty() && shape != Shape::Pairs {
+        return Err(ExchangeError::content(path, "is empty; expected a prediction for each example"));
+    }
+    let placed = |place: String, id: &str, answer: String| Placed {
+        place,
+        prediction: Prediction::new(id.to_owned(), answer, 1.0),
+    };
+    match shape {
+        Shape::Labels | Shape::Choices | Shape::Numbers => {
+            let lines: Vec<&str> = text.lines().map(str::trim).collect();
+            same_count(path, "lines", lines.len(), examples)?;
+            let one = |(number, (line, example)): (usize, (&&str, &Example))| {
+                let place = format!("line {}", number + 1);
+                let answer = match shape {
+                    Shape::Numbers => {
+                        line.parse::<usize>().ok().and_then(|number| examples.index.get(number).cloned()).ok_or_else(
+                            || {
+                                let count = examples.index.len();
+                                let problem = format!(
+                                    "{place}: `{line}` is not the line of one of {count} sentences, counted from 0"
+                                );
+                                ExchangeError::content(path, problem)
+                            },
+                        )?
+                    }
+                    _ => (*line).to_owned(),
+                };
+                Ok(placed(place, &example.id, answer))
+            };
+            lines.iter().zip(&examples.rows).enumerate().map(one).collect()
+        }
+        Shape::Tags => {
+            let sentences = sentences(&text);
+            same_count(path, "sentences", sentences.len(), examples)?;
+            let one = |((line, tags), example): ((usize, Vec<&str>), &Example)| {
+                placed(format!("line {line}"), &example.id, tags.join(" "))
+            };
+            Ok(sentences.into_iter().zip(&examples.rows).map(one).collect())
+        }
+        Shape::Pairs => text
+            .lines()
+            .enumerate()
+            .map(|(number, line)| {
+                let place = format!("line {}", number + 1);
+                match line.trim().split_once('\t') {
+                    Some((query, found)) => Ok(placed(place, query.trim(), found.trim().to_owned())),
+                    None => {
+                        Err(ExchangeError::content(path, format!("{place}: expected two ids with a tab between them")))
+                    }
+                }
+            })
+            .collect(),
+        Shape::Answers => {
+            let answers: Entries<String> = json(path, &text, "one object of question id to answer")?;
+            Ok(answers.0.into_iter().map(|(id, answer)| placed(format!("answer to `{id}`"), &id, answer)).collect())
+        }
+        Shape::Ranking => {
+            let rankings: Entries<Vec<String>> = json(path, &text, "one object of query id to the ids found")?;
+            let mut all = Vec::new();
+            for (id, found) in rankings.0 {
+                for (place, found) in found.into_iter().enumerate() {
+                    // An id that one language alone has needs no language before it.
+                    let found = match shared.get(found.as_str()).map(Vec::as_slice) {
+                        Some([language]) => format!("{language}:{found}"),
+                        _ => found,
+                    };
+                    let mut one = placed(format!("ranking of `{id}`"), &id, found);
+                    one.prediction.rank = Some(i32::try_from(place + 1).unwrap_or(i32::MAX));
+                    all.push(one);
+                }
+            }
+            Ok(all)
+        }
+    }
+}
+
+fn utf8(path: &Path) -> Result<String, ExchangeError> {
+    let bytes = std::fs::read(path).at("read", path)?;
+    String::from_utf8(bytes).map_err(|error| {
+        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        ExchangeError::content(path, format!("line {line} is not UTF-8; write the file in UTF-8"))
+    })
+}
+
+fn same_count(path: &Path, unit: &str, found: usize, examples: &Examples) -> Result<(), ExchangeError> {
+    let expected = examples.rows.len();
+    if found == expected {
+        return Ok(());
+    }
+    let gold = examples.path.display();
+    let problem =
+        format!("{found} {unit}, but {expected} examples in {gold}; give one prediction for each, in their order");
+    Err(if found < expected { ExchangeError::incomplete(path, problem) } else { ExchangeError::content(path, problem) })
+}
+
+/// The tags of each sentence and its first line, from 1. A blank line ends a sentence.
+fn sentences(text: &str) -> Vec<(usize, Vec<&str>)> {
+    let mut sentences = Vec::new();
+    let mut sentence: Vec<&str> = Vec::new();
+    let mut first = 1;
+    for (number, line) in text.lines().map(str::trim).enumerate() {
+        if line.is_empty() {
+            sentences.push((first, std::mem::take(&mut sentence)));
+            first = number + 2;
+        } else {
+            sentence.push(line);
+        }
+    }
+    if !sentence.is_empty() {
+        sentences.push((first, sentence));
+    }
+    sentences
+}
+
+/// The entries of a JSON object in their order, a key that stands twice included.
+struct Entries<V>(Vec<(String, V)>);
+
+impl<'de, V: Deserialize<'de>> Deserialize<'de> for Entries<V> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader<V>(std::marker::PhantomData<V>);
+        impl<'de, V: Deserialize<'de>> Visitor<'de> for Reader<V> {
+            type Value = Entries<V>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(Entries(entries))
+            }
+        }
+        deserializer.deserialize_map(Reader(std::marker::PhantomData))
+    }
+}
+
+fn json<T: DeserializeOwned>(path: &Path, text: &str, expected: &str) -> Result<T, ExchangeError> {
+    serde_json::from_str(text).map_err(|e| ExchangeError::content(path, format!("{e}; expected {expected}")))
+}
+
+/// The columns of a table that predictions take; the first two must be there.
+const COLUMNS: [&str; 11] = [
+    "example_id",
+    "prediction",
+    "layer",
+    "pooling",
+    "rank",
+    "confidence",
+    "best_span",
+    "null_score_difference",
+    "task",
+    "split",
+    "language",
+];
+
+/// The predictions in a Parquet or CSV file.
+fn table(path: &Path, task: &Task, language: &str) -> Result<Vec<Placed>, ExchangeError> {
+    let mut rows = Vec::new();
+    if path.extension().is_some_and(|suffix| suffix == "csv") {
+        let text = utf8(path)?;
+        let mut reader = csv::Reader::from_reader(text.as_bytes());
+        let broken = |e: csv::Error| ExchangeError::content(path, format!("is no CSV table: {e}"));
+        let header: Vec<String> = reader.headers().map_err(broken)?.iter().map(str::to_owned).collect();
+        check_columns(path, &header)?;
+        for record in reader.records() {
+            let record = record.map_err(broken)?;
+            // An empty field is null, but for a prediction: no answer is an answer.
+            let cells = header.iter().zip(&record).filter(|(name, value)| *name == "prediction" || !value.is_empty());
+            let cells = cells.map(|(name, value)| (name.as_str(), value.to_owned())).collect();
+            rows.push(placed(path, rows.len(), &cells, task, language)?);
+        }
+        return Ok(rows);
+    }
+    let batches = read_batches(path)?;
+    let header: Vec<String> = batches.schema().fields().iter().map(|field| field.name().clone()).collect();
+    check_columns(path, &header)?;
+    for batch in batches {
+        let batch = batch?;
+        let mut columns = Vec::new();
+        for (name, column) in header.iter().zip(batch.columns()) {
+            let column = cast(column, &DataType::Utf8);
+            columns.push((
+                name.as_str(),
+                column.map_err(|e| ExchangeError::content(path, format!("column `{name}`: {e}")))?,
+            ));
+        }
+        for row in 0..batch.num_rows() {
+            let cells = columns.iter().filter(|(_, column)| column.is_valid(row));
+            let cells = cells.map(|(name, column)| (*name, column.as_string::<i32>().value(row).to_owned())).collect();
+            rows.push(placed(path, rows.len(), &cells, task, language)?);
+        }
+    }
+    Ok(rows)
+}
+
+fn check_columns(path: &Path, header: &[String]) -> Result<(), ExchangeError> {
+    let known = COLUMNS.join(", ");
+    let problem = if let Some(missing) = COLUMNS[..2].iter().find(|name| !header.iter().any(|column| column == *name)) {
+        format!("has no column `{missing}`; its columns may be {known}")
+    } else if let Some(other) = header.iter().find(|column| !COLUMNS.contains(&column.as_str())) {
+        format!("has a column `{other}`, which predictions have not; its columns may be {known}")
+    } else {
+        return Ok(());
+    };
+    Err(ExchangeError::content(path, problem))
+}
+
+/// The prediction in a row's cells (those that are not null).
+fn placed(
+    path: &Path,
+    row: usize,
+    cells: &HashMap<&str, String>,
+    task: &Task,
+    language: &str,
+) -> Result<Placed, ExchangeError> {
+    let place = format!("row {}", row + 1);
+    let wrong = |problem: String| ExchangeError::content(path, format!("{place}: {problem}"));
+    for (name, expected) in [("task", task.id.as_str()), ("split", task.evaluate.name()), ("language", language)] {
+        if let Some(found) = cells.get(name).filter(|found| *found != expected) {
+            return Err(wrong(format!("is of {name} `{found}`; this file is of `{expected}`")));
+        }
+    }
+    let needed = |name: &str| cells.get(name).cloned().ok_or_else(|| wrong(format!("has no `{name}`")));
+    let mut prediction = Prediction::new(needed("example_id")?, needed("prediction")?, 1.0);
+    prediction.layer = number(cells, "layer").map_err(wrong)?;
+    prediction.rank = number(cells, "rank").map_err(wrong)?;
+    prediction.confidence = number(cells, "confidence").map_err(wrong)?.unwrap_or(1.0);
+    prediction.null_score_difference = number(cells, "null_score_difference").map_err(wrong)?;
+    prediction.best_span = cells.get("best_span").cloned();
+    if let Some(name) = cells.get("pooling") {
+        let pooling = [Pooling::Mean, Pooling::FirstToken].into_iter().map(Pooling::name).find(|known| known == name);
+        prediction.pooling =
+            Some(pooling.ok_or_else(|| wrong(format!("`{name}` is no pooling; take mean or first-token")))?);
+    }
+    Ok(Placed { place, prediction })
+}
+
+fn number<T: std::str::FromStr>(cells: &HashMap<&str, String>, name: &str) -> Result<Option<T>, String> {
+    let parse = |text: &String| text.parse().map_err(|_| format!("`{text}` in column `{name}` is not a number"));
+    cells.get(name).map(parse).transpose()
+}
+
+/// Layer and pooling, in retrieval.
+type Setting<'a> = (Option<i32>, Option<&'a str>);
+
+/// An example and a rank.
+type Answered<'a> = (&'a str, Option<i32>);
+
+/// That each example is answered once in each set (layer and pooling, in retrieval), and as its task allows.
+fn check(
+    path: &Path,
+    task: &Task,
+    shape: Shape,
+    examples: &Examples,
+    shared: &Shared<'_>,
+    placed: &[Placed],
+) -> Result<(), ExchangeError> {
+    let known: HashMap<&str, &Example> = examples.rows.iter().map(|example| (example.id.as_str(), example)).collect();
+    let index: HashSet<&str> = examples.index.iter().map(String::as_str).collect();
+    let mut sets: BTreeMap<Setting<'_>, HashSet<Answered<'_>>> = BTreeMap::new();
+    for Placed { place, prediction } in placed {
+        let wrong = |problem: String| Err(ExchangeError::content(path, format!("{place}: {problem}")));
+        let id = prediction.example_id.as_str();
+        let Some(example) = known.get(id) else {
+            return wrong(format!("`{id}` is not in the gold, {}; leave it out", examples.path.display()));
+        };
+        if !prediction.confidence.is_finite() {
+            return wrong("its confidence is not a number".to_owned());
+        }
+        let set = sets.entry((prediction.layer, prediction.pooling)).or_default();
+        if !set.insert((id, prediction.rank)) {
+            return wrong(format!("`{id}` is answered twice; give one prediction for each example"));
+        }
+        let answer = prediction.prediction.as_str();
+        let label = |label: &str| task.open_labels || task.labels.iter().any(|known| known == label);
+        match (&example.kind, shape) {
+            (Kind::Label(_), _) if !label(answer) => {
+                return wrong(format!(
+                    "`{answer}` is no label of task {}; its labels: {}",
+                    task.id,
+                    task.labels.join(", ")
+                ));
+            }
+            (Kind::Choice { choices, .. }, _) if !answer.parse::<u32>().is_ok_and(|index| index < *choices) => {
+                return wrong(format!("`{answer}` is not one of its choices, 0 to {}", choices.saturating_sub(1)));
+            }
+            (Kind::Words { count, .. }, _) => {
+                let tags: Vec<&str> = answer.split_ascii_whitespace().collect();
+                if tags.len() != *count {
+                    return wrong(format!("{} tags for the {count} words of `{id}`; give one a word", tags.len()));
+                }
+                if let Some(tag) = tags.iter().find(|tag| !label(tag)) {
+                    return wrong(format!(
+                        "`{tag}` is no tag of task {}; its tags: {}",
+                        task.id,
+                        task.labels.join(", ")
+                    ));
+                }
+            }
+            (Kind::Query(_), Shape::Ranking) => {
+                let found = answer.split_once(':').is_some_and(|(language, id)| {
+                    shared.get(id).is_some_and(|languages| languages.contains(&language))
+                });
+                if !found {
+                    return wrong(format!("`{answer}` is not the LANGUAGE:id of an index sentence"));
+                }
+                if prediction.rank.is_none() {
+                    return wrong("has no `rank`, and a ranking needs one".to_owned());
+                }
+            }
+            (Kind::Query(_), _) if !index.contains(answer) => {
+                return wrong(format!("`{answer}` is not the id of an index sentence"));
+            }
+            _ => (),
+        }
+    }
+    // Of pairs, only those that were found are told; of rankings, only what is ranked.
+    if matches!(shape, Shape::Pairs | Shape::Ranking) {
+        return Ok(());
+    }
+    for ((layer, _), set) in &sets {
+        if let Some(example) = examples.rows.iter().find(|example| !set.contains(&(example.id.as_str(), None))) {
+            let layer = layer.map(|layer| format!(" at layer {layer}")).unwrap_or_default();
+            let problem = format!("no prediction for example `{}`{layer}; give one for each", example.id);
+            return Err(ExchangeError::incomplete(path, problem));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,94 @@
+//! The runs that a results view holds, read back: which keys stand behind which cell.
+
+use std::path::Path;
+
+use arrow::array::AsArray;
+use arrow::datatypes::UInt64Type;
+
+use super::{QueryTable, ReportError, Rows, query, results_tables};
+
+/// One row of table `runs`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run {
+    /// The study's id.
+    pub study: String,
+    /// The target task.
+    pub target: String,
+    /// The row: a name in the study's order, the baseline, or an imported system.
+    pub intermediate: String,
+    /// The repetition.
+    pub seed: u64,
+    /// Key of the stage that predicted.
+    pub predict_key: String,
+    /// Key of the score stage.
+    pub score_key: String,
+    /// Everything else that was chosen.
+    pub parameters: serde_json::Value,
+    /// Version of the code that published them.
+    pub code_version: String,
+}
+
+/// Every run below `results_dir`, by study, target, row and seed; none where nothing was published yet.
+///
+/// # Errors
+/// A file of table `runs` that can't be read, or is none of this version's.
+pub fn runs(results_dir: &Path) -> Result<Vec<Run>, ReportError> {
+    let tables: Vec<QueryTable> =
+        results_tables(results_dir)?.into_iter().filter(|table| table.name == "runs").collect();
+    if tables.is_empty() {
+        return Ok(Vec::new());
+    }
+    let names = ["study", "target", "intermediate", "predict_key", "score_key", "parameters", "code_version"];
+    let sql = format!("SELECT {}, seed FROM runs ORDER BY study, target, intermediate, seed", names.join(", "));
+    let batch = query(&sql, &tables)?;
+    let [study, target, intermediate, predict_key, score_key, parameters, code_version] =
+        names.map(|name| batch[name].as_string::<i32>());
+    let seeds = batch["seed"].as_primitive::<UInt64Type>();
+    (0..batch.num_rows())
+        .map(|row| {
+            let broken =
+                |e: serde_json::Error| ReportError::Run { study: study.value(row).to_owned(), message: e.to_string() };
+            Ok(Run {
+                study: study.value(row).to_owned(),
+                target: target.value(row).to_owned(),
+                intermediate: intermediate.value(row).to_owned(),
+                seed: seeds.value(row),
+                predict_key: predict_key.value(row).to_owned(),
+                score_key: score_key.value(row).to_owned(),
+                parameters: serde_json::from_str(parameters.value(row)).map_err(broken)?,
+                code_version: code_version.value(row).to_owned(),
+            })
+        })
+        .collect()
+}
+
+/// A table of one file, for [`query()`].
+pub fn file_table(name: &str, path: &Path) -> QueryTable {
+    let root = path.parent().unwrap_or(path).to_owned();
+    QueryTable { name: name.to_owned(), rows: Rows::Files { root, files: vec![path.to_owned()] } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{fixture, publish};
+    use super::*;
+
+    #[test]
+    fn runs_come_back_as_they_were_published() {
+        let dir = tempfile::tempdir().unwrap();
+        let results_dir = dir.path().join("results");
+        assert_eq!(runs(&results_dir).unwrap(), []);
+        let results = fixture::results(dir.path());
+        publish(&results, &results_dir).unwrap();
+        let found = runs(&results_dir).unwrap();
+        assert_eq!(found.len(), results.cells.len());
+        for cell in &results.cells {
+            let of_cell = |run: &&Run| {
+                (&run.target, &run.intermediate, run.seed) == (&cell.target, &cell.intermediate, cell.seed)
+            };
+            let run = found.iter().find(of_cell).unwrap();
+            assert_eq!((&run.score_key, &run.predict_key), (&cell.score_key, &cell.predict_key));
+            assert_eq!(run.parameters, cell.parameters);
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! From published results back to the artifacts behind them, for what is handed on to others.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::{Float64Type, Int32Type, UInt32Type};
+
+use super::StudyError;
+use super::provenance::{artifact, no_such};
+use super::stage::{evaluation_tables, prediction_tables, tables};
+use crate::error::Result;
+use crate::exchange::results::{ScoreRecord, System, TaskScores};
+use crate::exchange::{OutputDir, SubmissionTable, write_croissant, write_submission};
+use crate::report::{self, Run};
+use crate::store::{Artifact, Store};
+use crate::task::{Registry, Task};
+
+/// One target of a published row, with its artifacts.
+#[derive(Debug, Clone)]
+pub struct PublishedCell<'a> {
+    /// The target.
+    pub task: &'a Task,
+    /// Its run.
+    pub run: Run,
+    score: Artifact,
+    predictions: Artifact,
+    gold: Artifact,
+}
+
+/// What a written submission holds: task and languages; and the suite's tasks that it lacks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Submitted {
+    /// Task and languages.
+    pub written: Vec<(String, Vec<String>)>,
+    /// Tasks of the suite that the row has no results of.
+    pub missing: Vec<String>,
+}
+
+/// The cells of `row` in the published results of `study`, by target. Without a seed, that of the only repetition.
+///
+/// # Errors
+/// [`StudyError::NoSuchRow`] names what is not there; an artifact that is gone from the store.
+pub fn published<'a>(
+    store: &Store,
+    registry: &'a Registry,
+    study: &str,
+    row: &str,
+    seed: Option<u64>,
+) -> Result<Vec<PublishedCell<'a>>> {
+    let mut runs = report::runs(&store.results_dir())?;
+    for (what, wanted, of) in [
+        ("study", Some(study.to_owned()), (|run: &Run| run.study.clone()) as fn(&Run) -> String),
+        ("row", Some(row.to_owned()), |run| run.intermediate.clone()),
+        ("seed", seed.map(|seed| seed.to_string()), |run| run.seed.to_string()),
+    ] {
+        let mut known: Vec<String> = runs.iter().map(of).collect();
+        known.sort();
+        known.dedup();
+        if wanted.is_none() && known.len() == 1 {
+            continue;
+        }
+        if !wanted.as_ref().is_some_and(|wanted| known.contains(wanted)) {
+            return Err(no_such(what, wanted.as_deref(), &known.join(", ")));
+        }
+        runs.retain(|run| Some(of(run)) == wanted);
+    }
+    runs.into_iter()
+        .map(|run| {
+            let task = registry.task(&run.target, &format!("study {study}"))?;
+            let score = artifact(store, &run, "score", &run.score_key)?;
+            let input = |name: &str| -> Result<Artifact> {
+                let gone = || StudyError::InputGone { label: score.manifest.label.clone(), input: name.to_owned() };
+                let input =
+                    score.manifest.inputs.get(name).and_then(|input| input.stage.as_ref().zip(input.key.as_ref()));
+                let (stage, key) = input.ok_or_else(gone)?;
+                Ok(store.artifact(stage, key)?.ok_or_else(gone)?)
+            };
+            let (predictions, gold) = (input("predictions")?, input("gold")?);
+            Ok(PublishedCell { task, run, score, predictions, gold })
+        })
+        .collect()
+}
+
+impl PublishedCell<'_> {
+    /// The score rows of the hidden state that stands for the target in tables.
+    fn scores(&self) -> Result<Vec<(ScoreRecord, Option<f64>)>> {
+        let table = report::file_table("scores", &self.score.dir.join("scores.parquet"));
+        let rows = report::query("SELECT * FROM scores ORDER BY layer, language", &[table])?;
+        let layer = self.layer();
+        let (languages, metrics) = (rows["language"].as_string::<i32>(), rows["metric"].as_string::<i32>());
+        let layers = rows["layer"].as_primitive::<Int32Type>();
+        let number = |name: &str| rows[name].as_primitive::<Float64Type>();
+        let (values, lows, highs) = (number("value"), number("ci_low"), number("ci_high"));
+        let (examples, thresholds) = (rows["examples"].as_primitive::<UInt32Type>(), number("threshold"));
+        let wanted = |row: &usize| layer.is_none() || (layers.is_valid(*row).then(|| layers.value(*row))) == layer;
+        let record = |row: usize| {
+            let record = ScoreRecord {
+                language: languages.value(row).to_owned(),
+                metric: metrics.value(row).to_owned(),
+                value: values.value(row),
+                ci_low: lows.value(row),
+                ci_high: highs.value(row),
+                examples: examples.value(row),
+            };
+            (record, thresholds.is_valid(row).then(|| thresholds.value(row)))
+        };
+        Ok((0..rows.num_rows()).filter(wanted).map(record).collect())
+    }
+
+    /// The hidden state that stands for the target: the model file's first, where predictions have any.
+    fn layer(&self) -> Option<i32> {
+        let layers = &self.predictions.manifest.parameters["layers"];
+        let first = if layers.is_array() { layers } else { &self.run.parameters["model"]["retrieval"]["layers"] };
+        let retrieval =
+            self.task.format == crate::task::Format::SentenceRetrieval && self.run.intermediate != crate::task::CHANCE;
+        let first = first.as_array().filter(|_| retrieval)?.first()?.as_i64()?;
+        i32::try_from(first).ok()
+    }
+
+    /// The scores as other projects take them.
+    pub fn task_scores(&self) -> Result<TaskScores<'_>> {
+        Ok(TaskScores {
+            task: self.task,
+            data: self.gold.manifest.digest.clone(),
+            key: self.score.manifest.key.to_string(),
+            headline: self.task.metric.map_or(&[], |metric| metric.headline()),
+            scores: self.scores()?.into_iter().map(|(record, _)| record).collect(),
+        })
+    }
+}
+
+/// Whose scores the cells of one row are.
+pub fn system(cells: &[PublishedCell<'_>]) -> Option<System> {
+    let PublishedCell { run, predictions, .. } = cells.first()?;
+    let model = predictions.manifest.inputs.get("model").and_then(|input| input.key.as_ref());
+    Some(System {
+        name: format!("{}/{}/seed-{}", run.study, run.intermediate, run.seed),
+        revision: model.map_or_else(|| run.predict_key.clone(), ToString::to_string),
+        code_version: run.code_version.clone(),
+    })
+}
+
+/// Writes the predictions of `cells` that are tasks of `suite` to `output/predictions` in XTREME's layout, and their gold to
+/// `output/labels` where that is wanted. The directory appears whole or not at all.
+pub fn export_submission(
+    cells: &[PublishedCell<'_>],
+    registry: &Registry,
+    suite: &str,
+    with_labels: bool,
+    output: &Path,
+) -> Result<Submitted> {
+    let dir = OutputDir::create(output)?;
+    let (predictions, labels) = (dir.path().join("predictions"), dir.path().join("labels"));
+    let in_suite = |task: &Task| task.suites.iter().any(|own| own == suite);
+    let mut written = Vec::new();
+    for cell in cells.iter().filter(|cell| in_suite(cell.task)) {
+        let thresholds: BTreeMap<String, f64> =
+            cell.scores()?.into_iter().filter_map(|(record, threshold)| Some((record.language, threshold?))).collect();
+        let mut gold = evaluation_tables(&cell.gold, cell.task);
+        gold.sort();
+        let table = SubmissionTable {
+            task: cell.task,
+            predictions: prediction_tables(&cell.predictions),
+            gold,
+            layer: cell.layer(),
+            thresholds,
+        };
+        let languages = write_submission(&table, &predictions, with_labels.then_some(labels.as_path()))?;
+        written.push((cell.task.id.clone(), languages));
+    }
+    if written.is_empty() {
+        return Err(no_such(
+            "task of the suite",
+            Some(suite),
+            &cells.iter().map(|c| c.task.id.as_str()).collect::<Vec<_>>().join(", "),
+        ));
+    }
+    dir.finish()?;
+    let has = |task: &&Task| written.iter().any(|(id, _)| *id == task.id);
+    let missing = registry.tasks().filter(|task| in_suite(task) && !has(task)).map(|task| task.id.clone()).collect();
+    Ok(Submitted { written, missing })
+}
+
+/// Writes the canonical tables of `tasks` that the store holds, each with its Croissant metadata, to `output/TASK`. The directory
+/// appears whole or not at all. Returns the tasks written.
+///
+/// # Errors
+/// [`StudyError::NoCanonical`] for a task without canonical tables in the store.
+pub fn export_croissant(store: &Store, tasks: &[&Task], output: &Path) -> Result<Vec<String>> {
+    let artifacts = store.list()?;
+    let canonical = super::canonical_artifacts(&artifacts);
+    let dir = OutputDir::create(output)?;
+    let mut written = Vec::new();
+    for task in tasks {
+        let Some(artifact) = canonical.get(&task.id) else {
+            return Err(StudyError::NoCanonical { task: task.id.clone(), what: String::new() }.into());
+        };
+        let out = dir.path().join(&task.id);
+        std::fs::create_dir_all(&out).map_err(|e| crate::error::FileError::new("create directory", &out, e))?;
+        let tables: Vec<_> = tables(artifact).collect();
+        write_croissant(task, &tables, &artifact.manifest.digest, &out)?;
+        written.push(task.id.clone());
+    }
+    dir.finish()?;
+    Ok(written)
+}

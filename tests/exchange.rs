@@ -1,0 +1,600 @@
+//! Numbers and where they come from, predictions in and out, through the binary.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, Float64Array, RecordBatch};
+use arrow::datatypes::Float64Type;
+use serde_json::Value;
+use support::{Said, Trestle};
+use trestle::shard::{read_table, write_table};
+
+const RUN: &[&str] = &["run", "tiny", "--device", "flex", "--workers", "2", "--quiet"];
+
+fn ran() -> Trestle {
+    let trestle = Trestle::new();
+    trestle.ok(RUN);
+    trestle
+}
+
+fn json(said: &Said) -> Value {
+    serde_json::from_str(&said.out).unwrap_or_else(|e| panic!("{e}: {}{}", said.out, said.err))
+}
+
+fn query(trestle: &Trestle, sql: &str) -> Vec<Value> {
+    serde_json::from_value(json(&trestle.ok(&["query", sql, "--format", "json"]))).unwrap()
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// The directories of all artifacts of a stage.
+fn artifacts(trestle: &Trestle, stage: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(trestle.home().join("artifacts").join(stage)).into_iter().flatten();
+    entries.map(|entry| entry.unwrap().path()).collect()
+}
+
+#[test]
+fn a_number_leads_back_to_everything_it_was_made_from() {
+    let trestle = ran();
+    let told = json(&trestle.ok(&["explain", "tiny/xquad/mnli/seed-1/de/f1", "--json"]));
+    let scores = told["scores"].as_array().unwrap();
+    assert_eq!(scores.len(), 1);
+    let same = query(
+        &trestle,
+        "SELECT value, score_key FROM scores WHERE target = 'xquad' AND intermediate = 'mnli' AND language = 'de' AND metric = 'f1'",
+    );
+    assert_eq!((&scores[0]["value"], &told["made_from"][0]["key"]), (&same[0]["value"], &same[0]["score_key"]));
+    let steps = told["made_from"].as_array().unwrap();
+    let labels: Vec<&str> = steps.iter().map(|step| step["label"].as_str().unwrap()).collect();
+    for wanted in [
+        "predict/xquad/mnli/seed-1",
+        "target/xquad/mnli/seed-1",
+        "intermediate/mnli/seed-1",
+        "pretrain",
+        "tokenizer",
+        "normalize/squad_v1",
+        "generate/squad-1.1",
+    ] {
+        assert!(labels.contains(&format!("tiny:{wanted}").as_str()), "{wanted}: {labels:?}");
+    }
+    // Every input of a step is a step, or comes from outside.
+    let keys: Vec<&Value> = steps.iter().map(|step| &step["key"]).collect();
+    for origin in steps.iter().flat_map(|step| step["made_from"].as_array().unwrap()) {
+        assert!(origin["key"].is_null() || keys.contains(&&origin["key"]), "{origin}");
+    }
+    let tree = trestle.ok(&["explain", "tiny/xquad/mnli/de"]).out;
+    assert!(tree.contains("model: train") && tree.contains("phase: pretrain") && tree.contains("(above)"), "{tree}");
+    // A score's key shows the same tree.
+    let key = same[0]["score_key"].as_str().unwrap();
+    let by_key = trestle.ok(&["explain", &key[..16]]).out;
+    assert!(tree.ends_with(&by_key), "{by_key}");
+    let layer = trestle.ok(&["explain", "tiny/tatoeba/none/non-english@1"]).out;
+    assert!(layer.contains("non-english"), "{layer}");
+
+    for (name, says) in [
+        ("tinny/xquad/mnli", "no study `tinny` in results; there is: tiny"),
+        ("tiny/xqad/mnli", "no target `xqad` in results; there is: tatoeba, udpos, xnli, xquad"),
+        ("tiny/xquad", "which row?; there is: chance, mnli, multi, none"),
+        ("tiny/xquad/mnli/seed-4", "no seed `seed-4` in results; there is: seed-1"),
+        ("tiny/xquad/mnli/sw", "no language, group or metric `sw` in results; there is: de, en, zh, all, "),
+        ("tiny/tatoeba/none@9", "no layer `9` in results; there is: 0, 1"),
+    ] {
+        let said = trestle.run(&["explain", name]);
+        assert_eq!(said.code, 3, "{name}");
+        assert!(said.err.contains(says), "{name}: {}", said.err);
+    }
+}
+
+#[test]
+fn rescoring_finds_one_changed_value() {
+    let trestle = ran();
+    let told = json(&trestle.ok(&["rescore", "--json"]));
+    let all = told.as_array().unwrap();
+    assert_eq!(all.len(), artifacts(&trestle, "score").len());
+    assert!(all.iter().all(|one| one["outcome"] == "equal"), "{told}");
+    let said = trestle.ok(&["rescore", "tiny"]);
+    assert!(said.out.contains("16 the same") && said.out.contains(" 0 different"), "{}", said.out);
+    assert_eq!(trestle.run(&["rescore", "mini"]).code, 5, "a study without results");
+
+    // One value, by its last bit.
+    let dir = artifacts(&trestle, "score").remove(0);
+    let path = dir.join("scores.parquet");
+    let whole = std::fs::read(&path).unwrap();
+    let (schema, batches) = read_table(&path).unwrap();
+    let values: Vec<f64> = batches[0]["value"].as_primitive::<Float64Type>().values().to_vec();
+    let mut changed = values.clone();
+    changed[1] = f64::from_bits(changed[1].to_bits() ^ 1);
+    let place = schema.index_of("value").unwrap();
+    let mut columns: Vec<ArrayRef> = batches[0].columns().to_vec();
+    columns[place] = Arc::new(Float64Array::from(changed.clone()));
+    let batch = RecordBatch::try_new(schema.clone(), columns).unwrap();
+    write_table(&path, &schema, &[], &[batch]).unwrap();
+    let said = trestle.run(&["rescore"]);
+    assert_eq!(said.code, 9, "{}", said.out);
+    let line = format!("scores.parquet row 1 value: stored {:?}, recomputed {:?}", changed[1], values[1]);
+    assert!(said.out.contains(&line) && said.out.contains("1 differences"), "{line}\n{}", said.out);
+    std::fs::write(&path, whole).unwrap();
+    trestle.ok(&["rescore"]);
+
+    // Predictions that are gone.
+    let manifest: Value = serde_json::from_slice(&std::fs::read(dir.join("manifest.json")).unwrap()).unwrap();
+    let input = &manifest["inputs"]["predictions"];
+    let (stage, key) = (input["stage"].as_str().unwrap(), input["key"].as_str().unwrap());
+    std::fs::remove_dir_all(trestle.home().join("artifacts").join(stage).join(key)).unwrap();
+    let said = trestle.run(&["rescore"]);
+    assert_eq!(said.code, 5, "{}", said.out);
+    assert!(said.out.contains(&format!("its predictions ({stage} {}) is gone", &key[..12])), "{}", said.out);
+}
+
+#[test]
+fn a_submission_that_comes_back_has_the_scores_it_had() {
+    let trestle = ran();
+    let out = trestle.dir.path().join("out");
+    let said = trestle.ok(&["export", "submission", "tiny", "--row", "mnli", "--with-labels", "--output", text(&out)]);
+    assert!(said.out.contains("xquad: de en zh") && said.out.contains("not in this study: bucc2018"), "{}", said.out);
+    let again = trestle.run(&["export", "submission", "tiny", "--row", "mnli", "--output", text(&out)]);
+    assert_eq!(again.code, 3, "nothing is overwritten");
+    assert!(again.err.contains("exists already"), "{}", again.err);
+
+    let folder = out.join("predictions");
+    let note = ["--note", "its own submission"];
+    trestle.ok(&[&["import", "predictions", text(&folder), "--name", "copy"], &note[..]].concat());
+    // Gold as predictions: nothing is missing then.
+    trestle.ok(&["import", "predictions", text(&labels_as_predictions(&out)), "--name", "gold"]);
+
+    let rows = |study: &str, row: &str| -> BTreeMap<String, String> {
+        let sql = format!(
+            "SELECT target, language, metric, value, ci_low, ci_high FROM scores WHERE study = '{study}' AND intermediate = '{row}' \
+             AND (layer IS NULL OR layer = 1)"
+        );
+        let rows = query(&trestle, &sql).into_iter();
+        rows.map(|row| {
+            let name = ["target", "language", "metric"].map(|name| row[name].as_str().unwrap().to_owned()).join(" ");
+            (name, format!("{} {} {}", row["value"], row["ci_low"], row["ci_high"]))
+        })
+        .collect()
+    };
+    let ours = rows("tiny", "mnli");
+    assert!(ours.len() > 20 && ours == rows("imported", "copy"), "{ours:#?}\n{:#?}", rows("imported", "copy"));
+    assert!(rows("imported", "gold").values().all(|value| value == "100.0 100.0 100.0"));
+
+    let table = trestle.ok(&["report", "imported"]).out;
+    assert!(table.contains("copy") && table.contains("gold") && table.contains("tatoeba"), "{table}");
+    let compared = trestle.run(&["compare", "imported/gold", "imported/copy", "--target", "xnli", "--json"]);
+    assert_eq!(compared.code, 9, "worse than gold: {}{}", compared.out, compared.err);
+    assert!(trestle.ok(&["report", "imported", "--format", "html"]).out.contains("<html"));
+    let told = trestle.ok(&["explain", "imported/xnli/copy/de"]).out;
+    assert!(told.contains("its own submission") && told.contains("file:xnli/test-de.tsv"), "{told}");
+    trestle.ok(&["rescore", "imported"]);
+    assert_eq!(trestle.ok(&["verify"]).code, 0);
+
+    // Tables of another program; a name stands for what was imported last.
+    let tables = trestle.dir.path().join("tables/xnli");
+    std::fs::create_dir_all(&tables).unwrap();
+    for (language, suffix) in [("de", "csv"), ("en", "parquet"), ("zh", "csv")] {
+        let file = tables.join(format!("{language}.{suffix}"));
+        let sql = format!(
+            "SELECT example_id, prediction, confidence FROM predictions WHERE study = 'tiny' AND target = 'xnli' AND \
+             intermediate = 'chance' AND language = '{language}'"
+        );
+        trestle.ok(&["query", &sql, "--output", text(&file)]);
+    }
+    let tables = tables.parent().unwrap();
+    trestle.ok(&["import", "predictions", text(tables), "--layout", "table", "--name", "copy"]);
+    let of_xnli = |rows: BTreeMap<String, String>| -> BTreeMap<String, String> {
+        rows.into_iter().filter(|(name, _)| name.starts_with("xnli")).collect()
+    };
+    assert_eq!(of_xnli(rows("tiny", "chance")), of_xnli(rows("imported", "copy")));
+    trestle.ok(&["import", "predictions", text(&folder), "--name", "copy", "--task", "xnli"]);
+    assert_eq!(of_xnli(ours), of_xnli(rows("imported", "copy")));
+}
+
+/// The labels of a submission in the form of predictions: only answers have another one.
+fn labels_as_predictions(out: &Path) -> PathBuf {
+    let labels = out.join("labels");
+    for entry in std::fs::read_dir(labels.join("xquad")).unwrap().flatten() {
+        let gold: Value = serde_json::from_slice(&std::fs::read(entry.path()).unwrap()).unwrap();
+        let questions = gold["data"].as_array().unwrap().iter().map(|article| &article["paragraphs"][0]["qas"][0]);
+        let answers: serde_json::Map<String, Value> =
+            questions.map(|qa| (qa["id"].as_str().unwrap().to_owned(), qa["answers"][0]["text"].clone())).collect();
+        std::fs::write(entry.path(), Value::Object(answers).to_string()).unwrap();
+    }
+    labels
+}
+
+/// A store with gold, and a folder of right predictions.
+fn prepared() -> (Trestle, PathBuf) {
+    let trestle = Trestle::new();
+    trestle.ok(&["normalize", "tiny", "--quiet"]);
+    let folder = trestle.dir.path().join("system");
+    let write = |name: &str, text: String| {
+        let path = folder.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    for language in ["de", "en", "zh"] {
+        let rows = |column: &str, task: &str| -> Vec<Value> {
+            query(
+                &trestle,
+                &format!("SELECT {column} AS x FROM canonical_{task} WHERE split = 'test' AND language = '{language}'"),
+            )
+            .into_iter()
+            .map(|row| row["x"].clone())
+            .collect()
+        };
+        let labels: Vec<String> = rows("label", "xnli").iter().map(|x| x.as_str().unwrap().to_owned()).collect();
+        write(&format!("xnli/test-{language}.tsv"), labels.join("\n") + "\n");
+        let tags = rows("tags", "udpos");
+        let sentences = tags.iter().map(|x| {
+            x.as_array().unwrap().iter().map(|tag| tag.as_str().unwrap().to_owned() + "\n").collect::<String>() + "\n"
+        });
+        write(&format!("udpos/test-{language}.tsv"), sentences.collect());
+        let answers: serde_json::Map<String, Value> =
+            rows("example_id", "xquad").iter().map(|x| (x.as_str().unwrap().to_owned(), "x".into())).collect();
+        write(&format!("xquad/test-{language}.json"), Value::Object(answers).to_string());
+        if language != "en" {
+            let count = rows("side", "tatoeba").iter().filter(|side| *side == "query").count();
+            write(&format!("tatoeba/test-{language}.tsv"), "0\n".repeat(count));
+        }
+    }
+    (trestle, folder)
+}
+
+#[test]
+fn wrong_files_are_refused_by_name_and_nothing_is_kept() {
+    let (trestle, folder) = prepared();
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    let check = |name: &str, bytes: &[u8], code: i32, says: &str| {
+        let path = folder.join(name);
+        let before = std::fs::read(&path).ok();
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, bytes).unwrap();
+        let said = trestle.run(&["import", "predictions", text(&folder), "--name", "wrong"]);
+        assert_eq!(said.code, code, "{name}: {}{}", said.out, said.err);
+        assert!(said.err.contains(says), "{name}: `{says}` is not in {}", said.err);
+        assert!(!said.err.contains("panicked"), "{}", said.err);
+        match before {
+            Some(before) => std::fs::write(&path, before).unwrap(),
+            None => {
+                std::fs::remove_file(&path).unwrap();
+                // A folder of its own goes with it.
+                let _ = std::fs::remove_dir(path.parent().unwrap());
+            }
+        }
+    };
+    let labels = read("xnli/test-de.tsv");
+    let short = labels.lines().skip(1).map(|line| line.to_owned() + "\n").collect::<String>();
+    check("xnli/test-de.tsv", short.as_bytes(), 5, "test-de.tsv: 19 lines, but 20 examples in ");
+    check(
+        "xnli/test-de.tsv",
+        (labels.clone() + "neutral\n").as_bytes(),
+        4,
+        "test-de.tsv: 21 lines, but 20 examples in ",
+    );
+    check(
+        "xnli/test-de.tsv",
+        labels.replacen("neutral", "maybe", 1).as_bytes(),
+        4,
+        "`maybe` is no label of task xnli; its labels: ",
+    );
+    check("xnli/test-de.tsv", b"", 4, "test-de.tsv: is empty");
+    check("xnli/test-de.tsv", b"neutral\nneu\xfftral\n", 4, "test-de.tsv: line 2 is not UTF-8");
+    check("xnli/test-sw.tsv", labels.as_bytes(), 4, "has no language `sw`; it has de, en, zh");
+    check("xnli/test-de.csv", b"", 0, "");
+    let tags = read("udpos/test-de.tsv");
+    check("udpos/test-de.tsv", (tags.clone() + "NOUN\n").as_bytes(), 4, " sentences, but ");
+    check("udpos/test-de.tsv", ("NOUN\n".to_owned() + &tags).as_bytes(), 4, "test-de.tsv: line 1: ");
+    check("udpos/test-de.tsv", ("NOUN\n".to_owned() + &tags).as_bytes(), 4, "; give one a word");
+    check(
+        "udpos/test-de.tsv",
+        tags.replacen("NOUN", "NOON", 1).as_bytes(),
+        4,
+        "`NOON` is no tag of task udpos; its tags: ADJ, ",
+    );
+    let answers = read("xquad/test-de.json");
+    let first = answers.split('"').nth(1).unwrap().to_owned();
+    check(
+        "xquad/test-de.json",
+        answers.replacen(&first, "not-asked", 1).as_bytes(),
+        4,
+        "`not-asked` is not in the gold, ",
+    );
+    let one_less = answers.replacen(&format!("\"{first}\":\"x\","), "", 1);
+    check("xquad/test-de.json", one_less.as_bytes(), 5, &format!("no prediction for example `{first}`"));
+    let twice = answers.replacen('{', &format!("{{\"{first}\":\"y\","), 1);
+    check("xquad/test-de.json", twice.as_bytes(), 4, &format!("`{first}` is answered twice"));
+    check("xquad/test-de.json", b"[1]", 4, "expected one object of question id to answer");
+    check("xquad/test-de.json", tags.as_bytes(), 4, "expected one object of question id to answer");
+    let numbers = read("tatoeba/test-de.tsv");
+    check(
+        "tatoeba/test-de.tsv",
+        numbers.replacen('0', "99", 1).as_bytes(),
+        4,
+        "line 1: `99` is not the line of one of 15 sentences",
+    );
+    check("tatoeba/test-de.tsv", numbers.replacen('0', "en-0", 1).as_bytes(), 4, "line 1: `en-0` is not the line");
+    check("xcopa/test-et.tsv", b"0\n", 3, "folder `xcopa` is of no task of suite xtreme (it is of xtreme-r)");
+    check("glue/test-en.tsv", b"0\n", 3, "folder `glue` is of no task of suite xtreme; ");
+    check(
+        "pawsx/test-de.tsv",
+        b"0\n",
+        5,
+        "the store holds no canonical table of split test of task `pawsx`; make it with `trestle normalize",
+    );
+    check("panx/panx.json", b"{}", 3, "expected panx/test-LANGUAGE.tsv, and found panx.json; is it another task's?");
+    assert!(artifacts(&trestle, "import").len() <= 4, "of the one that passes");
+
+    let run = |arguments: &[&str]| trestle.run(&[&["import", "predictions"], arguments].concat());
+    std::fs::remove_file(folder.join("xnli/test-zh.tsv")).unwrap();
+    let said = run(&[text(&folder), "--name", "wrong"]);
+    assert_eq!(said.code, 5, "{}", said.err);
+    assert!(said.err.contains("no predictions in `zh`, which the gold of task xnli has"), "{}", said.err);
+    let said = run(&[text(&folder), "--name", "wrong", "--task", "xcopa"]);
+    assert!(said.code == 3 && said.err.contains("suite xtreme has no task `xcopa`"), "{}", said.err);
+    for name in ["", "chance", "a/b", "../up", "a b"] {
+        let said = run(&[text(&folder), "--name", name]);
+        assert!(said.code == 2 && said.err.contains("can't be a system's name"), "{name}: {}", said.err);
+    }
+    let empty = trestle.dir.path().join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    let said = run(&[text(&empty), "--name", "wrong"]);
+    assert!(said.code == 3 && said.err.contains("has no folder of a task of suite xtreme"), "{}", said.err);
+    assert_eq!(run(&[text(&trestle.dir.path().join("gone")), "--name", "wrong"]).code, 5);
+}
+
+#[test]
+fn wrong_tables_are_refused_by_row_and_column() {
+    let (trestle, _) = prepared();
+    let folder = trestle.dir.path().join("tables");
+    std::fs::create_dir_all(folder.join("xnli")).unwrap();
+    let ids = query(&trestle, "SELECT example_id FROM canonical_xnli WHERE split = 'test' AND language = 'de'");
+    let ids: Vec<&str> = ids.iter().map(|row| row["example_id"].as_str().unwrap()).collect();
+    let table = |header: &str, row: &dyn Fn(usize, &str) -> String| {
+        let rows: String = ids.iter().enumerate().map(|(place, id)| row(place, id) + "\n").collect();
+        format!("{header}\n{rows}")
+    };
+    let good = table("example_id,prediction", &|_, id| format!("{id},neutral"));
+    for language in ["de", "en", "zh"] {
+        std::fs::write(folder.join(format!("xnli/{language}.csv")), &good).unwrap();
+    }
+    let import = || trestle.run(&["import", "predictions", text(&folder), "--layout", "table", "--name", "wrong"]);
+    for (content, code, says) in [
+        (
+            table("example_id,label", &|_, id| format!("{id},neutral")),
+            4,
+            "has no column `prediction`; its columns may be",
+        ),
+        (table("example_id,prediction,tongue", &|_, id| format!("{id},neutral,x")), 4, "has a column `tongue`"),
+        (
+            table("example_id,prediction,language", &|_, id| format!("{id},neutral,fi")),
+            4,
+            "row 1: is of language `fi`; this file is of `de`",
+        ),
+        (
+            table("example_id,prediction,confidence", &|_, id| format!("{id},neutral,sure")),
+            4,
+            "row 1: `sure` in column `confidence` is not a number",
+        ),
+        (table("example_id,prediction,pooling", &|_, id| format!("{id},neutral,max")), 4, "`max` is no pooling"),
+        (
+            table("example_id,prediction", &|place, id| format!("{},neutral", if place == 3 { "9999" } else { id })),
+            4,
+            "row 4: `9999` is not in the gold",
+        ),
+        (good.clone() + &format!("{},neutral\n", ids[2]), 4, "row 21: `3` is answered twice"),
+        (good.lines().take(20).collect::<Vec<_>>().join("\n"), 5, "no prediction for example `20`"),
+        (good.replacen("neutral", "", 1), 4, "row 1: `` is no label"),
+        ("example_id,prediction\n".to_owned(), 4, "is empty"),
+        ("example_id,prediction\n1,neutral,x\n".to_owned(), 4, "is no CSV table"),
+    ] {
+        std::fs::write(folder.join("xnli/de.csv"), content).unwrap();
+        let said = import();
+        assert_eq!(said.code, code, "{says}: {}", said.err);
+        assert!(said.err.contains(says), "`{says}` is not in {}", said.err);
+    }
+    std::fs::write(folder.join("xnli/de.csv"), &good).unwrap();
+    std::fs::write(folder.join("xnli/de.parquet"), b"PAR1").unwrap();
+    let said = import();
+    assert!(said.code == 3 && said.err.contains("two files for one language"), "{}", said.err);
+    std::fs::remove_file(folder.join("xnli/de.csv")).unwrap();
+    let said = import();
+    assert!(said.code == 4 && said.err.contains("de.parquet"), "{}", said.err);
+    assert!(artifacts(&trestle, "import").is_empty() && !trestle.home().join("results/scores").exists());
+}
+
+#[test]
+fn scores_and_data_leave_in_other_forms() {
+    let trestle = ran();
+    let out = |name: &str| trestle.dir.path().join("out").join(name);
+    let value = query(
+        &trestle,
+        "SELECT value FROM scores WHERE target = 'xnli' AND intermediate = 'multi' AND language = 'zh' AND study = 'tiny'",
+    );
+    let value = value[0]["value"].as_f64().unwrap();
+    let export =
+        |what: &str, name: &str| trestle.ok(&["export", what, "tiny", "--row", "multi", "--output", text(&out(name))]);
+    let read = |name: &str| -> Value { serde_json::from_slice(&std::fs::read(out(name)).unwrap()).unwrap() };
+    export("mteb", "mteb");
+    let file = read("mteb/xnli.json");
+    let chinese = file["scores"]["test"].as_array().unwrap().iter().find(|entry| entry["hf_subset"] == "zh").unwrap();
+    assert!((chinese["main_score"].as_f64().unwrap() * 100.0 - value).abs() < 1e-9);
+    assert_eq!(chinese["languages"][0], "cmn-Hani");
+    export("lm-eval", "lm.json");
+    assert_eq!(read("lm.json")["results"]["xnli_zh"]["accuracy,none"], chinese["accuracy"]);
+    export("model-index", "card.md");
+    let card = std::fs::read_to_string(out("card.md")).unwrap();
+    assert!(card.contains(&format!("value: {value:?}")), "{card}");
+    trestle.ok(&["export", "croissant", "--task", "xnli,tatoeba", "--output", text(&out("data"))]);
+    let metadata = read("data/xnli/croissant.json");
+    let file = metadata["distribution"].as_array().unwrap().iter().find(|file| file["@id"] == "test.parquet").unwrap();
+    let bytes = std::fs::read(out("data/xnli/test.parquet")).unwrap();
+    assert_eq!(file["contentSize"], format!("{} B", bytes.len()));
+    let digest: String = sha2::Digest::finalize(<sha2::Sha256 as sha2::Digest>::new_with_prefix(&bytes))
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    assert_eq!(file["sha256"], digest);
+    let said = trestle.run(&["export", "croissant", "--task", "pawsx", "--output", text(&out("none"))]);
+    assert!(said.code == 5 && !out("none").exists(), "{}", said.err);
+    let said = trestle.run(&["export", "mteb", "tiny", "--row", "snli", "--output", text(&out("none"))]);
+    assert!(
+        said.code == 3 && said.err.contains("no row `snli` in results; there is: chance, mnli, multi, none"),
+        "{}",
+        said.err
+    );
+}
+
+#[test]
+#[ignore = "needs TRESTLE_ANALYSIS_PYTHON with mlcroissant, pyarrow and huggingface_hub"]
+fn analysis_python_reads_the_exports() {
+    let python = std::env::var("TRESTLE_ANALYSIS_PYTHON").unwrap();
+    let trestle = ran();
+    let out = trestle.dir.path().join("out");
+    trestle.ok(&["export", "croissant", "--task", "xnli,xquad,udpos", "--output", text(&out.join("data"))]);
+    trestle.ok(&["export", "model-index", "tiny", "--row", "mnli", "--output", text(&out.join("card.md"))]);
+    let script = r#"
+import sys
+import mlcroissant
+from huggingface_hub import ModelCard
+for task, split in [("xnli", "test"), ("xquad", "test"), ("udpos", "train")]:
+    dataset = mlcroissant.Dataset(f"{sys.argv[1]}/data/{task}/croissant.json")
+    assert not dataset.metadata.ctx.issues.errors
+    print(task, sum(1 for _ in dataset.records(split)))
+card = ModelCard.load(f"{sys.argv[1]}/card.md")
+results = card.data.eval_results
+print("card", len(results), max(result.metric_value for result in results if result.dataset_type == "xnli"))
+"#;
+    let output = std::process::Command::new(python).args(["-c", script, text(&out)]).output().unwrap();
+    let said = support::said(&output);
+    assert_eq!(said.code, 0, "{}", said.err);
+    let count = |task: &str, split: &str| {
+        query(&trestle, &format!("SELECT COUNT(*) AS n FROM canonical_{task} WHERE split = '{split}'"))[0]["n"]
+            .to_string()
+    };
+    for (task, split) in [("xnli", "test"), ("xquad", "test"), ("udpos", "train")] {
+        assert!(said.out.contains(&format!("{task} {}\n", count(task, split))), "{}", said.out);
+    }
+    let scores = query(
+        &trestle,
+        "SELECT target, value FROM scores WHERE intermediate = 'mnli' AND (layer IS NULL OR layer = 1)",
+    );
+    let best = scores.iter().filter(|row| row["target"] == "xnli").map(|row| row["value"].as_f64().unwrap());
+    let card = format!("card {} {:?}", scores.len(), best.fold(0.0, f64::max));
+    assert!(said.out.contains(&card), "{card}: {}", said.out);
+}
+
+/// Raw files of a task whose gold is the mock's labels, in the layout of its original.
+fn raw_of_mock(labels: &Path, task: &trestle::task::Task, language: &trestle::task::Language, data: &Path) {
+    let code = language.code.as_str();
+    let json_or_lines = labels.join(format!("{}/test-{code}", task.id));
+    let lines = || std::fs::read_to_string(json_or_lines.with_extension("tsv")).unwrap();
+    let write = |name: String, text: String| {
+        let path = data.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    let words = |word: &dyn Fn(usize, &str) -> String| -> String {
+        let line = |(at, tag): (usize, &str)| if tag.is_empty() { "\n".to_owned() } else { word(at, tag) + "\n" };
+        lines().lines().enumerate().map(line).collect()
+    };
+    match task.id.as_str() {
+        "xquad" | "mlqa" => {
+            let name = match task.id.as_str() {
+                "xquad" => format!("xquad/xquad.{code}.json"),
+                _ => format!("MLQA_V1/test/test-context-{code}-question-{code}.json"),
+            };
+            write(name, std::fs::read_to_string(json_or_lines.with_extension("json")).unwrap());
+        }
+        "pawsx" => {
+            let rows =
+                lines().lines().enumerate().map(|(at, label)| format!("{at}\ta\tb\t{label}\n")).collect::<String>();
+            write(format!("x-final/{code}/test_2k.tsv"), format!("id\tsentence1\tsentence2\tlabel\n{rows}"));
+        }
+        "panx" => write(format!("panx_dataset/{code}/test"), words(&|at, tag| format!("{code}:w{at}\t{tag}"))),
+        _ => {
+            let row = |at: usize, tag: &str| format!("{}\tw{at}\t_\t{tag}\t_\t_\t0\troot\t_\t_", at + 1);
+            // Numbers begin again with each sentence.
+            let mut number = 0;
+            let text: String = lines()
+                .lines()
+                .map(|tag| {
+                    number = if tag.is_empty() { 0 } else { number + 1 };
+                    if tag.is_empty() { "\n".to_owned() } else { row(number - 1, tag) + "\n" }
+                })
+                .collect();
+            write(format!("ud-treebanks-v2.5/UD_{}-Mock/{code}_mock-ud-test.conllu", language.name), text);
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs TRESTLE_SHARED"]
+fn the_mock_submission_scores_as_evaluate_py_scores_it_and_leaves_as_it_came() {
+    let mock = support::shared().join("real/xtreme_mock");
+    let expected: Value =
+        serde_json::from_slice(&std::fs::read(mock.join("expected_scores.seqeval-0.0.12.json")).unwrap()).unwrap();
+    let registry = trestle::task::Registry::load(&[]).unwrap();
+    let trestle = Trestle::new();
+    let (data, files) = (trestle.dir.path().join("data"), trestle.dir.path().join("tasks"));
+    std::fs::create_dir_all(&files).unwrap();
+    let tasks = ["xquad", "mlqa", "pawsx", "panx", "udpos"];
+    for id in tasks {
+        let mut task = registry.task(id, "").unwrap().clone();
+        for language in &task.languages {
+            raw_of_mock(&mock.join("labels"), &task, registry.language(language, "").unwrap(), &data);
+        }
+        // The test split alone, in any number of examples.
+        task.source.hub = None;
+        task.source.directory.as_mut().unwrap().files.retain(|split, _| *split == trestle::task::Split::Test);
+        task.expect.clear();
+        std::fs::write(files.join(format!("{id}.toml")), toml::to_string(&task).unwrap()).unwrap();
+    }
+    let run = |arguments: &[&str]| {
+        let output = trestle.command(arguments).arg("--tasks").arg(&files).output().unwrap();
+        let said = support::said(&output);
+        assert_eq!(said.code, 0, "{arguments:?}: {}{}", said.out, said.err);
+        said
+    };
+    let chosen = tasks.join(",");
+    let mock_predictions = mock.join("predictions");
+    let import = ["import", "predictions", text(&mock_predictions), "--name", "mock", "--task", &chosen];
+    run(&[&import[..], &["--data", text(&data), "--allow-count-drift", "--quiet"]].concat());
+    let mut compared = 0;
+    for row in query(&trestle, "SELECT target, language, metric, value FROM scores WHERE study = 'imported'") {
+        let [target, language, metric] = ["target", "language", "metric"].map(|name| row[name].as_str().unwrap());
+        // Rows beside the official ones are checked where metrics are.
+        let Some(expected) = expected["xtreme"][target][language][metric].as_f64() else { continue };
+        let value = row["value"].as_f64().unwrap();
+        assert!((value - expected).abs() < 1e-9, "{target} {language} {metric}: {value} {expected}");
+        compared += 1;
+    }
+    assert_eq!(compared, (11 + 7) * 2 + 7 + (40 + 33) * 3);
+
+    let out = trestle.dir.path().join("out");
+    run(&["export", "submission", "imported", "--row", "mock", "--with-labels", "--output", text(&out)]);
+    for side in ["predictions", "labels"] {
+        for id in tasks {
+            for entry in std::fs::read_dir(mock.join(side).join(id)).unwrap().flatten() {
+                let [theirs, ours] = [entry.path(), out.join(side).join(id).join(entry.file_name())]
+                    .map(|path| std::fs::read_to_string(path).unwrap());
+                if entry.path().extension().is_some_and(|suffix| suffix == "tsv") {
+                    assert_eq!(theirs.trim_end(), ours.trim_end(), "{}", entry.path().display());
+                } else if side == "predictions" {
+                    let [theirs, ours] = [theirs, ours].map(|text| serde_json::from_str::<Value>(&text).unwrap());
+                    assert_eq!(theirs, ours, "{}", entry.path().display());
+                }
+            }
+        }
+    }
+    let folders =
+        ["--predictions", text(&out.join("predictions")), "--labels", text(&out.join("labels"))].map(str::to_owned);
+    let folders: Vec<&str> = folders.iter().map(String::as_str).collect();
+    run(&[&["score", "--suite", "xtreme", "--task", &chosen], &folders[..]].concat());
+}
