@@ -113,11 +113,12 @@ fn languages(registry: &Registry, task: &Task, gold: &Artifact) -> Result<Vec<La
 fn score_identity(
     (task, languages): (&Task, &[Language]),
     imported: &Artifact,
-    gold: Input,
+    gold: &Artifact,
     label: String,
 ) -> Identity {
-    let inputs = BTreeMap::from([("predictions".to_owned(), imported.as_input()), ("gold".to_owned(), gold)]);
-    let parameters = score_parameters(task, languages);
+    let inputs =
+        BTreeMap::from([("predictions".to_owned(), imported.as_input()), ("gold".to_owned(), gold.as_input())]);
+    let parameters = score_parameters(task, languages, gold);
     Identity { stage: "score".to_owned(), version: stage_version("score"), label, parameters, inputs }
 }
 
@@ -128,7 +129,7 @@ fn score(
     gold: &Artifact,
     request: &ImportRequest<'_>,
 ) -> Result<Artifact> {
-    let identity = score_identity((task, &languages), imported, gold.as_input(), label("score", &task.id, request));
+    let identity = score_identity((task, &languages), imported, gold, label("score", &task.id, request));
     Ok(match store.begin(identity, || {})? {
         Begin::Done(artifact) => *artifact,
         Begin::Open(transaction) => {
@@ -159,7 +160,7 @@ pub fn imported_results(store: &Store, registry: &Registry) -> Result<StudyResul
         let (Ok(task), Some((stage, key))) = (registry.task(target, "an import"), input) else { continue };
         let Some(gold) = store.artifact(stage, key)? else { continue };
         let languages = languages(registry, task, &gold)?;
-        let identity = score_identity((task, &languages), imported, gold.as_input(), String::new());
+        let identity = score_identity((task, &languages), imported, &gold, String::new());
         let Some(score) = store.lookup(&identity)? else { continue };
         cells.push(cell(task, (system, *seed), imported, &score)?);
     }

@@ -113,12 +113,6 @@ fn verdict(store: &Store, registry: &Registry, artifact: &Artifact) -> Result<Re
     let Ok(task) = registry.task(id, "a score") else {
         return outdated(format!("task `{id}` is not known here; name the directory of its file with --tasks"));
     };
-    // The task's languages in the edition that was scored.
-    let codes = task.languages.iter().filter(|code| !manifest.parameters["languages"][code.as_str()].is_null());
-    let languages: Vec<Language> = codes.map(|code| registry.language(code, id).cloned()).collect::<Result<_, _>>()?;
-    if score_parameters(task, &languages) != manifest.parameters {
-        return outdated(format!("task `{id}` has another metric, split, format or set of languages now"));
-    }
     let mut inputs = BTreeMap::new();
     for (name, input) in &manifest.inputs {
         let (Some(stage), Some(key)) = (&input.stage, &input.key) else { continue };
@@ -126,6 +120,15 @@ fn verdict(store: &Store, registry: &Registry, artifact: &Artifact) -> Result<Re
             Some(found) => drop(inputs.insert(name.clone(), found)),
             None => return Ok(Rescoring::MissingInput { input: format!("{name} ({stage} {})", key.short()) }),
         }
+    }
+    let Some(gold) = inputs.get("gold") else {
+        return Ok(Rescoring::MissingInput { input: "gold".to_owned() });
+    };
+    // The task's languages in the edition that was scored.
+    let codes = task.languages.iter().filter(|code| !manifest.parameters["languages"][code.as_str()].is_null());
+    let languages: Vec<Language> = codes.map(|code| registry.language(code, id).cloned()).collect::<Result<_, _>>()?;
+    if score_parameters(task, &languages, gold) != manifest.parameters {
+        return outdated(format!("task `{id}` has another metric, split, format, labels or set of languages now"));
     }
     let scratch = tempfile::tempdir().at("create a directory for", "the scores")?;
     perform_score(task, languages, &inputs, scratch.path(), &[])?;
