@@ -19,7 +19,8 @@ pub(super) const CAPITAL: u8 = 8;
 
 /// The classes of every character, by code point.
 static CLASSES: LazyLock<Vec<u8>> = LazyLock::new(|| {
-    let all: String = (0..=u32::from(char::MAX)).filter_map(char::from_u32).collect();
+    // Beyond the third plane there are tags and private characters, which are in no class.
+    let all: String = (0..0x4_0000).filter_map(char::from_u32).collect();
     let mut classes = vec![0; u32::from(char::MAX) as usize + 1];
     let patterns =
         [(WORD, r"[\p{L}\p{N}_]+"), (PUNCTUATION, r"[\p{P}$+<=>^`|~]+"), (SPACE, r"[\p{White_Space}\x1c-\x1f]+")];
@@ -60,8 +61,15 @@ mod tests {
         for c in ['\u{301}', '€', '\u{200d}'] {
             assert_eq!(class(c), 0, "{c}");
         }
-        for c in (0..=u32::from(char::MAX)).filter_map(char::from_u32) {
-            assert_eq!(class(c) & SPACE != 0, is_space(c), "{c:?}");
-        }
+        let every = || (0..=u32::from(char::MAX)).filter_map(char::from_u32);
+        assert!(every().all(|c| (class(c) & SPACE != 0) == is_space(c)));
+    }
+
+    #[test]
+    fn no_class_has_a_character_beyond_the_third_plane() {
+        let beyond: String = (0x4_0000..=u32::from(char::MAX)).filter_map(char::from_u32).collect();
+        let classes = Regex::new(r"[\p{L}\p{N}\p{P}\p{White_Space}]").unwrap();
+        assert_eq!(classes.find(&beyond).map(|found| found.as_str()), None);
+        assert!(beyond.chars().all(|c| c.to_lowercase().eq([c])));
     }
 }
