@@ -141,7 +141,7 @@ pub fn train(context: &Context, args: &TrainArgs) -> Result<ExitCode> {
 
 pub fn predict(context: &Context, args: &PredictArgs) -> Result<ExitCode> {
     stage(context, &args.stage, "that prediction", |node| {
-        matches!(node.work, Work::Predict { .. } | Work::Baseline { .. }) && args.cell.picks(&node.label)
+        matches!(node.work, Work::Predict { .. } | Work::Retrieve { .. } | Work::Baseline { .. }) && args.cell.picks(&node.label)
     })
 }
 

@@ -7,9 +7,8 @@
 //! | word-tagging | the training split's most frequent tag, for every word | its share there |
 //! | multiple-choice | a choice drawn uniformly | one over the choices |
 //! | span-extraction | a span of the context drawn uniformly, as long as the median training answer | one over the spans |
-//! | sentence-retrieval | an index sentence drawn uniformly | one over the sentences |
 //!
-//! Draws depend on the seed, the language and the example's id, so the order of rows does not matter.
+//! Sentence retrieval has its own: [`super::retrieval::chance`]. Draws depend on the seed, the language and the example's id, so the order of rows does not matter.
 
 use std::path::{Path, PathBuf};
 
@@ -32,8 +31,6 @@ enum Guess {
     Choice,
     /// So many consecutive words of the context (characters in [`UNSPACED`] languages).
     Span(usize),
-    /// An index sentence.
-    Sentence,
 }
 
 /// The predictions of `task` in each language of `gold`, in the schema of [`prediction_batch`].
@@ -54,15 +51,11 @@ pub fn baseline(
         "classification" | "pair-classification" | "word-tagging" => majority(format, labels, train)?,
         "multiple-choice" => Guess::Choice,
         "span-extraction" => Guess::Span(median_answer_length(train)?),
-        "sentence-retrieval" => Guess::Sentence,
         other => return Err(unknown_format(other)),
     };
     gold.iter()
         .map(|(language, path)| {
-            let rows = match &guess {
-                Guess::Sentence => sentences(path, language, seed)?,
-                guess => examples(guess, format, path, language, seed)?,
-            };
+            let rows = examples(&guess, format, path, language, seed)?;
             Ok((language.clone(), prediction_batch(task, split, language, &rows)))
         })
         .collect()
@@ -147,7 +140,6 @@ fn examples(
                 };
                 (text.to_owned(), 1.0 / spans as f32)
             }
-            Guess::Sentence => return Ok(()),
         };
         rows.push(Prediction::new(id.to_owned(), prediction, confidence));
         Ok(())
@@ -163,25 +155,6 @@ fn units(text: &str, characters: bool) -> Vec<(usize, usize)> {
         return visible.map(|(at, c)| (at, at + c.len_utf8())).collect();
     }
     text.split_whitespace().map(|word| (begin(word), begin(word) + word.len())).collect()
-}
-
-fn sentences(path: &Path, language: &str, seed: u64) -> Result<Vec<Prediction>, EvaluateError> {
-    let (mut queries, mut index) = (Vec::new(), Vec::new());
-    each_row(path, |columns, row, id| {
-        let side = if columns.text("side")?.value(row) == "query" { &mut queries } else { &mut index };
-        side.push(id.to_owned());
-        Ok(())
-    })?;
-    index.sort_unstable();
-    if index.is_empty() {
-        return Err(EvaluateError::Empty { path: path.to_owned() });
-    }
-    let draw = |example_id: String| {
-        let place = generator(seed, &["baseline", language, &example_id]).random_range(0..index.len());
-        let prediction = index[place].clone();
-        Prediction::new(example_id, prediction, 1.0 / index.len() as f32)
-    };
-    Ok(queries.into_iter().map(draw).collect())
 }
 
 #[cfg(test)]
@@ -271,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn choices_and_sentences_are_drawn_for_each_example() {
+    fn choices_are_drawn_for_each_example() {
         let dir = tempfile::tempdir().unwrap();
         let rows = vec!["a b c"; 60];
         let choices = vec![("en".to_owned(), table(dir.path(), "choices", vec![("choices", lists(&rows, " "))]))];
@@ -280,12 +253,5 @@ mod tests {
         assert_eq!(drawn, BTreeSet::from(["0", "1", "2"].map(str::to_owned)));
         assert_eq!(draw(1), draw(1));
         assert_ne!(draw(1), draw(2));
-
-        let sides: Vec<&str> = (0..60).map(|i| if i < 3 { "index" } else { "query" }).collect();
-        let pairs = vec![("fi".to_owned(), table(dir.path(), "pairs", vec![("side", strings(sides))]))];
-        let result = baseline("sentence-retrieval", &[], &[], &pairs, "test", "task", 1).unwrap();
-        assert_eq!(result[0].1.num_rows(), 57);
-        let drawn: BTreeSet<&str> = predicted(&result[0].1).into_iter().collect();
-        assert_eq!(drawn, BTreeSet::from(["0", "1", "2"]));
     }
 }

@@ -96,6 +96,25 @@ pub enum EvaluateError {
         /// The gold table.
         path: PathBuf,
     },
+    /// A search without anything to look for, or to look among.
+    #[error("there is no vector on one of the sides; nothing can be searched")]
+    NoVectors,
+    /// Vectors of two sides that can't be compared.
+    #[error("queries have {queries} numbers and index vectors {index}; embed both with the same model and layer")]
+    Widths {
+        /// Numbers of a query.
+        queries: usize,
+        /// Numbers of an index vector.
+        index: usize,
+    },
+    /// A file that holds no vectors, or not the ones asked for.
+    #[error("{}: {problem}", path.display())]
+    Embeddings {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and the remedy.
+        problem: String,
+    },
     /// A row of a table is not what it should be.
     #[error("{}: example `{example}`: {problem}", path.display())]
     Example {
@@ -216,6 +235,9 @@ impl EvaluateError {
             | EvaluateError::Layers { .. } => ExitCode::Missing,
             EvaluateError::Empty { .. }
             | EvaluateError::Unpaired { .. }
+            | EvaluateError::NoVectors
+            | EvaluateError::Widths { .. }
+            | EvaluateError::Embeddings { .. }
             | EvaluateError::Example { .. }
             | EvaluateError::Line { .. }
             | EvaluateError::Count { .. }

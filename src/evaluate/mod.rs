@@ -20,7 +20,8 @@
 //!   nor on the order of rows, nor on which other languages are scored beside it.
 //!
 //! [`score_submission`] scores folders in XTREME's layout, whoever made them; [`baseline()`] makes the predictions of a
-//! model that knows nothing, to be scored as any other; [`nearest`] finds nearest neighbours among embeddings.
+//! model that knows nothing, to be scored as any other; [`retrieval`] finds nearest neighbours and
+//! translation pairs among embeddings.
 
 pub mod aggregate;
 mod analyze;
@@ -37,7 +38,7 @@ mod number;
 pub mod predict;
 mod prediction;
 mod random;
-mod retrieval;
+pub mod retrieval;
 mod score;
 mod submission;
 
@@ -48,6 +49,5 @@ pub use error::EvaluateError;
 pub use groups::{ENGLISH_GAP, Group, groups};
 pub use number::{Number, headline, headline_name, numbers};
 pub use prediction::{Prediction, Setting, prediction_batch};
-pub use retrieval::nearest;
 pub use score::{ScoreRequest, ScoreTables, score};
 pub use submission::{Submission, SubmissionRequest, SubmissionScore, score_submission};

@@ -32,5 +32,7 @@ pub use dropout::Dropout;
 pub use encoder::{Encoder, TokenBatch};
 pub use error::ModelError;
 pub use failure::failure;
+pub(crate) use fused::matrix::{Matrix, multiply};
 pub use heads::{Head, HeadKind, HeadSpec, Model, TaskHead};
+pub(crate) use weights::StoredTable;
 pub use weights::directory_files;

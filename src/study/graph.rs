@@ -38,6 +38,10 @@ pub enum Work {
         hyperparameters: Box<Hyperparameters>,
         seed: u64,
     },
+    /// Embeds the sentences of a retrieval target.
+    Embed { task: String },
+    /// Searches among them: the predictions of such a target.
+    Retrieve { task: String },
     /// Predicts a target's evaluation split in every language.
     Predict { task: String },
     /// Predicts it without a model: the majority, or chance.
@@ -95,6 +99,8 @@ impl Work {
             Work::Profile { .. } => "profile",
             Work::Overlap { .. } => "overlap",
             Work::Train { .. } => "train",
+            Work::Embed { .. } => "embed",
+            Work::Retrieve { .. } => "retrieve",
             Work::Predict { .. } => "predict",
             Work::Baseline { .. } => "baseline",
             Work::Score { .. } => "score",
@@ -284,7 +290,9 @@ impl<'a> Planner<'a> {
             if task.metric.is_none() {
                 return Err(StudyError::NoMetric { study: self.study.id.clone(), task: name.clone() }.into());
             }
-            needs.push((name.clone(), task.evaluate, self.evaluation_languages(task)?));
+            for split in task.predicted_splits() {
+                needs.push((name.clone(), split, self.evaluation_languages(task)?));
+            }
         }
         if let Some(pretrain) = &self.study.pretrain {
             let task = self.task(&pretrain.task)?;
@@ -496,9 +504,16 @@ impl<'a> Planner<'a> {
             model = Some(node);
         }
         let tokens = self.tokenize(target)?;
-        let mut needs = vec![("tokens".to_owned(), tokens), ("gold".to_owned(), self.normalize(target)?)];
+        let mut needs = vec![("tokens".to_owned(), tokens)];
         needs.extend(model.map(|node| ("model".to_owned(), node)));
-        let predict = self.add(format!("predict/{place}"), Work::Predict { task: target.to_owned() }, needs);
+        let (task, label) = (target.to_owned(), format!("predict/{place}"));
+        let predict = if self.task(target)?.format == Format::SentenceRetrieval {
+            let embed = self.add(format!("embed/{place}"), Work::Embed { task: task.clone() }, needs);
+            self.add(label, Work::Retrieve { task }, vec![("embeddings".to_owned(), embed)])
+        } else {
+            needs.push(("gold".to_owned(), self.normalize(target)?));
+            self.add(label, Work::Predict { task }, needs)
+        };
         let score = self.score(target, format!("score/{place}"), predict)?;
         Ok(GridCell { intermediate: row.to_owned(), target: target.to_owned(), seed, predict, score, trainings })
     }

@@ -65,6 +65,8 @@ fn one(
             _ => {}
         }
     }
+    // A search knows no model: what embedded its sentences does.
+    let embed = graph.nodes[cell.predict].needs.get("embeddings").and_then(|node| artifacts[*node].as_ref());
     let is_model = !predict.manifest.stage.starts_with("baseline");
     let phases: serde_json::Map<String, Value> = trainings
         .iter()
@@ -96,7 +98,8 @@ fn one(
         model_key: match (trainings.last(), is_model) {
             (Some((_, artifact)), true) => artifact.manifest.key.to_string(),
             // An encoder from outside, used as it is: the digest of its weights.
-            (None, true) => predict
+            (None, true) => embed
+                .unwrap_or(predict)
                 .manifest
                 .inputs
                 .iter()
@@ -108,7 +111,7 @@ fn one(
         tokenizer_digest: if is_model { tokenizer_digest } else { String::new() },
         data_keys,
         parameters: json!({
-            "predict": predict.manifest.parameters, "score": score.manifest.parameters,
+            "embed": embed.map(|artifact| &artifact.manifest.parameters), "predict": predict.manifest.parameters, "score": score.manifest.parameters,
             "model": setup.model, "trainings": phases,
         }),
     })

@@ -372,6 +372,20 @@ impl Task {
         code == "en" || known.any(|known| known == code)
     }
 
+    /// Whether queries are looked for among the index sentences of all languages.
+    pub fn shares_index(&self) -> bool {
+        self.metric.is_some_and(Metric::searches_all_languages)
+    }
+
+    /// The splits that are predicted: the one that scores are computed on and, where a threshold is chosen on development
+    /// data, those.
+    pub fn predicted_splits(&self) -> Vec<Split> {
+        match self.metric {
+            Some(Metric::BitextF1) if self.evaluate != Split::Validation => vec![Split::Validation, self.evaluate],
+            _ => vec![self.evaluate],
+        }
+    }
+
     /// The languages of its training split.
     pub fn training_languages(&self) -> Vec<String> {
         match self.role {

@@ -1,94 +1,209 @@
-//! Sentence retrieval: a vector for each sentence from a hidden state of its tokens, and the nearest of the other side.
+//! Sentence retrieval: a vector for each sentence from hidden states of its tokens.
+//!
+//! Sentences of the same tokens get the same bits, wherever they stand: they go through the model once. So whoever searches can
+//! tell repeated sentences by their vectors.
 
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use arrow::array::{ArrayRef, Float32Array, Int32Array, ListArray, RecordBatch, StringArray};
+use arrow::buffer::OffsetBuffer;
+use arrow::datatypes::{DataType, Field};
 use burn::tensor::{Tensor, TensorData};
+use serde::Serialize;
 
-use super::{PredictFile, PredictRequest, Prediction, TokenBatch, by_length, values};
+use super::{TokenBatch, Window, by_length, numbers, values};
 use crate::error::Result;
-use crate::evaluate::{EvaluateError, nearest};
-use crate::model::{Model, ModelError};
-use crate::progress::check;
-use crate::shard::{Columns, read_batches};
-use crate::task::{Format, Pooling};
+use crate::evaluate::EvaluateError;
+use crate::model::weights::load_stored;
+use crate::model::{Model, ModelError, OpenDevice};
+use crate::progress::{Progress, check};
+use crate::schema::table;
+use crate::shard::{Columns, Writer, read_batches, table_path};
+use crate::task::{Format, Pooling, Split};
 use crate::train::data::{Instances, Limits};
 
-/// The sentences of one side: their ids and, for each layer, their vectors one after the other.
-#[derive(Default)]
-struct Side {
-    ids: Vec<String>,
-    vectors: Vec<Vec<f32>>,
+/// What to embed with what.
+#[derive(Debug, Clone)]
+pub struct EmbedRequest {
+    /// A model directory: `config.json`, `model.safetensors`.
+    pub model_dir: PathBuf,
+    /// The task, for the table.
+    pub task: String,
+    /// Model inputs by split and language.
+    pub files: Vec<(Split, String, PathBuf)>,
+    /// The hidden states that stand for a sentence, each on its own (0 = embeddings).
+    pub layers: Vec<usize>,
+    /// What of a hidden state stands for a sentence.
+    pub pooling: Pooling,
+    /// Where to compute.
+    pub device: OpenDevice,
 }
 
-/// For each layer and each query, the nearest sentence of the index by cosine. Layer by layer, queries in order.
-pub(super) fn retrieve(
-    request: &PredictRequest,
-    model: &Model,
-    file: &PredictFile,
-    advance: &mut dyn FnMut(usize),
+/// What was embedded; the statistics in the artifact's manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EmbedOutcome {
+    /// Numbers of a vector.
+    pub width: usize,
+    /// Split, language and number of sentences.
+    pub sentences: Vec<(Split, String, u64)>,
+}
+
+/// Embeds every file of `request` into `split=…/language=…/part-00000.parquet` below `output`, in the schema `embeddings`: for
+/// each batch of sentences and each layer a row a sentence.
+///
+/// # Errors
+/// A model directory or table that can't be read, a hidden state that the model does not have, a device that fails, or `stop`.
+pub fn embed(
+    request: &EmbedRequest,
+    output: &Path,
+    metadata: &[(&str, &str)],
+    progress: &dyn Progress,
     stop: &AtomicBool,
-) -> Result<Vec<Prediction>> {
-    let config = &model.encoder.config;
-    if let Some(layer) = request.layers.iter().find(|layer| **layer > config.num_hidden_layers) {
-        let has = config.num_hidden_layers;
-        return Err(EvaluateError::Layer { model: request.model_dir.clone(), layer: *layer, has }.into());
+) -> Result<EmbedOutcome> {
+    let model = load_stored(&request.model_dir, &request.device.device)?;
+    let has = model.encoder.config.num_hidden_layers;
+    if let Some(layer) = request.layers.iter().copied().find(|layer| *layer > has) {
+        return Err(EvaluateError::Layer { model: request.model_dir.clone(), layer, has }.into());
     }
-    let side = || Side { ids: Vec::new(), vectors: vec![Vec::new(); request.layers.len()] };
-    let (mut queries, mut index) = (side(), side());
-    let mut first_row = 0;
-    for batch in read_batches(&file.tokens)? {
-        check(stop)?;
-        let batch = batch?;
-        let mut instances = Instances::empty(Format::SentenceRetrieval);
-        instances.append(&file.tokens, &batch, first_row, Limits::of(config), false)?;
-        let vectors = embed(request, model, &instances, stop)?;
-        let columns = Columns::new(&file.tokens, &batch);
-        let (ids, sides) = (columns.text("example_id")?, columns.text("side")?);
-        for row in 0..batch.num_rows() {
-            let side = if sides.value(row) == "query" { &mut queries } else { &mut index };
-            side.ids.push(ids.value(row).to_owned());
-            for (own, layer) in side.vectors.iter_mut().zip(&vectors) {
-                own.extend_from_slice(&layer[row]);
+    let mut total = 0;
+    for (_, _, tokens) in &request.files {
+        total += read_batches(tokens)?.rows() as u64;
+    }
+    progress.start(total, "sentences");
+    let mut done = 0;
+    let mut sentences = Vec::new();
+    for (split, language, tokens) in &request.files {
+        let path = output.join(table_path(split.name(), language));
+        let mut writer = Writer::create(&path, &table("embeddings").schema, metadata)?;
+        let mut repeated = Repeated::of(tokens)?;
+        let (mut first_row, place) = (0, [request.task.as_str(), split.name(), language]);
+        for batch in read_batches(tokens)? {
+            check(stop)?;
+            let batch = batch?;
+            for layer in one_batch(request, &model, tokens, first_row, &batch, &mut repeated, place, stop)? {
+                writer.write(&layer)?;
+            }
+            first_row += batch.num_rows();
+            done += batch.num_rows() as u64;
+            progress.advance(done, language);
+        }
+        writer.finish()?;
+        sentences.push((*split, language.clone(), first_row as u64));
+    }
+    progress.finish();
+    Ok(EmbedOutcome { width: model.encoder.config.hidden_size, sentences })
+}
+
+/// A digest of a sentence's tokens.
+type Digest = [u8; 16];
+/// The vectors of a sentence, layer by layer.
+type Layers = Vec<Vec<f32>>;
+
+/// The sentences of a file that stand in it more than once.
+struct Repeated {
+    /// The vectors of each, once they are known.
+    vectors: HashMap<Digest, Option<Layers>>,
+}
+
+impl Repeated {
+    fn of(tokens: &Path) -> Result<Self> {
+        let mut seen: HashMap<Digest, bool> = HashMap::new();
+        for batch in read_batches(tokens)? {
+            for digest in digests(tokens, &batch?)? {
+                seen.entry(digest).and_modify(|again| *again = true).or_insert(false);
             }
         }
-        first_row += batch.num_rows();
-        advance(batch.num_rows());
+        let again = seen.into_iter().filter(|(_, again)| *again);
+        Ok(Self { vectors: again.map(|(digest, _)| (digest, None)).collect() })
     }
-    let mut predictions = Vec::with_capacity(queries.ids.len() * request.layers.len());
-    for (position, layer) in request.layers.iter().enumerate() {
-        let found = nearest(&queries.vectors[position], &index.vectors[position], config.hidden_size);
-        for (id, (row, cosine)) in queries.ids.iter().zip(found) {
-            predictions.push(Prediction {
-                layer: i32::try_from(*layer).ok(),
-                pooling: Some(request.pooling.name()),
-                rank: Some(1),
-                ..Prediction::new(id.clone(), index.ids[row as usize].clone(), cosine)
-            });
-        }
-    }
-    Ok(predictions)
 }
 
-/// For each layer, a vector for each instance.
-fn embed(
-    request: &PredictRequest,
+fn digests(path: &Path, batch: &RecordBatch) -> Result<Vec<Digest>> {
+    let window = Window { path, batch };
+    let digest = |row: usize| {
+        let mut hasher = blake3::Hasher::new();
+        for token in numbers(&window, "input_ids", row)? {
+            hasher.update(&token.to_le_bytes());
+        }
+        let mut digest = Digest::default();
+        digest.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+        Ok(digest)
+    };
+    (0..batch.num_rows()).map(digest).collect()
+}
+
+/// The rows of the table for one batch of sentences, layer by layer.
+#[expect(clippy::too_many_arguments, reason = "one step of a loop over a file")]
+fn one_batch(
+    request: &EmbedRequest,
     model: &Model,
-    instances: &Instances,
+    path: &Path,
+    first_row: usize,
+    batch: &RecordBatch,
+    repeated: &mut Repeated,
+    place: [&str; 3],
     stop: &AtomicBool,
-) -> Result<Vec<Vec<Vec<f32>>>> {
-    let mut layers = vec![vec![Vec::new(); instances.len()]; request.layers.len()];
-    for indices in by_length(instances) {
+) -> Result<Vec<RecordBatch>> {
+    let mut instances = Instances::empty(Format::SentenceRetrieval);
+    instances.append(path, batch, first_row, Limits::of(&model.encoder.config), false)?;
+    let digests = digests(path, batch)?;
+    // Of sentences that repeat, the first goes through the model.
+    let mut asked: HashMap<Digest, u32> = HashMap::new();
+    let mut rows = Vec::with_capacity(instances.len());
+    for (row, digest) in digests.iter().enumerate() {
+        let new = match repeated.vectors.get(digest) {
+            None => true,
+            Some(Some(_)) => false,
+            Some(None) => asked.insert(*digest, row as u32).is_none(),
+        };
+        rows.extend(new.then_some(row as u32));
+    }
+    let mut vectors: Vec<Layers> = vec![Vec::new(); instances.len()];
+    for indices in by_length(&instances, rows) {
         check(stop)?;
         let tokens = instances.tokens(&indices, &model.encoder);
         let states = model.encoder.hidden_states(&tokens);
-        for (vectors, layer) in layers.iter_mut().zip(&request.layers) {
+        for layer in &request.layers {
             let pooled = pool(states[*layer].clone(), &tokens, request.pooling)?;
             for (index, vector) in indices.iter().zip(pooled.chunks_exact(model.encoder.config.hidden_size)) {
-                vectors[*index as usize] = vector.to_vec();
+                vectors[*index as usize].push(vector.to_vec());
             }
         }
     }
-    Ok(layers)
+    for (row, digest) in digests.iter().enumerate() {
+        if let Some(known) = repeated.vectors.get_mut(digest) {
+            match known {
+                None => *known = Some(vectors[row].clone()),
+                Some(known) => vectors[row].clone_from(known),
+            }
+        }
+    }
+    let columns = Columns::new(path, batch);
+    let (ids, sides) = (columns.text("example_id")?, columns.text("side")?);
+    let constant = |value: &str| -> ArrayRef { Arc::new(StringArray::from(vec![value; batch.num_rows()])) };
+    let width = model.encoder.config.hidden_size;
+    let layer = |(number, layer): (usize, &usize)| {
+        let values = Float32Array::from_iter_values(vectors.iter().flat_map(|layers| layers[number].iter().copied()));
+        let item = Arc::new(Field::new("item", DataType::Float32, false));
+        let lists = ListArray::new(item, OffsetBuffer::from_repeated_length(width, batch.num_rows()), Arc::new(values), None);
+        let layer = i32::try_from(*layer).unwrap_or(i32::MAX);
+        let columns: Vec<ArrayRef> = vec![
+            constant(place[0]),
+            constant(place[1]),
+            constant(place[2]),
+            Arc::new(sides.clone()),
+            Arc::new(ids.clone()),
+            Arc::new(Int32Array::from(vec![layer; batch.num_rows()])),
+            constant(request.pooling.name()),
+            Arc::new(lists),
+        ];
+        RecordBatch::try_new(table("embeddings").schema.clone(), columns)
+            .expect("the columns are the schema's and of one length")
+    };
+    Ok(request.layers.iter().enumerate().map(layer).collect())
 }
 
 /// The vector of each row of `hidden [rows × positions, width]`, one after another.

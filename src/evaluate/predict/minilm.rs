@@ -10,11 +10,12 @@ use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, Int32Type};
 use tokenizers::{Tokenizer, TruncationParams};
 
-use super::{PredictFile, PredictRequest, predict};
+use super::{EmbedRequest, embed};
+use crate::evaluate::retrieval::{Method, RetrieveRequest, retrieve};
 use crate::model::{DeviceChoice, device};
 use crate::progress::Quiet;
 use crate::schema::tokenized;
-use crate::shard::{PART, read_table, write_table};
+use crate::shard::{PART, read_table, table_path, write_table};
 use crate::task::{Format, Pooling, Split};
 
 /// The longest input that the reference values were computed with.
@@ -68,20 +69,29 @@ fn every_layer_retrieves_as_transformers_does() {
         let text = |code: &str| lines(&shared.join(format!("real/tatoeba/v1/tatoeba.{language}-eng.{code}")));
         let tokens = directory.path().join(format!("{language}.parquet"));
         shard(&tokens, &tokenizer, &text("eng"), &text(language));
-        let request = PredictRequest {
+        let (layers, pooling): (Vec<usize>, _) = ((0..=6).collect(), Pooling::Mean);
+        let device = device::open(DeviceChoice::Flex).unwrap();
+        let request = EmbedRequest {
             model_dir: model_dir.clone(),
             task: "tatoeba".into(),
-            trained_as: None,
-            unanswerable: false,
-            format: Format::SentenceRetrieval,
-            labels: Vec::new(),
-            files: vec![PredictFile { language: language.into(), canonical: tokens.clone(), tokens }],
-            split: Split::Test,
-            layers: (0..=6).collect(),
-            pooling: Pooling::Mean,
-            device: device::open(DeviceChoice::Flex).unwrap(),
+            files: vec![(Split::Test, language.into(), tokens)],
+            layers: layers.clone(),
+            pooling,
+            device: device.clone(),
         };
-        predict(&request, directory.path(), &Quiet, &AtomicBool::new(false)).unwrap();
+        let embedded = directory.path().join("embedded");
+        embed(&request, &embedded, &[], &Quiet, &AtomicBool::new(false)).unwrap();
+        let request = RetrieveRequest {
+            task: "tatoeba".into(),
+            files: vec![(Split::Test, language.into(), embedded.join(table_path("test", language)))],
+            layers,
+            pooling,
+            method: Method::Nearest { count: 1 },
+            shared_index: false,
+            device,
+            memory: 1 << 30,
+        };
+        retrieve(&request, directory.path(), &[], &Quiet, &AtomicBool::new(false)).unwrap();
         let path = directory.path().join(format!("language={language}")).join(PART);
         let mut right = [0u32; 7];
         for batch in read_table(&path).unwrap().1 {

@@ -1,6 +1,7 @@
 //! Predictions: a model over the tokenised shards of one task, one file a language.
 //!
-//! The only part of evaluation that knows a tensor. Shards stream through in batches of rows, sorted by length within each;
+//! Sentence retrieval has no predictions of its own here: a sentence is embedded ([`embed`]), and [`super::retrieval`] searches
+//! among the vectors. Shards stream through in batches of rows, sorted by length within each;
 //! what several windows of an example say is put together before its row is written. Rows come out in the order of the
 //! examples, whatever the batches were.
 
@@ -17,6 +18,7 @@ use arrow::datatypes::UInt32Type;
 use serde::Serialize;
 
 use self::answer::{Answers, Spans};
+pub use self::embedding::{EmbedOutcome, EmbedRequest, embed};
 use super::{EvaluateError, Prediction, prediction_batch};
 use crate::error::Result;
 use crate::model::weights::{load_stored, values};
@@ -24,7 +26,7 @@ use crate::model::{Dropout, HeadKind, Model, OpenDevice, TaskHead, TokenBatch};
 use crate::progress::{Progress, check};
 use crate::schema::table;
 use crate::shard::{Columns, PART, Writer, read_batches};
-use crate::task::{Format, Pooling, Split};
+use crate::task::{Format, Split};
 use crate::train::data::{Instances, Limits, Targets, head_of};
 
 /// Rows that go through the model together.
@@ -44,7 +46,7 @@ pub struct PredictFile {
 /// What to predict with what.
 #[derive(Debug, Clone)]
 pub struct PredictRequest {
-    /// A model directory: `config.json`, `model.safetensors`, and heads for all formats but retrieval.
+    /// A model directory: `config.json`, `model.safetensors`, heads.
     pub model_dir: PathBuf,
     /// The task, for the table.
     pub task: String,
@@ -60,10 +62,6 @@ pub struct PredictRequest {
     pub files: Vec<PredictFile>,
     /// The split, for the table.
     pub split: Split,
-    /// Retrieval: the hidden states that stand for a sentence, each on its own (0 = embeddings).
-    pub layers: Vec<usize>,
-    /// Retrieval: what of a hidden state stands for a sentence.
-    pub pooling: Pooling,
     /// Where to compute.
     pub device: OpenDevice,
 }
@@ -78,8 +76,8 @@ pub struct PredictOutcome {
 /// Predicts every file of `request` into `language=…/part-00000.parquet` below `output`, in the schema `predictions`.
 ///
 /// # Errors
-/// A model directory or table that can't be read, a model without a head of the task's format and labels, a hidden state
-/// that the model does not have, or `stop`.
+/// A model directory or table that can't be read, a model without a head of the task's format and labels (retrieval has none:
+/// see [`embed`]), or `stop`.
 pub fn predict(
     request: &PredictRequest,
     output: &Path,
@@ -99,13 +97,8 @@ pub fn predict(
             done += count as u64;
             progress.advance(done, &file.language);
         };
-        let predictions = match request.format {
-            Format::SentenceRetrieval => embedding::retrieve(request, &model, file, &mut advance, stop)?,
-            _ => {
-                let head = head(request, &model)?;
-                with_head(request, &model, head, file, &mut advance, stop)?
-            }
-        };
+        let head = head(request, &model)?;
+        let predictions = with_head(request, &model, head, file, &mut advance, stop)?;
         let path = output.join(format!("language={}", file.language)).join(PART);
         let schema = table("predictions");
         let metadata = schema.metadata();
@@ -193,7 +186,7 @@ fn with_head(
 fn head_logits(model: &Model, head: &TaskHead, instances: &Instances, stop: &AtomicBool) -> Result<Vec<Vec<f32>>> {
     let encoder = &model.encoder;
     let mut logits: Vec<Vec<f32>> = vec![Vec::new(); instances.len()];
-    for indices in by_length(instances) {
+    for indices in by_length(instances, (0..instances.len() as u32).collect()) {
         check(stop)?;
         let tokens = instances.tokens(&indices, encoder);
         let hidden = encoder.forward(&tokens, &mut Dropout::off());
@@ -236,9 +229,8 @@ fn scatter(logits: &mut [Vec<f32>], indices: &[u32], found: &[f32]) {
     }
 }
 
-/// The instances in groups of similar length, so that little is padded.
-fn by_length(instances: &Instances) -> Vec<Vec<u32>> {
-    let mut order: Vec<u32> = (0..u32::try_from(instances.len()).unwrap_or(u32::MAX)).collect();
+/// Some of the instances in groups of similar length, so that little is padded.
+fn by_length(instances: &Instances, mut order: Vec<u32>) -> Vec<Vec<u32>> {
     order.sort_by_key(|index| instances.length(*index as usize));
     order.chunks(BATCH_ROWS).map(<[u32]>::to_vec).collect()
 }

@@ -2,7 +2,7 @@
 
 /// A matrix in a slice: element (row, column) is at `row · down + column · across`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Matrix<'a> {
+pub(crate) struct Matrix<'a> {
     values: &'a [f32],
     rows: usize,
     columns: usize,
@@ -118,7 +118,7 @@ impl Target {
 }
 
 /// `out = left · right`; rows of `out` are as wide as those of `right`.
-pub(super) fn multiply(out: &mut [f32], left: Matrix<'_>, right: Matrix<'_>) {
+pub(crate) fn multiply(out: &mut [f32], left: Matrix<'_>, right: Matrix<'_>) {
     product(out, right.columns, 0, false, left, right);
 }
 

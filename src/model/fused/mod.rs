@@ -17,7 +17,7 @@ mod decoder;
 mod embeddings;
 mod layer;
 mod loss;
-mod matrix;
+pub(crate) mod matrix;
 mod rows;
 mod sizes;
 #[cfg(test)]

@@ -14,6 +14,7 @@ mod parameter;
 mod pickle;
 mod safetensors;
 mod stored;
+mod table;
 mod torch;
 mod write;
 
@@ -23,6 +24,7 @@ pub use parameter::Parameter;
 #[cfg(test)]
 pub(crate) use parameter::f32s;
 pub(crate) use parameter::{put, values};
+pub(crate) use table::StoredTable;
 pub use write::{save, save_in_shards};
 
 use std::collections::BTreeSet;

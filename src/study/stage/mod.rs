@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::graph::{Node, ScoredCell, Work};
 use crate::error::Result;
+use crate::evaluate::retrieval::Method;
 use crate::evaluate::{AnalyzeTarget, Setting};
 use crate::model::OpenDevice;
 use crate::shard::table_path;
@@ -30,6 +31,8 @@ const VERSIONS: &[(&str, u32)] = &[
     ("overlap", 1),
     ("train", 2),
     ("predict", 3),
+    ("embed", 1),
+    ("retrieve", 1),
     ("baseline", 3),
     ("score", 3),
     ("analyze", 2),
@@ -41,6 +44,8 @@ pub const RESAMPLES: usize = 1_000;
 pub const BOOTSTRAP_SEED: u64 = 1;
 /// Trials behind each p-value: the smallest, 1 in 10,000, can stand a correction for 500 comparisons.
 pub const TRIALS: usize = 9_999;
+/// Bytes that a search may take for vectors; what is more lies in a file meanwhile.
+const RETRIEVAL_MEMORY: u64 = 4 << 30;
 
 /// Where raw files come from when they are not generated.
 pub enum Raw {
@@ -169,19 +174,38 @@ impl Setup<'_> {
                 if !inputs.contains_key("model") {
                     self.outside_encoder(&mut known)?;
                 }
-                let retrieval = (task.format == Format::SentenceRetrieval).then_some(&self.model.retrieval);
                 json!({
                     "task": task.id, "format": task.format, "labels": tokenized_labels(task, &inputs["tokens"]),
-                    "split": task.evaluate, "layers": retrieval.map(|settings| &settings.layers),
-                    "pooling": retrieval.map(|settings| settings.pooling), "device": self.device.kind(),
+                    "split": task.evaluate, "device": self.device.kind(),
                     "trained_as": task.training_task(), "unanswerable": task.unanswerable,
+                })
+            }
+            Work::Embed { task } => {
+                let task = self.task(task)?;
+                if !inputs.contains_key("model") {
+                    self.outside_encoder(&mut known)?;
+                }
+                let retrieval = &self.model.retrieval;
+                json!({
+                    "task": task.id, "splits": task.predicted_splits(), "layers": retrieval.layers,
+                    "pooling": retrieval.pooling, "device": self.device.kind(),
+                })
+            }
+            Work::Retrieve { task } => {
+                let task = self.task(task)?;
+                let retrieval = &self.model.retrieval;
+                json!({
+                    "task": task.id, "method": Method::of(task.metric), "shared_index": task.shares_index(),
+                    "layers": retrieval.layers, "pooling": retrieval.pooling, "device": self.device.kind(),
                 })
             }
             Work::Baseline { task, seed } => {
                 let task = self.task(task)?;
                 json!({
                     "task": task.id, "format": task.format, "labels": canonical_labels(task, &inputs["gold"]),
-                    "split": task.evaluate, "seed": seed,
+                    "splits": task.predicted_splits(), "seed": seed,
+                    "method": (task.format == Format::SentenceRetrieval).then(|| Method::of(task.metric)),
+                    "shared_index": task.shares_index(),
                 })
             }
             Work::Score { task } => {
@@ -355,6 +379,12 @@ fn tables(artifact: &Artifact) -> impl Iterator<Item = (Split, String, PathBuf)>
         let language = parts.next()?.strip_prefix("language=")?.to_owned();
         Some((split, language.clone(), artifact.dir.join(table_path(split.name(), &language))))
     })
+}
+
+/// The tables of the splits of a task that are predicted, by split and language.
+fn predicted_tables(artifact: &Artifact, task: &Task) -> Vec<(Split, String, PathBuf)> {
+    let splits = task.predicted_splits();
+    tables(artifact).filter(|(split, _, _)| splits.contains(split)).collect()
 }
 
 /// The tables of a task's evaluation split by language.

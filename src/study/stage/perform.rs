@@ -8,12 +8,13 @@ use std::sync::{Arc, PoisonError};
 use serde_json::{Value, json};
 
 use super::{
-    BOOTSTRAP_SEED, Prepared, RESAMPLES, Setup, TRIALS, canonical_labels, evaluation_tables, prediction_tables,
-    split_tables, tables, tokenized_labels,
+    BOOTSTRAP_SEED, Prepared, RESAMPLES, RETRIEVAL_MEMORY, Setup, TRIALS, canonical_labels, evaluation_tables,
+    predicted_tables, prediction_tables, split_tables, tables, tokenized_labels,
 };
 use crate::audit::{AuditTable, OverlapRequest, ProfileRequest, TokenCounts, overlap, profile};
 use crate::error::{IoContext, Result};
-use crate::evaluate::predict::{PredictFile, PredictRequest, predict};
+use crate::evaluate::predict::{EmbedRequest, PredictFile, PredictRequest, embed, predict};
+use crate::evaluate::retrieval::{ChanceRequest, Method, RetrieveRequest, chance, retrieve};
 use crate::evaluate::{AnalyzeCell, AnalyzeRequest, ScoreRequest, analyze, baseline, score};
 use crate::normalize::{ComposeRequest, NormalizeRequest, compose, normalize};
 use crate::progress::Progress;
@@ -22,7 +23,7 @@ use crate::source::mini;
 use crate::store::{Artifact, Transaction};
 use crate::study::StudyError;
 use crate::study::graph::{Node, Phase, ScoredCell, Work};
-use crate::task::{EncoderSource, NONE, Split, TokenizerSource};
+use crate::task::{EncoderSource, Format, NONE, Split, TokenizerSource};
 use crate::tokenize::{TableOutcome, TokenizeOutcome, TokenizeRequest, Tokenizer, tokenize, train_unigram};
 use crate::train::{Hyperparameters, TrainRequest, TrainTask, train};
 
@@ -163,11 +164,52 @@ impl Setup<'_> {
                     labels: tokenized_labels(task, &inputs["tokens"]),
                     files,
                     split: task.evaluate,
+                    device: self.device.clone(),
+                };
+                Ok(json!(predict(&request, out, progress, stop)?))
+            }
+            Work::Embed { task } => {
+                let _slot = self.gpu_slot();
+                let task = self.task(task)?;
+                let model_dir = match inputs.get("model") {
+                    Some(model) => model.dir.clone(),
+                    None => self.encoder_dir()?,
+                };
+                let request = EmbedRequest {
+                    model_dir,
+                    task: task.id.clone(),
+                    files: predicted_tables(&inputs["tokens"], task),
                     layers: self.model.retrieval.layers.clone(),
                     pooling: self.model.retrieval.pooling,
                     device: self.device.clone(),
                 };
-                Ok(json!(predict(&request, out, progress, stop)?))
+                Ok(json!(embed(&request, out, &metadata, progress, stop)?))
+            }
+            Work::Retrieve { task } => {
+                let _slot = self.gpu_slot();
+                let task = self.task(task)?;
+                let request = RetrieveRequest {
+                    task: task.id.clone(),
+                    files: tables(&inputs["embeddings"]).collect(),
+                    layers: self.model.retrieval.layers.clone(),
+                    pooling: self.model.retrieval.pooling,
+                    method: Method::of(task.metric),
+                    shared_index: task.shares_index(),
+                    device: self.device.clone(),
+                    memory: RETRIEVAL_MEMORY,
+                };
+                Ok(json!(retrieve(&request, out, &metadata, progress, stop)?))
+            }
+            Work::Baseline { task, seed } if self.task(task)?.format == Format::SentenceRetrieval => {
+                let task = self.task(task)?;
+                let request = ChanceRequest {
+                    task: task.id.clone(),
+                    files: predicted_tables(&inputs["gold"], task),
+                    method: Method::of(task.metric),
+                    shared_index: task.shares_index(),
+                    seed: *seed,
+                };
+                Ok(json!(chance(&request, out, &metadata)?))
             }
             Work::Baseline { task, seed } => {
                 let task = self.task(task)?;

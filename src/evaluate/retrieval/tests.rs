@@ -1,0 +1,224 @@
+//! The search against its definition: every pair, in 64 bits.
+
+use std::path::Path;
+
+use burn::tensor::Device;
+use rand::RngExt;
+
+use super::*;
+use crate::evaluate::random::generator;
+use crate::model::{DeviceChoice, device as devices};
+use crate::progress::Quiet;
+
+fn random(rows: usize, dim: usize, purpose: &str) -> Vec<f32> {
+    let mut random = generator(1, &[purpose]);
+    (0..rows * dim).map(|_| random.random_range(-1.0..1.0)).collect()
+}
+
+fn settings(memory: u64) -> SearchSettings {
+    SearchSettings { device: devices::open(DeviceChoice::Flex).unwrap(), memory }
+}
+
+fn vectors(values: &[f32], dim: usize) -> Vectors {
+    Vectors::of(values, dim, Similarity::Cosine).unwrap()
+}
+
+/// The same in a scratch file.
+fn scratched(values: &[f32], dim: usize) -> Vectors {
+    let mut all = Collector::new(Similarity::Cosine, Room { memory: 0, scratch: std::env::temp_dir() });
+    for (row, vector) in values.chunks(dim).enumerate() {
+        all.push(Path::new("vectors"), &row.to_string(), vector).unwrap();
+    }
+    let all = all.in_a_file().unwrap();
+    assert!(!all.in_memory());
+    all
+}
+
+fn both(sides: [&Vectors; 2], count: usize, memory: u64) -> [Neighbours; 2] {
+    nearest_both(sides, count, &settings(memory), &Quiet, &AtomicBool::new(false)).unwrap()
+}
+
+/// All cosines of a row with the other side's, the highest first.
+fn ranked(query: &[f32], index: &[f32]) -> Vec<(u32, f64)> {
+    let dim = query.len();
+    let product = |a: &[f32], b: &[f32]| -> f64 { a.iter().zip(b).map(|(&x, &y)| f64::from(x) * f64::from(y)).sum() };
+    let cosine = |v: &[f32]| product(query, v) / (product(query, query) * product(v, v)).sqrt();
+    let mut all: Vec<(u32, f64)> =
+        index.chunks(dim).enumerate().map(|(row, vector)| (row as u32, cosine(vector))).collect();
+    all.sort_by(|a, b| b.1.total_cmp(&a.1));
+    all
+}
+
+fn assert_nearest(found: &Neighbours, queries: &[f32], index: &[f32], dim: usize) {
+    for (row, query) in queries.chunks(dim).enumerate() {
+        let expected = ranked(query, index);
+        assert_eq!(found.of(row).len(), found.count());
+        for ((place, cosine), (expected_place, expected)) in found.of(row).iter().zip(&expected) {
+            assert!((cosine - expected).abs() < 1e-6, "row {row}: {cosine}, not {expected}");
+            let near_tie = expected_place != place;
+            assert!(!near_tie || expected - ranked_cosine(query, index, dim, *place) < 1e-6);
+        }
+    }
+}
+
+fn ranked_cosine(query: &[f32], index: &[f32], dim: usize, place: u32) -> f64 {
+    ranked(query, &index[place as usize * dim..][..dim])[0].1
+}
+
+#[test]
+fn neighbours_of_both_sides_are_those_of_the_definition() {
+    for (rows, columns, dim, count) in [(1, 1, 1, 1), (3, 2, 7, 5), (130, 501, 37, 4), (790, 50, 16, 3)] {
+        let (q, i) = (random(rows, dim, "queries"), random(columns, dim, "index"));
+        let (queries, index) = (vectors(&q, dim), vectors(&i, dim));
+        let found = both([&queries, &index], count, 1 << 30);
+        assert_eq!([found[0].count(), found[1].count()], [count.min(columns), count.min(rows)]);
+        assert_nearest(&found[0], &q, &i, dim);
+        assert_nearest(&found[1], &i, &q, dim);
+        let forward = nearest(&queries, &index, count, &settings(1 << 30), &Quiet, &AtomicBool::new(false)).unwrap();
+        assert_eq!(forward, found[0]);
+    }
+}
+
+#[test]
+fn neither_memory_nor_threads_change_a_bit() {
+    let dim = 24;
+    let (q, i) = (random(1700, dim, "queries"), random(1100, dim, "index"));
+    let (queries, index) = (vectors(&q, dim), vectors(&i, dim));
+    let expected = both([&queries, &index], 4, 1 << 30);
+    let (on_disk, index_on_disk) = (scratched(&q, dim), scratched(&i, dim));
+    // So little memory that blocks are single tiles.
+    for threads in [1, 3] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let found = pool.install(|| both([&on_disk, &index_on_disk], 4, 1));
+        assert_eq!(found, expected, "{threads} threads");
+    }
+}
+
+#[test]
+fn equals_go_to_the_lowest_row_and_length_does_not_count() {
+    let dim = 24;
+    let mut index = random(1600, dim, "index");
+    let copy = index[1500 * dim..1501 * dim].to_vec();
+    // More of them than there are spare candidates, in tiles of all kinds.
+    for row in [20, 479, 480, 700, 960, 1100, 1200, 1300, 1400, 1599] {
+        index[row * dim..(row + 1) * dim].copy_from_slice(&copy);
+    }
+    index[10 * dim..11 * dim].iter_mut().for_each(|x| *x *= 1e6);
+    let query: Vec<f32> = copy.iter().map(|x| x * 3.0).collect();
+    let found = nearest(
+        &vectors(&query, dim),
+        &vectors(&index, dim),
+        3,
+        &settings(1 << 30),
+        &Quiet,
+        &AtomicBool::new(false),
+    );
+    let found = found.unwrap();
+    assert_eq!(found.of(0).iter().map(|found| found.0).collect::<Vec<_>>(), [20, 479, 480]);
+    assert!((found.of(0)[0].1 - 1.0).abs() < 1e-6);
+}
+
+#[test]
+fn a_tensor_device_finds_the_same() {
+    assert_device_agrees(&Device::flex());
+}
+
+#[test]
+#[ignore = "needs a GPU or `make smoke-wgpu`"]
+fn wgpu_finds_the_same_neighbours() {
+    assert_device_agrees(&devices::open_for_tests().device);
+}
+
+/// Tiles of a tensor device, the last of them smaller, against the CPU's.
+fn assert_device_agrees(on: &Device) {
+    let (dim, count) = (20, 4);
+    let (q, i) = (random(150, dim, "queries"), random(205, dim, "index"));
+    let (queries, index) = (vectors(&q, dim), vectors(&i, dim));
+    let tile = Tile { rows: 64, columns: 96 };
+    let keep = count + SPARE;
+    let lists = [SideLists::new(150, tile.rows, keep), SideLists::new(205, tile.columns, keep)];
+    let blocks = [queries.block(0..150).unwrap(), index.block(0..205).unwrap()];
+    let blocks = [(&blocks[0], 150), (&blocks[1], 205)].map(|(values, rows)| Block { first: 0, rows, values });
+    let stop = AtomicBool::new(false);
+    super::device::meet(on, tile, [&blocks[0], &blocks[1]], &lists, &|_| (), &stop).unwrap();
+    let settings = settings(1 << 30);
+    let search = Search { sides: [&queries, &index], settings: &settings, progress: &Quiet, stop: &stop };
+    let expected = both([&queries, &index], count, 1 << 30);
+    for side in [0, 1] {
+        assert_eq!(search.exact(side, &lists[side], count).unwrap(), expected[side]);
+    }
+}
+
+#[test]
+fn sides_that_do_not_fit_are_refused() {
+    let fails = |queries: &Vectors, index: &Vectors| {
+        nearest(queries, index, 1, &settings(1), &Quiet, &AtomicBool::new(false)).unwrap_err().to_string()
+    };
+    let (two, three) = (vectors(&[1.0, 2.0], 2), vectors(&[1.0, 2.0, 3.0], 3));
+    assert!(fails(&two, &three).starts_with("queries have 2 numbers and index vectors 3;"));
+    assert!(fails(&vectors(&[], 2), &two).starts_with("there is no vector"));
+    let stopped = nearest(&two, &two, 1, &settings(1), &Quiet, &AtomicBool::new(true));
+    assert!(matches!(stopped, Err(crate::error::Error::Interrupted)));
+}
+
+/// Pairs as the description of the method has them, one by one.
+fn mined_by_definition(x: &[f32], y: &[f32], dim: usize, settings: MiningSettings) -> Vec<(usize, usize, f64)> {
+    let near = |own: &[f32], other: &[f32]| -> Vec<Vec<(u32, f64)>> {
+        own.chunks(dim).map(|row| ranked(row, other).into_iter().take(settings.neighbours).collect()).collect()
+    };
+    let (forward, backward) = (near(x, y), near(y, x));
+    let mean = |list: &[(u32, f64)]| list.iter().map(|found| found.1).sum::<f64>() / list.len() as f64;
+    let score = |source: usize, target: usize, cosine: f64| {
+        let mean = (mean(&forward[source]) + mean(&backward[target])) / 2.0;
+        match settings.margin {
+            Margin::Ratio => cosine / mean,
+            Margin::Distance => cosine - mean,
+            Margin::Absolute => cosine,
+        }
+    };
+    let highest = |pairs: Vec<(usize, usize, f64)>| pairs.into_iter().max_by(|a, b| a.2.total_cmp(&b.2)).unwrap();
+    let mut all = Vec::new();
+    for (source, found) in forward.iter().enumerate() {
+        let of = |(target, cosine): &(u32, f64)| (source, *target as usize, score(source, *target as usize, *cosine));
+        all.push(highest(found.iter().map(of).collect()));
+    }
+    for (target, found) in backward.iter().enumerate() {
+        let of = |(source, cosine): &(u32, f64)| (*source as usize, target, score(*source as usize, target, *cosine));
+        all.push(highest(found.iter().map(of).collect()));
+    }
+    all.sort_by(|a, b| b.2.total_cmp(&a.2));
+    let mut kept: Vec<(usize, usize, f64)> = Vec::new();
+    for pair in all {
+        if pair.2 > 0.0 && kept.iter().all(|other| other.0 != pair.0 && other.1 != pair.1) {
+            kept.push(pair);
+        }
+    }
+    kept
+}
+
+#[test]
+fn mined_pairs_are_those_of_the_definition() {
+    let dim = 12;
+    // Translations in another order, with noise, among sentences that have none.
+    let x: Vec<f32> = random(90, dim, "source").iter().map(|value| value + 1.0).collect();
+    let mut y: Vec<f32> = random(70, dim, "target").iter().map(|value| value + 1.0).collect();
+    for (pair, noise) in random(30, dim, "noise").chunks(dim).enumerate() {
+        let translation: Vec<f32> =
+            x[pair * 2 * dim..][..dim].iter().zip(noise).map(|(value, noise)| value + 0.1 * noise).collect();
+        y[(69 - 2 * pair) * dim..][..dim].copy_from_slice(&translation);
+    }
+    for margin in [Margin::Ratio, Margin::Distance, Margin::Absolute] {
+        let mining = MiningSettings { neighbours: 4, margin };
+        let sides = [&vectors(&x, dim), &vectors(&y, dim)];
+        let found = mine(sides, mining, &settings(1 << 30), &Quiet, &AtomicBool::new(false)).unwrap();
+        let expected = mined_by_definition(&x, &y, dim, mining);
+        let rows: Vec<(usize, usize)> =
+            found.iter().map(|pair| (pair.source as usize, pair.target as usize)).collect();
+        assert_eq!(rows, expected.iter().map(|pair| (pair.0, pair.1)).collect::<Vec<_>>(), "{margin:?}");
+        for (found, expected) in found.iter().zip(&expected) {
+            assert!((found.score - expected.2).abs() < 1e-5);
+        }
+        let true_pairs = (0..30).filter(|pair| rows.contains(&(2 * pair, 69 - 2 * pair))).count();
+        assert!(true_pairs >= 25, "{margin:?}: {true_pairs}");
+    }
+}
