@@ -10,12 +10,15 @@ mod explain;
 mod export;
 mod fetch;
 mod maintenance;
+mod mine;
 mod named;
 mod plan;
 mod query;
 mod report;
+mod retrieve;
 mod run;
 mod score;
+mod search_args;
 mod stages;
 mod status;
 mod study_args;
@@ -82,10 +85,16 @@ enum Command {
     Tokenize(stages::TokenizeArgs),
     /// Trains models of a study.
     Train(stages::TrainArgs),
+    /// Embeds the sentences of a study's retrieval targets.
+    Embed(stages::EmbedArgs),
     /// Predicts targets of a study.
     Predict(stages::PredictArgs),
     /// Scores a study's predictions, or a folder of predictions in XTREME's layout.
     Score(score::ScoreArgs),
+    /// Finds nearest neighbours among embeddings in files.
+    Retrieve(retrieve::RetrieveArgs),
+    /// Mines translation pairs from embeddings in files.
+    Mine(mine::MineArgs),
     /// Writes a trained model as a Hugging Face directory.
     Export(export::ExportArgs),
     /// Runs SQL over results and canonical tables.
@@ -166,6 +175,9 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Normalize(args) => stages::normalize(&context, &args),
         Command::Tokenize(args) => stages::tokenize(&context, &args),
         Command::Train(args) => stages::train(&context, &args),
+        Command::Embed(args) => stages::embed(&context, &args),
+        Command::Retrieve(args) => retrieve::run(&context, &args),
+        Command::Mine(args) => mine::run(&context, &args),
         Command::Predict(args) => stages::predict(&context, &args),
         Command::Score(args) => score::run(&context, &args),
         Command::Export(args) => export::run(&context, &args),

@@ -51,6 +51,15 @@ pub struct TrainArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  trestle embed retrieval --encoder ~/models/all-MiniLM-L6-v2 --data ~/datasets --layers 5,6")]
+pub struct EmbedArgs {
+    #[command(flatten)]
+    stage: StageArgs,
+    #[command(flatten)]
+    cell: CellArgs,
+}
+
+#[derive(Debug, Args)]
 #[command(after_help = "Example:\n  trestle predict mini --intermediate mnli --target xnli")]
 pub struct PredictArgs {
     #[command(flatten)]
@@ -90,7 +99,7 @@ impl CellArgs {
         let parts: Vec<&str> = label.split('/').collect();
         let (target, row) = match parts.as_slice() {
             ["intermediate", row, ..] => (None, Some(*row)),
-            ["target" | "predict" | "score", target, row, ..] => (Some(*target), Some(*row)),
+            ["target" | "embed" | "predict" | "score", target, row, ..] => (Some(*target), Some(*row)),
             ["baseline", target] => (Some(*target), Some(crate::task::CHANCE)),
             _ => (None, None),
         };
@@ -136,6 +145,12 @@ pub fn train(context: &Context, args: &TrainArgs) -> Result<ExitCode> {
                     || args.cell.picks(&node.label))
         }
         _ => false,
+    })
+}
+
+pub fn embed(context: &Context, args: &EmbedArgs) -> Result<ExitCode> {
+    stage(context, &args.stage, "those embeddings", |node| {
+        matches!(node.work, Work::Embed { .. }) && args.cell.picks(&node.label)
     })
 }
 

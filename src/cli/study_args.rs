@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Mutex;
 
@@ -10,7 +10,7 @@ use crate::model::{DeviceChoice, OpenDevice, device};
 use crate::source::hub::{Hub, HubOptions};
 use crate::store::Store;
 use crate::study::{Graph, Raw, RawOrigin, Setup, plan, plan_tasks};
-use crate::task::{Edition, EncoderSource, Model, Registry, Split, Study, Task, TokenizerSource};
+use crate::task::{Edition, EncoderSource, Model, Pooling, Registry, Split, Study, Task, TokenizerSource};
 use crate::train::Upkeep;
 
 /// Which study, on which data, with which changes.
@@ -58,6 +58,12 @@ pub struct StudyChanges {
     /// Uses the encoder in this Hugging Face model directory, and its tokenizer.
     #[arg(long, value_name = "DIR")]
     pub encoder: Option<PathBuf>,
+    /// Embeds with these hidden states (0 = embeddings), each searched on its own; tables show the first.
+    #[arg(long, value_name = "N", value_delimiter = ',')]
+    pub layers: Vec<usize>,
+    /// Takes the mean over a sentence's tokens for its vector, or the first token.
+    #[arg(long, value_enum)]
+    pub pooling: Option<Pooling>,
     /// Writes this many times the default amount of mini data.
     #[arg(long, value_name = "FACTOR")]
     pub mini_size: Option<f64>,
@@ -191,6 +197,13 @@ impl StudyChanges {
         }
         if let Some(file) = &self.tokenizer {
             model.tokenizer = TokenizerSource::File(file.clone());
+        }
+        if !self.layers.is_empty() {
+            let mut seen = BTreeSet::new();
+            model.retrieval.layers = self.layers.iter().copied().filter(|layer| seen.insert(*layer)).collect();
+        }
+        if let Some(pooling) = self.pooling {
+            model.retrieval.pooling = pooling;
         }
         let store = context.store()?;
         let (raw, origin) = match (&self.data, study.edition) {

@@ -31,6 +31,8 @@ const FILES: &[&str] = &[
     include_str!("../../schemas/tokenized-text.json"),
     include_str!("../../schemas/embeddings.json"),
     include_str!("../../schemas/predictions.json"),
+    include_str!("../../schemas/neighbours.json"),
+    include_str!("../../schemas/mined-pairs.json"),
     include_str!("../../schemas/scores.json"),
     include_str!("../../schemas/summaries.json"),
     include_str!("../../schemas/example-scores.json"),

@@ -273,7 +273,7 @@ fn test_split() -> Split {
 }
 
 /// The first name that stands twice.
-fn twice<'a>(names: impl IntoIterator<Item = &'a String>) -> Option<&'a String> {
+pub(super) fn twice<'a, T: Ord>(names: impl IntoIterator<Item = &'a T>) -> Option<&'a T> {
     let mut seen = std::collections::BTreeSet::new();
     names.into_iter().find(|name| !seen.insert(*name))
 }

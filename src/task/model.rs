@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::file::twice;
 use super::{Format, TaskError};
 
 /// Sizes of an encoder that starts from random weights; field names as in Hugging Face's `config.json`.
@@ -109,7 +110,7 @@ pub struct RetrievalSettings {
 }
 
 /// How the hidden states of a sentence's tokens become its vector.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Pooling {
     /// The mean over all tokens that are not padding, special tokens included.
@@ -163,6 +164,9 @@ impl Model {
         }
         if model.retrieval.layers.is_empty() {
             return wrong("retrieval.layers is empty");
+        }
+        if let Some(layer) = twice(&model.retrieval.layers) {
+            return wrong(&format!("retrieval.layers names {layer} twice"));
         }
         if model.lengths.question + model.lengths.stride + 8 > model.lengths.span_extraction {
             return wrong("lengths.span_extraction leaves no room for question and stride");

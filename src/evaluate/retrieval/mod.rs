@@ -19,6 +19,7 @@ mod chance;
 mod cpu;
 mod device;
 mod file;
+mod job;
 mod lists;
 mod mining;
 mod task;
@@ -39,6 +40,7 @@ use lists::{Lists, Met};
 
 pub use chance::{ChanceRequest, chance};
 pub use file::{Embeddings, EmbeddingsFile, SideName};
+pub use job::{FileSearch, FileSearched};
 pub use mining::{Margin, Mined, MiningSettings, mine};
 pub use task::{Method, RetrieveOutcome, RetrieveRequest, retrieve};
 pub use vectors::{Collector, Room, Similarity, Vectors};
