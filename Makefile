@@ -84,9 +84,11 @@ $(PEER_SCORE)/installed: benches/peers/requirements-score.txt benches/peers/requ
 	$(PEER_SCORE)/bin/pip install --quiet --no-deps --requirement benches/peers/requirements-score-scripts.txt
 	touch $@
 
-bench-score: build $(PEER_SCORE)/installed ## Measures scoring a million predictions of each kind beside the Python scripts, and compares the numbers
+bench-score: build $(PEER_SCORE)/installed ## Measures scoring a million predictions of each kind beside the Python scripts, and mining beside faiss; compares the numbers
 	$(PEER_SCORE)/bin/python benches/score.py --trestle "$${CARGO_TARGET_DIR:-target}/release/trestle" \
 		--output target/bench-score.json
+	$(PEER_SCORE)/bin/python benches/mining.py --trestle "$${CARGO_TARGET_DIR:-target}/release/trestle" \
+		--output target/bench-mining.json
 
 fuzz-score: $(PEER_SCORE)/installed ## Compares metrics with the Python originals in CASES random cases
 	TRESTLE_SCORE_PYTHON=$(PEER_SCORE)/bin/python TRESTLE_SCORE_CASES=$(CASES) $(CARGO) test --release --test scoring -- --ignored

@@ -8,9 +8,11 @@ use crate::error::{ExitCode, Result};
 use crate::evaluate::retrieval::{Margin, MiningSettings, Similarity};
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  trestle mine --source de.safetensors --target en.safetensors --output pairs.parquet\n  \
+#[command(
+    after_help = "Examples:\n  trestle mine --source de.safetensors --target en.safetensors --output pairs.parquet\n  \
     trestle mine --source part-00000.parquet --target part-00000.parquet --threshold 1.06 --output pairs.parquet\n\n\
-    A table with a column `side`, as the stage `embed` writes it, may be both files: source is `query`, target `index`.")]
+    A table with a column `side`, as the stage `embed` writes it, may be both files: source is `query`, target `index`."
+)]
 pub struct MineArgs {
     /// Embeddings of one side's sentences: Parquet, or safetensors with a row a vector.
     #[arg(long, value_name = "FILE")]
@@ -34,6 +36,5 @@ pub struct MineArgs {
 pub fn run(context: &Context, args: &MineArgs) -> Result<ExitCode> {
     let search = args.search.resolve(&args.source, &args.target, Similarity::Cosine)?;
     let settings = MiningSettings { neighbours: args.neighbours as usize, margin: args.margin };
-    args.search
-        .perform(context, "mine", |progress| search.mine(settings, args.threshold, progress, &context.stop))
+    args.search.perform(context, "mine", |progress| search.mine(settings, args.threshold, progress, &context.stop))
 }

@@ -8,9 +8,11 @@ use crate::error::{ExitCode, Result};
 use crate::evaluate::retrieval::Similarity;
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  trestle retrieve --queries questions.parquet --index passages.safetensors --top 20 \
+#[command(
+    after_help = "Examples:\n  trestle retrieve --queries questions.parquet --index passages.safetensors --top 20 \
     --output found.parquet\n  trestle retrieve --queries part-00000.parquet --index part-00000.parquet --layer 14 \
-    --output found.parquet\n\nA table with a column `side`, as the stage `embed` writes it, may be both files.")]
+    --output found.parquet\n\nA table with a column `side`, as the stage `embed` writes it, may be both files."
+)]
 pub struct RetrieveArgs {
     /// Embeddings of the queries: Parquet, or safetensors with a row a vector.
     #[arg(long, value_name = "FILE")]
@@ -30,6 +32,5 @@ pub struct RetrieveArgs {
 
 pub fn run(context: &Context, args: &RetrieveArgs) -> Result<ExitCode> {
     let search = args.search.resolve(&args.queries, &args.index, args.similarity)?;
-    args.search
-        .perform(context, "retrieve", |progress| search.retrieve(args.top as usize, progress, &context.stop))
+    args.search.perform(context, "retrieve", |progress| search.retrieve(args.top as usize, progress, &context.stop))
 }

@@ -71,7 +71,10 @@ impl SearchArgs {
         } else {
             let FileSearched { vectors: [one, other], width, rows, .. } = &done;
             let (seconds, gflops) = (done.searching_seconds, done.gflops);
-            print(&format!("{one} x {other} vectors of {width} numbers, searched in {seconds:.1} s on {} ({gflops:.0} GFLOP/s)", done.device));
+            print(&format!(
+                "{one} x {other} vectors of {width} numbers, searched in {seconds:.1} s on {} ({gflops:.0} GFLOP/s)",
+                done.device
+            ));
             print(&format!("{rows} rows: {}", done.output.display()));
         }
         Ok(ExitCode::Success)

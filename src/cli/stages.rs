@@ -51,7 +51,9 @@ pub struct TrainArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  trestle embed retrieval --encoder ~/models/all-MiniLM-L6-v2 --data ~/datasets --layers 5,6")]
+#[command(
+    after_help = "Example:\n  trestle embed retrieval --encoder ~/models/all-MiniLM-L6-v2 --data ~/datasets --layers 5,6"
+)]
 pub struct EmbedArgs {
     #[command(flatten)]
     stage: StageArgs,
@@ -156,7 +158,8 @@ pub fn embed(context: &Context, args: &EmbedArgs) -> Result<ExitCode> {
 
 pub fn predict(context: &Context, args: &PredictArgs) -> Result<ExitCode> {
     stage(context, &args.stage, "that prediction", |node| {
-        matches!(node.work, Work::Predict { .. } | Work::Retrieve { .. } | Work::Baseline { .. }) && args.cell.picks(&node.label)
+        matches!(node.work, Work::Predict { .. } | Work::Retrieve { .. } | Work::Baseline { .. })
+            && args.cell.picks(&node.label)
     })
 }
 

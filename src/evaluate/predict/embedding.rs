@@ -188,7 +188,8 @@ fn one_batch(
     let layer = |(number, layer): (usize, &usize)| {
         let values = Float32Array::from_iter_values(vectors.iter().flat_map(|layers| layers[number].iter().copied()));
         let item = Arc::new(Field::new("item", DataType::Float32, false));
-        let lists = ListArray::new(item, OffsetBuffer::from_repeated_length(width, batch.num_rows()), Arc::new(values), None);
+        let lists =
+            ListArray::new(item, OffsetBuffer::from_repeated_length(width, batch.num_rows()), Arc::new(values), None);
         let layer = i32::try_from(*layer).unwrap_or(i32::MAX);
         let columns: Vec<ArrayRef> = vec![
             constant(place[0]),

@@ -58,7 +58,13 @@ pub(super) fn meet(
 
 /// Offers the best `products` along `along` to the lists of the other direction, which begin at row `first`; the rows met
 /// begin at `first_met`.
-fn best(products: Tensor<2>, along: usize, lists: &SideLists, first: usize, first_met: usize) -> Result<(), ModelError> {
+fn best(
+    products: Tensor<2>,
+    along: usize,
+    lists: &SideLists,
+    first: usize,
+    first_met: usize,
+) -> Result<(), ModelError> {
     let mut own = lists.tile(first);
     let shape = products.dims();
     let rounds = own.keep().min(shape[along]);

@@ -105,7 +105,10 @@ impl EmbeddingsFile {
         }
     }
 
-    fn each_of_matrix(&self, take: &mut dyn FnMut(&str, &[f32]) -> Result<(), EvaluateError>) -> Result<(), EvaluateError> {
+    fn each_of_matrix(
+        &self,
+        take: &mut dyn FnMut(&str, &[f32]) -> Result<(), EvaluateError>,
+    ) -> Result<(), EvaluateError> {
         let problem = |problem: String| EvaluateError::Embeddings { path: self.path.clone(), problem };
         let table = StoredTable::open(&self.path, self.vectors.as_deref()).map_err(|e| match e {
             crate::model::ModelError::File(e) => EvaluateError::File(e),
@@ -122,7 +125,10 @@ impl EmbeddingsFile {
         Ok(())
     }
 
-    fn each_of_table(&self, take: &mut dyn FnMut(&str, &[f32]) -> Result<(), EvaluateError>) -> Result<(), EvaluateError> {
+    fn each_of_table(
+        &self,
+        take: &mut dyn FnMut(&str, &[f32]) -> Result<(), EvaluateError>,
+    ) -> Result<(), EvaluateError> {
         let mut layer = self.layer;
         let mut first = 0;
         for batch in read_batches(&self.path)? {

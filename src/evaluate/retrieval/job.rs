@@ -8,9 +8,7 @@ use std::time::Instant;
 use arrow::array::{ArrayRef, Float32Array, RecordBatch, StringArray, UInt32Array};
 use serde::Serialize;
 
-use super::{
-    Collector, Embeddings, EmbeddingsFile, MiningSettings, Room, SearchSettings, Similarity, mine, nearest,
-};
+use super::{Collector, Embeddings, EmbeddingsFile, MiningSettings, Room, SearchSettings, Similarity, mine, nearest};
 use crate::error::{IoContext, Result};
 use crate::evaluate::EvaluateError;
 use crate::model::OpenDevice;
@@ -105,7 +103,8 @@ impl FileSearch {
         };
         let rows = pairs.iter().filter(|pair| pair.score > threshold).flat_map(|pair| {
             let (sources, targets) = (names(0, pair.source), names(1, pair.target));
-            let of = |source| targets.iter().map(move |target| (source, *target, pair.score as f32)).collect::<Vec<_>>();
+            let of =
+                |source| targets.iter().map(move |target| (source, *target, pair.score as f32)).collect::<Vec<_>>();
             sources.into_iter().flat_map(of).collect::<Vec<_>>()
         });
         done.rows = self.write("mined-pairs", rows, |rows| {

@@ -94,18 +94,17 @@ fn proposals(found: &[Neighbours; 2], rows: [usize; 2], margin: Margin) -> Vec<M
         // Of equals `reduce` keeps the first.
         scored.reduce(|best, next| if next.1 > best.1 { next } else { best })
     };
-    let forward = (0..rows[0])
-        .filter_map(|row| best(0, row).map(|(target, score)| Mined { source: row as u32, target, score }));
-    let backward = (0..rows[1])
-        .filter_map(|row| best(1, row).map(|(source, score)| Mined { source, target: row as u32, score }));
+    let forward =
+        (0..rows[0]).filter_map(|row| best(0, row).map(|(target, score)| Mined { source: row as u32, target, score }));
+    let backward =
+        (0..rows[1]).filter_map(|row| best(1, row).map(|(source, score)| Mined { source, target: row as u32, score }));
     forward.chain(backward).collect()
 }
 
 /// The proposals above zero from high to low (among equals by row), each row once.
 fn one_to_one(mut proposals: Vec<Mined>) -> Vec<Mined> {
     proposals.retain(|pair| pair.score > 0.0);
-    proposals
-        .sort_by(|a, b| b.score.total_cmp(&a.score).then(a.source.cmp(&b.source)).then(a.target.cmp(&b.target)));
+    proposals.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.source.cmp(&b.source)).then(a.target.cmp(&b.target)));
     let rows = |of: fn(&Mined) -> u32| proposals.iter().map(of).max().map_or(0, |row| row as usize + 1);
     let mut used = [vec![false; rows(|pair| pair.source)], vec![false; rows(|pair| pair.target)]];
     proposals.retain(|pair| {

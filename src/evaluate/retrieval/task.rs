@@ -99,7 +99,11 @@ pub fn retrieve(
         let files = || request.files.iter().filter(|file| file.0 == split);
         for layer in &request.layers {
             let shared = if request.shared_index {
-                Some(task.side(files().map(|file| (Some(file.1.as_str()), file.2.as_path())), SideName::Index, *layer)?)
+                Some(task.side(
+                    files().map(|file| (Some(file.1.as_str()), file.2.as_path())),
+                    SideName::Index,
+                    *layer,
+                )?)
             } else {
                 None
             };

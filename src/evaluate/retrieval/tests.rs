@@ -105,14 +105,8 @@ fn equals_go_to_the_lowest_row_and_length_does_not_count() {
     }
     index[10 * dim..11 * dim].iter_mut().for_each(|x| *x *= 1e6);
     let query: Vec<f32> = copy.iter().map(|x| x * 3.0).collect();
-    let found = nearest(
-        &vectors(&query, dim),
-        &vectors(&index, dim),
-        3,
-        &settings(1 << 30),
-        &Quiet,
-        &AtomicBool::new(false),
-    );
+    let found =
+        nearest(&vectors(&query, dim), &vectors(&index, dim), 3, &settings(1 << 30), &Quiet, &AtomicBool::new(false));
     let found = found.unwrap();
     assert_eq!(found.of(0).iter().map(|found| found.0).collect::<Vec<_>>(), [20, 479, 480]);
     assert!((found.of(0)[0].1 - 1.0).abs() < 1e-6);
@@ -212,8 +206,7 @@ fn mined_pairs_are_those_of_the_definition() {
         let sides = [&vectors(&x, dim), &vectors(&y, dim)];
         let found = mine(sides, mining, &settings(1 << 30), &Quiet, &AtomicBool::new(false)).unwrap();
         let expected = mined_by_definition(&x, &y, dim, mining);
-        let rows: Vec<(usize, usize)> =
-            found.iter().map(|pair| (pair.source as usize, pair.target as usize)).collect();
+        let rows: Vec<(usize, usize)> = found.iter().map(|pair| (pair.source as usize, pair.target as usize)).collect();
         assert_eq!(rows, expected.iter().map(|pair| (pair.0, pair.1)).collect::<Vec<_>>(), "{margin:?}");
         for (found, expected) in found.iter().zip(&expected) {
             assert!((found.score - expected.2).abs() < 1e-5);

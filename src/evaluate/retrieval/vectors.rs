@@ -81,7 +81,9 @@ impl Collector {
         }
         if vector.len() != self.dim {
             let (found, expected) = (vector.len(), self.dim);
-            return problem(format!("its vector has {found} numbers, but {expected} in the rows before; embed all alike"));
+            return problem(format!(
+                "its vector has {found} numbers, but {expected} in the rows before; embed all alike"
+            ));
         }
         let square: f64 = vector.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
         if !square.is_finite() {
@@ -291,7 +293,10 @@ mod tests {
             let mut pushed = rows.iter().map(|row| all.push(Path::new("a.parquet"), "x", row));
             pushed.find_map(Result::err).unwrap().to_string()
         };
-        assert!(fails(&[&[1.0, f32::NAN]]).starts_with("a.parquet: example `x`: its vector has a number that is not finite"));
+        assert!(
+            fails(&[&[1.0, f32::NAN]])
+                .starts_with("a.parquet: example `x`: its vector has a number that is not finite")
+        );
         assert!(fails(&[&[1.0, 2.0], &[1.0]]).contains("has 1 numbers, but 2 in the rows before"));
         assert!(fails(&[&[0.0, -0.0]]).contains("all zeros"));
         assert!(fails(&[&[]]).contains("is empty"));

@@ -1,0 +1,230 @@
+//! Retrieval and mining through the binary: over files of embeddings, and as targets of a study.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, Float32Array, ListArray, RecordBatch, StringArray};
+use arrow::buffer::OffsetBuffer;
+use arrow::datatypes::{DataType, Field, Float32Type, UInt32Type};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
+use serde_json::Value;
+use support::{Said, Trestle};
+
+const WIDTH: usize = 8;
+
+/// Vectors that point in directions of their own: row `i` of one side is nearest to row `i` of the other.
+fn vectors(rows: usize, noise: f32) -> Vec<f32> {
+    let value = |row: usize, place: usize| ((row * 37 + place * 101) as f32 * 0.7).sin();
+    let shift = |row: usize, place: usize| noise * ((row * 11 + place * 7) as f32).cos();
+    (0..rows * WIDTH).map(|at| value(at / WIDTH, at % WIDTH) + shift(at / WIDTH, at % WIDTH)).collect()
+}
+
+fn safetensors(path: &Path, width: usize, values: &[f32]) {
+    let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let view = TensorView::new(Dtype::F32, vec![values.len() / width, width], &bytes).unwrap();
+    safetensors::serialize_to_file([("vectors", view)], None, path).unwrap();
+}
+
+fn parquet(path: &Path, column: &str, values: &[f32]) {
+    let rows = values.len() / WIDTH;
+    let ids: ArrayRef = Arc::new(StringArray::from_iter_values((0..rows).map(|row| format!("s{row}"))));
+    let item = Arc::new(Field::new("item", DataType::Float32, false));
+    let offsets = OffsetBuffer::from_repeated_length(WIDTH, rows);
+    let lists: ArrayRef = Arc::new(ListArray::new(item, offsets, Arc::new(Float32Array::from(values.to_vec())), None));
+    let batch = RecordBatch::try_from_iter([("example_id", ids), (column, lists)]).unwrap();
+    let file = std::fs::File::create(path).unwrap();
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+}
+
+fn rows(path: &Path) -> Vec<RecordBatch> {
+    let file = std::fs::File::open(path).unwrap();
+    ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap().map(Result::unwrap).collect()
+}
+
+fn texts(batches: &[RecordBatch], column: &str) -> Vec<String> {
+    let of = |batch: &RecordBatch| -> Vec<String> {
+        batch[column].as_string::<i32>().iter().map(|text| text.unwrap().to_owned()).collect()
+    };
+    batches.iter().flat_map(of).collect()
+}
+
+fn names(directory: &Path) -> BTreeSet<String> {
+    let entries = std::fs::read_dir(directory).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+struct Files {
+    trestle: Trestle,
+    dir: PathBuf,
+}
+
+impl Files {
+    fn new() -> Self {
+        let trestle = Trestle::new();
+        let dir = trestle.dir.path().join("vectors");
+        std::fs::create_dir(&dir).unwrap();
+        Self { trestle, dir }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    fn search(&self, command: &str, one: &str, other: &str, more: &[&str]) -> Said {
+        let flags = if command == "mine" { ["--source", "--target"] } else { ["--queries", "--index"] };
+        let text = |path: PathBuf| path.to_str().unwrap().to_owned();
+        let (one, other, output) = (text(self.path(one)), text(self.path(other)), text(self.path("out.parquet")));
+        let all =
+            [&[command, flags[0], &one, flags[1], &other, "--output", &output, "--device", "flex"], more].concat();
+        self.trestle.run(&all)
+    }
+}
+
+#[test]
+fn neighbours_and_pairs_are_found_between_files_of_both_kinds() {
+    let files = Files::new();
+    safetensors(&files.path("one.safetensors"), WIDTH, &vectors(40, 0.0));
+    parquet(&files.path("other.parquet"), "vector", &vectors(60, 0.05));
+    let said = files.search("retrieve", "one.safetensors", "other.parquet", &["--top", "3", "--json"]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    let done: Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!((&done["vectors"][0], &done["vectors"][1], &done["rows"]), (&40.into(), &60.into(), &120.into()));
+    let found = rows(&files.path("out.parquet"));
+    let (queries, index) = (texts(&found, "query_id"), texts(&found, "index_id"));
+    let ranks = found[0]["rank"].as_primitive::<UInt32Type>().values().to_vec();
+    let similar = found[0]["similarity"].as_primitive::<Float32Type>().values().to_vec();
+    for (row, query) in queries.iter().enumerate() {
+        assert_eq!(ranks[row] as usize, row % 3 + 1);
+        assert!(row % 3 == 0 || similar[row] <= similar[row - 1]);
+        assert!(row % 3 > 0 || index[row] == format!("s{query}"), "{query} {}", index[row]);
+    }
+
+    // So little memory that everything lies in scratch files, which are gone afterwards.
+    for memory in ["4GB", "1kb"] {
+        let said = files.search("mine", "one.safetensors", "other.parquet", &["--memory", memory]);
+        assert_eq!(said.code, 0, "{}", said.err);
+        let found = rows(&files.path("out.parquet"));
+        let pairs: BTreeSet<(String, String)> =
+            texts(&found, "source_id").into_iter().zip(texts(&found, "target_id")).collect();
+        let right = (0..40).filter(|row| pairs.contains(&(row.to_string(), format!("s{row}")))).count();
+        assert!(right >= 38 && pairs.len() >= right, "{right} of {}", pairs.len());
+    }
+    assert_eq!(names(&files.dir), ["one.safetensors", "other.parquet", "out.parquet"].map(str::to_owned).into());
+    let none = files.search("mine", "one.safetensors", "other.parquet", &["--threshold", "1000"]);
+    assert_eq!(none.code, 0, "{}", none.err);
+    assert_eq!(rows(&files.path("out.parquet")).iter().map(RecordBatch::num_rows).sum::<usize>(), 0);
+}
+
+#[test]
+fn repeated_vectors_are_one_sentence_with_all_its_names() {
+    let files = Files::new();
+    let (one, other) = (vectors(30, 0.0), vectors(30, 0.05));
+    safetensors(&files.path("one.safetensors"), WIDTH, &[&one[..], &one[3 * WIDTH..4 * WIDTH]].concat());
+    safetensors(&files.path("other.safetensors"), WIDTH, &[&other[..], &other[3 * WIDTH..4 * WIDTH]].concat());
+    let said = files.search("mine", "one.safetensors", "other.safetensors", &[]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    let found = rows(&files.path("out.parquet"));
+    let pairs: BTreeSet<(String, String)> =
+        texts(&found, "source_id").into_iter().zip(texts(&found, "target_id")).collect();
+    let pair = |source: &str, target: &str| (source.to_owned(), target.to_owned());
+    for both in [pair("3", "3"), pair("3", "30"), pair("30", "3"), pair("30", "30")] {
+        assert!(pairs.contains(&both), "{both:?}");
+    }
+}
+
+#[test]
+fn what_can_not_be_searched_is_said_and_leaves_nothing() {
+    let files = Files::new();
+    safetensors(&files.path("good.safetensors"), WIDTH, &vectors(9, 0.0));
+    safetensors(&files.path("narrow.safetensors"), 4, &vectors(9, 0.0));
+    safetensors(&files.path("empty.safetensors"), WIDTH, &[]);
+    parquet(&files.path("named.parquet"), "embedding", &vectors(9, 0.0));
+    let mut broken = vectors(9, 0.0);
+    broken[20] = f32::NAN;
+    safetensors(&files.path("broken.safetensors"), WIDTH, &broken);
+    broken[16..24].fill(0.0);
+    safetensors(&files.path("zero.safetensors"), WIDTH, &broken);
+    let bytes = std::fs::read(files.path("named.parquet")).unwrap();
+    std::fs::write(files.path("cut.parquet"), &bytes[..bytes.len() / 2]).unwrap();
+    let before = names(&files.dir);
+    for (other, code, words) in [
+        ("narrow.safetensors", 4, "queries have 8 numbers and index vectors 4"),
+        ("empty.safetensors", 4, "empty.safetensors: no example"),
+        ("named.parquet", 4, "named.parquet: column `vector` is missing"),
+        ("broken.safetensors", 4, "broken.safetensors: example `2`: its vector has a number that is not finite"),
+        ("zero.safetensors", 4, "zero.safetensors: example `2`: its vector is all zeros"),
+        ("cut.parquet", 4, "cut.parquet is not a readable parquet file"),
+        ("absent.parquet", 5, "absent.parquet"),
+    ] {
+        for command in ["retrieve", "mine"] {
+            let said = files.search(command, "good.safetensors", other, &[]);
+            assert_eq!(said.code, code, "{other}: {}", said.err);
+            assert!(said.err.contains(words), "{other}: {}", said.err);
+            assert_eq!(names(&files.dir), before, "{other}");
+        }
+    }
+    let said = files.search("retrieve", "good.safetensors", "named.parquet", &["--memory", "much"]);
+    assert_eq!(said.code, 2, "{}", said.err);
+    let said = files.search("retrieve", "good.safetensors", "good.safetensors", &["--vectors", "others"]);
+    assert!(said.code == 4 && said.err.contains("no tensor others"), "{}", said.err);
+}
+
+#[test]
+fn every_kind_of_retrieval_is_a_target_of_a_study() {
+    let trestle = Trestle::new();
+    const RUN: &[&str] = &["run", "tiny-retrieval", "--device", "flex", "--workers", "2"];
+    trestle.ok(RUN);
+    let plan = trestle.plan("tiny-retrieval");
+    for target in ["tatoeba", "bucc2018", "lareqa", "mewslix"] {
+        for stage in ["embed", "predict", "score"] {
+            assert!(plan.contains_key(&format!("{stage}/{target}/none/seed-1")), "{stage} {target}: {plan:?}");
+        }
+    }
+    let query = |sql: &str| -> Vec<Value> {
+        serde_json::from_str(&trestle.ok(&["query", sql, "--format", "json"]).out).unwrap()
+    };
+    // The tiny model has layers 1 and 0; BUCC's mini edition is German and Chinese here.
+    let scores = query(
+        "SELECT target, layer, pooling, COUNT(*) AS rows FROM scores WHERE intermediate = 'none' \
+         GROUP BY target, layer, pooling ORDER BY target, layer",
+    );
+    let found: Vec<(&str, u64, &str)> = scores
+        .iter()
+        .map(|row| (row["target"].as_str().unwrap(), row["layer"].as_u64().unwrap(), row["pooling"].as_str().unwrap()))
+        .collect();
+    let targets = ["bucc2018", "lareqa", "mewslix", "tatoeba"];
+    let expected: Vec<_> = targets.iter().flat_map(|target| [(*target, 0, "mean"), (*target, 1, "mean")]).collect();
+    assert_eq!(found, expected);
+    // Mined in the development split as well, for the threshold.
+    let splits = query("SELECT DISTINCT split FROM predictions WHERE target = 'bucc2018' ORDER BY split");
+    assert_eq!(splits, [serde_json::json!({"split": "test"}), serde_json::json!({"split": "validation"})]);
+    // Ranked twenty deep among all languages.
+    let ranked = query(
+        "SELECT prediction, rank FROM predictions WHERE target = 'lareqa' AND language = 'de' AND layer = 1 \
+         AND intermediate = 'none'",
+    );
+    let languages: BTreeSet<&str> =
+        ranked.iter().map(|row| row["prediction"].as_str().unwrap().split_once(':').unwrap().0).collect();
+    assert!(languages.len() > 1, "{languages:?}");
+    let highest = ranked.iter().map(|row| row["rank"].as_u64().unwrap()).max();
+    assert_eq!(highest, Some(20));
+
+    // Layer and pooling are in the keys: another choice is another artifact, and the same one is found again.
+    let other = [RUN, &["--layers", "1", "--pooling", "first-token"]].concat();
+    let said = trestle.ok(&other);
+    assert!(said.err.contains("embed/tatoeba/none/seed-1"), "{}", said.err);
+    let poolings = query("SELECT DISTINCT layer, pooling FROM scores WHERE intermediate = 'none'");
+    assert_eq!(poolings, [serde_json::json!({"layer": 1, "pooling": "first-token"})]);
+    let again = trestle.ok(&other);
+    assert!(again.err.contains("0 stages run"), "{}", again.err);
+}
