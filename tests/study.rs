@@ -124,7 +124,7 @@ fn only_what_depends_on_a_change_is_made_again_and_explain_says_why() {
     let with = |prefixes: &[&str]| -> BTreeSet<String> {
         all.iter().filter(|label| prefixes.iter().any(|p| label.starts_with(p))).cloned().collect()
     };
-    let model_stages = ["pretrain", "intermediate/", "target/", "predict/"];
+    let model_stages = ["pretrain", "intermediate/", "target/", "embed/", "predict/"];
     let scores = |set: BTreeSet<String>| -> BTreeSet<String> {
         set.into_iter()
             .chain(all.iter().filter(|l| l.starts_with("score/") && !l.ends_with("/chance")).cloned())

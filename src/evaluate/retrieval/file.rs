@@ -12,6 +12,9 @@ use crate::model::StoredTable;
 use crate::progress::Progress;
 use crate::shard::{ShardError, read_batches};
 
+/// Takes a row's name and vector.
+type Take<'a> = dyn FnMut(&str, &[f32]) -> Result<(), EvaluateError> + 'a;
+
 /// Rows of a matrix that are read together.
 const ROWS: usize = 1_024;
 
@@ -97,7 +100,7 @@ impl EmbeddingsFile {
         Ok(Embeddings { ids, vectors: all.finish()? })
     }
 
-    fn each(&self, take: &mut dyn FnMut(&str, &[f32]) -> Result<(), EvaluateError>) -> Result<(), EvaluateError> {
+    fn each(&self, take: &mut Take<'_>) -> Result<(), EvaluateError> {
         if self.path.extension().is_some_and(|extension| extension == "safetensors") {
             self.each_of_matrix(take)
         } else {
@@ -105,10 +108,7 @@ impl EmbeddingsFile {
         }
     }
 
-    fn each_of_matrix(
-        &self,
-        take: &mut dyn FnMut(&str, &[f32]) -> Result<(), EvaluateError>,
-    ) -> Result<(), EvaluateError> {
+    fn each_of_matrix(&self, take: &mut Take<'_>) -> Result<(), EvaluateError> {
         let problem = |problem: String| EvaluateError::Embeddings { path: self.path.clone(), problem };
         let table = StoredTable::open(&self.path, self.vectors.as_deref()).map_err(|e| match e {
             crate::model::ModelError::File(e) => EvaluateError::File(e),
@@ -125,10 +125,7 @@ impl EmbeddingsFile {
         Ok(())
     }
 
-    fn each_of_table(
-        &self,
-        take: &mut dyn FnMut(&str, &[f32]) -> Result<(), EvaluateError>,
-    ) -> Result<(), EvaluateError> {
+    fn each_of_table(&self, take: &mut Take<'_>) -> Result<(), EvaluateError> {
         let mut layer = self.layer;
         let mut first = 0;
         for batch in read_batches(&self.path)? {
