@@ -2,7 +2,8 @@
 //!
 //! Both tables are computed from the example scores of all cells. `comparisons` holds the differences ([`super::compare`])
 //! in every language and group of languages; those of one scope are one family for Holm's correction: all rows and all targets of the
-//! study together. `aggregates` holds the headline number of each row by group, over its seeds.
+//! study together. `aggregates` holds the headline number of each row by group, over its seeds, and the means over the tasks of each suite
+//! that the targets belong to ([`super::aggregate`]).
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use arrow::array::{
     ArrayRef, BooleanArray, Float64Array, Int32Array, RecordBatch, StringArray, UInt32Array, UInt64Array,
 };
 
+use super::aggregate::{Suite, TaskMean, suite_means};
 use super::bootstrap::standard_error;
 use super::compare::{
     CompareRequest, Comparison, Runs, SIGNIFICANT, compare, holm, language_numbers, languages, method, read_runs,
@@ -118,6 +120,7 @@ pub fn analyze(request: &AnalyzeRequest<'_>, progress: &dyn Progress, stop: &Ato
             progress.advance(done, &format!("{} {}", target.id, row.intermediate));
         }
     }
+    aggregated.extend(suites(request, &aggregated));
     Ok(AnalyzeTables {
         comparisons: comparison_table(request, &compared, &corrected(&compared)),
         aggregates: aggregate_table(&aggregated),
@@ -185,49 +188,101 @@ fn corrected(compared: &[Compared<'_>]) -> Vec<f64> {
     all
 }
 
-struct Aggregate<'a> {
-    target: &'a AnalyzeTarget,
-    intermediate: &'a str,
+struct Aggregate {
+    /// A target's or a suite's id.
+    target: String,
+    metric: String,
+    intermediate: String,
     setting: Setting,
-    group: Group,
+    /// Of languages, or of a suite's tasks.
+    group: String,
+    missing: Vec<String>,
     /// Seed and number.
     seeds: Vec<(u64, f64)>,
 }
 
-impl Aggregate<'_> {
+impl Aggregate {
     fn numbers(&self) -> Vec<f64> {
         self.seeds.iter().map(|(_, number)| *number).collect()
     }
 
     /// The first seed with the best number: the highest, of the English gap the lowest.
     fn best(&self) -> (u64, f64) {
-        let better = |a: f64, b: f64| if self.group.name == ENGLISH_GAP { a < b } else { a > b };
+        let better = |a: f64, b: f64| if self.group == ENGLISH_GAP { a < b } else { a > b };
         let best = |best: (u64, f64), seed: &(u64, f64)| if better(seed.1, best.1) { *seed } else { best };
         self.seeds.iter().fold(self.seeds[0], best)
     }
 }
 
 /// The row's numbers by setting and group.
-fn aggregates<'a>(target: &'a AnalyzeTarget, row: &Row<'a>) -> Vec<Aggregate<'a>> {
-    let mut found: Vec<Aggregate<'a>> = Vec::new();
+fn aggregates(target: &AnalyzeTarget, row: &Row<'_>) -> Vec<Aggregate> {
+    let mut found: Vec<Aggregate> = Vec::new();
     for (seed, settings) in &row.seeds {
         for (setting, run) in settings {
             let codes: Vec<&str> = run.languages.keys().map(String::as_str).collect();
             let of_languages = language_numbers(target.metric, run);
             for group in groups(&codes, &target.languages) {
                 let number = (*seed, group.value(&of_languages));
-                match found.iter_mut().find(|one| one.setting == *setting && one.group == group) {
+                match found.iter_mut().find(|one| one.setting == *setting && one.group == group.name) {
                     Some(one) => one.seeds.push(number),
                     None => found.push(Aggregate {
-                        target,
-                        intermediate: row.intermediate,
+                        target: target.id.clone(),
+                        metric: headline(target.metric).name,
+                        intermediate: row.intermediate.to_owned(),
                         setting: setting.clone(),
-                        group,
+                        group: group.name,
+                        missing: group.missing,
                         seeds: vec![number],
                     }),
                 }
             }
         }
+    }
+    found
+}
+
+/// Each row's means over the tasks of a suite, in the seeds that all of its targets have; they say which tasks the study lacks.
+fn suites(request: &AnalyzeRequest<'_>, aggregated: &[Aggregate]) -> Vec<Aggregate> {
+    let mut rows: Vec<&str> = Vec::new();
+    for cell in &request.cells {
+        if !rows.contains(&cell.intermediate.as_str()) {
+            rows.push(&cell.intermediate);
+        }
+    }
+    let stands = |one: &&Aggregate| {
+        let target = request.targets.iter().find(|target| target.id == one.target);
+        // A baseline has no layers.
+        one.group == "all"
+            && (one.setting.layer.is_none() || target.is_some_and(|target| target.setting == one.setting))
+    };
+    let mut found = Vec::new();
+    for (suite, row) in Suite::ALL.into_iter().flat_map(|suite| rows.iter().map(move |row| (suite, *row))) {
+        let in_suite = |one: &&Aggregate| one.intermediate == row && suite.tasks().any(|task| task == one.target);
+        let tasks: Vec<&Aggregate> = aggregated.iter().filter(stands).filter(in_suite).collect();
+        let Some(first) = tasks.first() else { continue };
+        let mut of_row: Vec<Aggregate> = Vec::new();
+        for (seed, _) in &first.seeds {
+            let mean = |task: &&Aggregate| {
+                let (_, value) = task.seeds.iter().find(|(known, _)| known == seed)?;
+                Some(TaskMean { task: task.target.clone(), value: *value, missing: task.missing.clone() })
+            };
+            let Some(means) = tasks.iter().map(mean).collect::<Option<Vec<_>>>() else { continue };
+            for mean in suite_means(suite, &means, true).unwrap_or_default() {
+                match of_row.iter_mut().find(|one| one.group == mean.group) {
+                    Some(one) => one.seeds.push((*seed, mean.value)),
+                    None => of_row.push(Aggregate {
+                        target: suite.name().to_owned(),
+                        metric: "average".to_owned(),
+                        intermediate: row.to_owned(),
+                        setting: Setting::default(),
+                        group: mean.group.to_owned(),
+                        missing: mean.missing,
+                        seeds: vec![(*seed, mean.value)],
+                    }),
+                }
+            }
+        }
+        found.extend(of_row);
     }
     found
 }
@@ -259,26 +314,26 @@ fn comparison_table(request: &AnalyzeRequest<'_>, compared: &[Compared<'_>], cor
         .expect("the columns are the schema's and of one length")
 }
 
-fn aggregate_table(aggregated: &[Aggregate<'_>]) -> RecordBatch {
-    let number = |of: &dyn Fn(&Aggregate<'_>) -> f64| -> ArrayRef {
+fn aggregate_table(aggregated: &[Aggregate]) -> RecordBatch {
+    let number = |of: &dyn Fn(&Aggregate) -> f64| -> ArrayRef {
         Arc::new(Float64Array::from_iter_values(aggregated.iter().map(of)))
     };
-    let mean = |one: &Aggregate<'_>| one.numbers().iter().sum::<f64>() / one.seeds.len() as f64;
-    let deviation = |one: &Aggregate<'_>| (one.seeds.len() > 1).then(|| standard_error(&one.numbers()));
+    let mean = |one: &Aggregate| one.numbers().iter().sum::<f64>() / one.seeds.len() as f64;
+    let deviation = |one: &Aggregate| (one.seeds.len() > 1).then(|| standard_error(&one.numbers()));
     let columns = vec![
-        texts(aggregated.iter().map(|one| one.target.id.clone())),
-        texts(aggregated.iter().map(|one| one.intermediate.to_owned())),
+        texts(aggregated.iter().map(|one| one.target.clone())),
+        texts(aggregated.iter().map(|one| one.intermediate.clone())),
         Arc::new(aggregated.iter().map(|one| one.setting.layer).collect::<Int32Array>()) as ArrayRef,
         Arc::new(aggregated.iter().map(|one| one.setting.pooling.as_deref()).collect::<StringArray>()),
-        texts(aggregated.iter().map(|one| headline(one.target.metric).name)),
-        texts(aggregated.iter().map(|one| one.group.name.clone())),
+        texts(aggregated.iter().map(|one| one.metric.clone())),
+        texts(aggregated.iter().map(|one| one.group.clone())),
         Arc::new(UInt32Array::from_iter_values(aggregated.iter().map(|one| one.seeds.len() as u32))),
         number(&mean),
         number(&|one| median(one.numbers()).unwrap_or_default()),
         Arc::new(aggregated.iter().map(deviation).collect::<Float64Array>()),
         number(&|one| one.best().1),
         Arc::new(UInt64Array::from_iter_values(aggregated.iter().map(|one| one.best().0))),
-        texts(aggregated.iter().map(|one| one.group.missing.join(" "))),
+        texts(aggregated.iter().map(|one| one.missing.join(" "))),
     ];
     RecordBatch::try_new(table("aggregates").schema.clone(), columns)
         .expect("the columns are the schema's and of one length")
@@ -441,6 +496,27 @@ mod tests {
         assert!(seeds.values().iter().all(|count| *count == 2));
         let difference = value(&made.comparisons, &[("scope", "fi")], "difference");
         assert_eq!(difference, 8.0);
+    }
+
+    #[test]
+    fn suites_are_means_over_tasks_that_say_what_they_lack() {
+        let mut study = Study::new();
+        study.target("xnli", Setting::default());
+        study.cell("none", 1, &[("en", 80), ("fi", 50)]);
+        study.cell("none", 2, &[("en", 90), ("fi", 50)]);
+        study.target("tatoeba", Setting { layer: Some(2), pooling: Some("mean".to_owned()) });
+        study.cell("none", 1, &[("fi", 25), ("hu", 25), ("sw", 25)]);
+        study.cell("none", 2, &[("fi", 20), ("hu", 20), ("sw", 20)]);
+        let made = study.analyze().unwrap();
+        let of = |group, column| value(&made.aggregates, &[("target", "xtreme"), ("group", group)], column);
+        // (65 + 25) / 2 and (70 + 20) / 2.
+        assert_eq!((of("all", "mean"), of("classification", "mean"), of("retrieval", "best")), (45.0, 67.5, 25.0));
+        let text = |column: &str| made.aggregates[column].as_string::<i32>().iter().flatten().collect::<Vec<_>>();
+        let rows: Vec<_> = text("target").into_iter().zip(text("group")).zip(text("missing")).collect();
+        let missing = |suite| rows.iter().find(|((target, group), _)| (*target, *group) == (suite, "all")).unwrap().1;
+        assert_eq!(missing("xtreme"), "pawsx xnli/hu xnli/sw panx udpos bucc2018 tatoeba/en xquad mlqa tydiqa");
+        assert!(missing("xtreme-r").contains("mewslix"));
+        assert!(text("metric").contains(&"average"));
     }
 
     #[test]

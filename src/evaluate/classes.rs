@@ -129,13 +129,13 @@ impl Block {
         let mut drawn = vec![0_u32; self.counts.len()];
         let examples: u32 = self.counts.iter().sum();
         let (mut left, mut among) = (u64::from(examples), u64::from(examples));
-        for class in 0..self.large {
-            let share = f64::from(self.counts[class]) / among as f64;
+        for (drawn, &members) in drawn.iter_mut().zip(&self.counts[..self.large]) {
+            let share = f64::from(members) / among as f64;
             let binomial = Binomial::new(left, share.min(1.0)).expect("a share is from 0 to 1");
             let count = binomial.sample(random).min(left);
-            drawn[class] = count as u32;
+            *drawn = count as u32;
             left -= count;
-            among -= u64::from(self.counts[class]);
+            among -= u64::from(members);
         }
         // Where no small class is, the last large one has taken what was left: its share was 1.
         if !self.small.is_empty() {

@@ -18,6 +18,9 @@ use crate::task::Language;
 /// The groups' names that do not come from a trait, in the order of tables.
 const PLAIN: [&str; 4] = ["all", "non-english", "english", "english-gap"];
 
+/// What languages are grouped by.
+const TRAITS: [&str; 4] = ["family", "script", "resource", "pretraining"];
+
 /// The name of the group that is a difference.
 pub const ENGLISH_GAP: &str = "english-gap";
 
@@ -59,21 +62,26 @@ impl Group {
 /// has; a scored one that it does not have is in the groups without a trait.
 pub fn groups(scored: &[&str], known: &[Language]) -> Vec<Group> {
     let mut groups: Vec<Group> = PLAIN.iter().filter_map(|name| plain(name, scored, known)).collect();
-    let by_trait: [(&str, fn(&Language) -> &str); 4] = [
-        ("family", |language| &language.family),
-        ("script", |language| &language.script),
-        ("resource", Language::resource),
-        ("pretraining", Language::pretraining),
-    ];
     let others: Vec<&Language> = known.iter().filter(|language| language.code != "en").collect();
-    for (name, of) in by_trait {
-        let values: BTreeSet<&str> = others.iter().map(|language| of(language)).collect();
+    for name in TRAITS {
+        let of = |language: &Language| trait_of(language, name).to_owned();
+        let values: BTreeSet<String> = others.iter().map(|language| of(language)).collect();
         for value in values {
             let members = others.iter().filter(|language| of(language) == value).map(|language| language.code.as_str());
             groups.extend(group(format!("{name}={value}"), scored, members));
         }
     }
     groups
+}
+
+/// What `name`, one of [`TRAITS`], is in a language.
+fn trait_of<'a>(language: &'a Language, name: &str) -> &'a str {
+    match name {
+        "family" => &language.family,
+        "script" => &language.script,
+        "resource" => language.resource(),
+        _ => language.pretraining(),
+    }
 }
 
 fn plain(name: &str, scored: &[&str], known: &[Language]) -> Option<Group> {

@@ -55,12 +55,15 @@ pub fn read_published(
     })
 }
 
+/// Ids and statistics by language, in the table's order.
+type Unsorted = BTreeMap<String, Vec<(String, Statistics)>>;
+
 /// The runs by what `keys` says that each row of a batch belongs to; none where it is not wanted.
 fn read<K: Ord>(
     path: &Path,
     keys: impl Fn(&Columns<'_>, usize) -> Result<Vec<Option<K>>, ShardError>,
 ) -> Result<BTreeMap<K, Runs>, EvaluateError> {
-    let mut runs: BTreeMap<(K, Setting), BTreeMap<String, Vec<(String, Statistics)>>> = BTreeMap::new();
+    let mut runs: BTreeMap<(K, Setting), Unsorted> = BTreeMap::new();
     for batch in read_batches(path)? {
         let batch = batch?;
         let columns = Columns::new(path, &batch);

@@ -37,7 +37,7 @@ const VERSIONS: &[(&str, u32)] = &[
     ("retrieve", 1),
     ("baseline", 3),
     ("score", 3),
-    ("analyze", 2),
+    ("analyze", 3),
     ("import", 1),
 ];
 
