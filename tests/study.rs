@@ -49,6 +49,29 @@ fn a_study_runs_once_and_what_it_made_can_be_used() {
     assert!(html.contains("<html") && !html.contains("http://") && !html.contains("src=\"http"));
     assert_eq!(trestle.ok(&["verify"]).code, 0);
 
+    // Every format of the report, on standard output and as a file that is whole or not there.
+    let formats = [
+        ("html", "<!doctype html>"),
+        ("table", "tiny: "),
+        ("markdown", "**tiny: "),
+        ("latex", "% Needs \\usepackage{booktabs}."),
+        ("csv", "study,target,metric,"),
+        ("json", "{"),
+    ];
+    for (format, begins) in formats {
+        let shown = trestle.ok(&["report", "tiny", "--format", format]).out;
+        assert!(shown.starts_with(begins), "{format}: {shown}");
+        let file = trestle.dir.path().join(format);
+        trestle.ok(&["report", "tiny", "--format", format, "--output", file.to_str().unwrap()]);
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), shown, "{format}");
+    }
+    assert_eq!(trestle.ok(&["report", "tiny", "--format", "html"]).out, html);
+    let nowhere = trestle.dir.path().join("absent/report.html");
+    let failed = trestle.run(&["report", "tiny", "--format", "html", "--output", nowhere.to_str().unwrap()]);
+    assert!(failed.code == 5 && failed.err.contains("absent/report.html"), "{}", failed.err);
+    let left = std::fs::read_dir(trestle.dir.path()).unwrap().flatten();
+    assert!(left.map(|entry| entry.file_name()).all(|name| !name.to_string_lossy().contains("partial")));
+
     // A score row leads back to the model, the data and the code.
     let runs = trestle.ok(&["query", "SELECT model_key, predict_key, code_version FROM runs", "--format", "csv"]);
     let line = runs.out.lines().find(|line| line.len() > 140 && !line.starts_with("model_key")).unwrap();

@@ -121,11 +121,10 @@ fn svg(height: f64, draw: impl FnOnce(&Area) -> Result<(), ReportError>) -> Resu
         draw(&area)?;
         area.present().map_err(failed)?;
     }
+    // Within a page SVG needs no name space; opaque and one unit wide are what an element is by itself.
     let sized = format!("width=\"{}\" height=\"{}\" ", size.0, size.1);
-    Ok(out
-        .replacen(&sized, "aria-hidden=\"true\" ", 1)
-        .replace(" opacity=\"1\"", "")
-        .replace(" stroke-width=\"1\"", ""))
+    let out = out.replacen(&sized, "aria-hidden=\"true\" ", 1).replacen(" xmlns=\"http://www.w3.org/2000/svg\"", "", 1);
+    Ok(out.replace(" opacity=\"1\"", "").replace(" stroke-width=\"1\"", ""))
 }
 
 /// Lines over steps, both axes from 0 to a little more than the largest value. Axis numbers are whole on the x axis.
