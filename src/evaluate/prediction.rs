@@ -19,7 +19,7 @@ pub struct Prediction {
     pub example_id: String,
     /// The hidden layer that embeddings were taken from, in retrieval.
     pub layer: Option<i32>,
-    /// What of the hidden layer stands for a sentence, in retrieval: [`Pooling::name`].
+    /// What of the hidden layer stands for a sentence, in retrieval: [`Pooling::name`](crate::task::Pooling::name).
     pub pooling: Option<&'static str>,
     /// Place among the sentences found for a query, in retrieval; 1 is the best.
     pub rank: Option<i32>,
