@@ -161,7 +161,7 @@ pub struct SuiteMean {
 }
 
 /// The mean of the metric's headline values, each of which `value` gives by its name; `None` if one is not there.
-pub fn headline(metric: Metric, value: impl Fn(&str) -> Option<f64>) -> Option<f64> {
+pub fn headline_value(metric: Metric, value: impl Fn(&str) -> Option<f64>) -> Option<f64> {
     let names = metric.headline();
     let values: Option<Vec<f64>> = names.iter().map(|name| value(name)).collect();
     Some(values?.iter().sum::<f64>() / names.len() as f64)
@@ -235,7 +235,7 @@ mod tests {
     fn the_published_row_of_the_study_adds_up() {
         // XLM-R Large on XTREME as first printed, and its printed mean; see data/reference/xtreme.csv.
         let qa = |f1: f64, exact_match: f64| {
-            headline(Metric::Squad, |name| Some(if name == "f1" { f1 } else { exact_match })).unwrap()
+            headline_value(Metric::Squad, |name| Some(if name == "f1" { f1 } else { exact_match })).unwrap()
         };
         let scores = [
             ("xnli", 79.2),

@@ -22,7 +22,7 @@ pub struct ExportArgs {
 #[derive(Debug, Subcommand)]
 enum What {
     /// Writes a trained model as a Hugging Face directory.
-    Model(model::ModelArgs),
+    Model(Box<model::ModelArgs>),
     /// Writes a row's predictions in XTREME's folder layout.
     Submission(results::SubmissionArgs),
     /// Writes a row's scores as MTEB's result files.

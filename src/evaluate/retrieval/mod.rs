@@ -1,7 +1,7 @@
 //! Exact search among sentence vectors: nearest neighbours, and mining of translation pairs.
 //!
 //! Every query is compared with every index row, tile by tile of a matrix product, and what each row and each column of
-//! a tile is best at is taken out while the tile is in cache ([`cpu`]) or on the GPU ([`device`]). The matrix of similarities
+//! a tile is best at is taken out while the tile is in cache (`cpu`) or on the GPU (`device`). The matrix of similarities
 //! never exists: beside the vectors there are only short lists, one a row. Mining needs the neighbours of both sides, and
 //! gets both from the one product. Vectors that are too many for memory lie in a scratch file and are read in blocks
 //! ([`Vectors`]).

@@ -23,7 +23,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::EvaluateError;
-use super::aggregate::{Suite, SuiteMean, TaskMean, complete_means, headline, language_mean, suite_means};
+use super::aggregate::{Suite, SuiteMean, TaskMean, complete_means, headline_value, language_mean, suite_means};
 use super::metric::Values;
 use crate::error::IoContext;
 
@@ -155,7 +155,7 @@ fn score_task(
         scores.push(SubmissionScore { task: task.to_owned(), metric, languages, average, missing, unanswered });
     }
     let own = &scores[first..];
-    let value = headline(scoring.metric(), |name| Some(own.iter().find(|score| score.metric == name)?.average));
+    let value = headline_value(scoring.metric(), |name| Some(own.iter().find(|score| score.metric == name)?.average));
     let missing = own.first().map(|score| score.missing.clone()).unwrap_or_default();
     Ok(value.map(|value| TaskMean { task: task.to_owned(), value, missing }))
 }
