@@ -15,7 +15,6 @@ import argparse
 import json
 import os
 import random
-import re
 import shutil
 import subprocess
 import sys
@@ -79,14 +78,14 @@ def measure(arguments, kind):
     best = {}
     for _ in range(arguments.rounds):
         for tool, command in [("trestle", ours), ("python", theirs)]:
-            seconds, processor, peak, output, errors = run(command, environment)
+            seconds, processor, peak, output = run(command, environment)
             result = json.loads(output)
             if tool == "trestle":
                 values = {
                     language: {score["metric"]: value for score in result["scores"] for own, value in score["languages"] if own == language}
                     for language in languages
                 }
-                pure = float(re.search(r"compared in ([\d.]+) s", errors)[1])
+                pure = result["comparing_seconds"]
             else:
                 values, pure = result["values"], result["scoring_seconds"]
             if tool not in best or seconds < best[tool]["seconds"]:
@@ -128,7 +127,7 @@ def run(command, environment):
         errors = messages.read()
     if process.returncode != 0:
         sys.exit(f"error: {command[0]} failed with {process.returncode}: {errors}")
-    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, output, errors
+    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, output
 
 
 def make(kind, rows, folder):

@@ -1,4 +1,3 @@
-use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -58,9 +57,6 @@ pub fn run(context: &Context, args: &ScoreArgs) -> Result<ExitCode> {
             print_json(&submission);
         } else {
             print(&table(&submission));
-        }
-        if !context.quiet {
-            let _ = writeln!(std::io::stderr(), "compared in {:.6} s", submission.comparing.as_secs_f64());
         }
         return Ok(ExitCode::Success);
     }

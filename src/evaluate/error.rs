@@ -81,9 +81,9 @@ pub enum EvaluateError {
         /// Which side it lacks or has twice.
         problem: &'static str,
     },
-    /// A threshold is to be chosen on development examples, and there are none.
+    /// A threshold is to be chosen on development examples, and they have no gold.
     #[error(
-        "{}: no development gold and predictions to choose the threshold on; predict the split `validation` as well",
+        "{}: there is no gold of the split `validation` to choose the threshold on; normalize that split as well, or leave its predictions out",
         path.display()
     )]
     NoDevelopment {

@@ -39,7 +39,7 @@ pub struct ScoreRequest<'a> {
     /// The languages that the task has: a mean that lacks one of them says so.
     pub languages: Vec<Language>,
     /// A canonical table of the split `validation` for each language, where a threshold is chosen on it
-    /// ([`Metric::BitextF1`]); the predictions have rows of that split then. May be empty where that is the split that is scored.
+    /// ([`Metric::BitextF1`]) and the predictions have rows of that split; where they have none, every pair counts.
     pub development: Vec<(String, PathBuf)>,
     /// Seeds the bootstrap.
     pub seed: u64,
@@ -118,12 +118,17 @@ pub fn score(request: &ScoreRequest<'_>) -> Result<ScoreTables, EvaluateError> {
             let (path, found, expected) = ((*path).to_owned(), listed(&found), listed(expected));
             return Err(EvaluateError::Layers { path, found, expected });
         }
-        let tuning = match development.get(language) {
-            Some(gold) if metric == Metric::BitextF1 && request.split != DEVELOPMENT => {
-                Some((GoldFile::read(gold, request.format)?, file.sets(request.task, DEVELOPMENT, language)?))
-            }
-            _ => None,
-        };
+        let tuned = metric == Metric::BitextF1 && request.split != DEVELOPMENT;
+        let mut tuning = None;
+        if tuned {
+            let sets = file.sets(request.task, DEVELOPMENT, language)?;
+            tuning = match development.get(language) {
+                // Pairs that come without any of the development split were chosen by whoever predicted them.
+                _ if sets.is_empty() => None,
+                Some(gold) => Some((GoldFile::read(gold, request.format)?, sets)),
+                None => return Err(EvaluateError::NoDevelopment { path: (*path).to_owned() }),
+            };
+        }
         let tuning = match &tuning {
             Some((gold, sets)) => Some((gold.table(open)?, sets)),
             None => None,
@@ -142,9 +147,8 @@ pub fn score(request: &ScoreRequest<'_>) -> Result<ScoreTables, EvaluateError> {
             let (statistics, thresholds) = match metric {
                 Metric::BitextF1 => {
                     let tuning = match &tuning {
-                        Some((gold, sets)) => sets.get(setting).map(|rows| (gold, rows.as_slice())),
-                        None if request.split == DEVELOPMENT => Some((gold, rows.as_slice())),
-                        None => None,
+                        Some((gold, sets)) => Some((gold, sets.get(setting).map(Vec::as_slice).unwrap_or_default())),
+                        None => (!tuned).then_some((gold, rows.as_slice())),
                     };
                     pairs::statistics(&scorer, rows, tuning)?
                 }

@@ -6,31 +6,33 @@ use crate::evaluate::gold::{Gold, GoldTable};
 use crate::evaluate::metric::{self, Statistics};
 use crate::evaluate::prediction::Row;
 
-/// What each query contributes at the threshold that is best for `tuning`: gold and pairs of the development split.
+/// What each query contributes at the threshold that is best for `tuning`, gold and pairs of the development split; without
+/// them every pair counts.
 pub(super) fn statistics(
     scorer: &Scorer<'_>,
     rows: &[Row<'_>],
     tuning: Option<(&GoldTable<'_>, &[Row<'_>])>,
 ) -> Result<(Vec<Statistics>, Thresholds), EvaluateError> {
-    let Some((gold, development)) = tuning else {
-        return Err(EvaluateError::NoDevelopment { path: scorer.path.to_owned() });
-    };
-    let mut scores = Vec::new();
-    for query in queries(scorer, gold, development)? {
-        scores.extend(query.pairs.iter().map(|pair| (pair.confidence, Some(pair.prediction) == query.gold)));
+    let mut threshold = None;
+    if let Some((gold, development)) = tuning {
+        let mut scores = Vec::new();
+        for query in queries(scorer, gold, development)? {
+            scores.extend(query.pairs.iter().map(|pair| (pair.confidence, Some(pair.prediction) == query.gold)));
+        }
+        let count = gold.examples.iter().filter(|(_, gold)| matches!(gold, Gold::Sentence(Some(_)))).count();
+        threshold = Some(metric::pair_threshold(&mut scores, count));
     }
-    let count = gold.examples.iter().filter(|(_, gold)| matches!(gold, Gold::Sentence(Some(_)))).count();
-    let threshold = metric::pair_threshold(&mut scores, count);
     let statistics = queries(scorer, scorer.gold, rows)?
         .into_iter()
         .map(|query| {
-            let taken = query.pairs.iter().filter(|pair| f64::from(pair.confidence) >= threshold);
+            let counts = |pair: &&Row<'_>| threshold.is_none_or(|threshold| f64::from(pair.confidence) >= threshold);
+            let taken = query.pairs.iter().filter(counts);
             let correct = taken.clone().filter(|pair| Some(pair.prediction) == query.gold).count();
             metric::pairs(correct, taken.count(), usize::from(query.gold.is_some()))
         })
         .collect();
     let mut thresholds = Thresholds::default();
-    thresholds[..3].fill(Some(threshold));
+    thresholds[..3].fill(threshold);
     Ok((statistics, thresholds))
 }
 

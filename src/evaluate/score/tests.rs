@@ -322,8 +322,15 @@ fn the_threshold_of_mined_pairs_comes_from_development_gold() {
     let (scores, _) = fixture.score("sentence-retrieval", "bitext-f1").unwrap();
     assert_eq!(shown(&scores, &["metric"])[1..], ["precision 100.0", "recall 50.0"]);
     fixture.split = "test";
-    let message = "predictions-de.parquet: no development gold and predictions to choose the threshold on; predict the split `validation` as well";
+    let message = "predictions-de.parquet: there is no gold of the split `validation` to choose the threshold on; normalize that split as well, or leave its predictions out";
     assert_eq!(fixture.fails("sentence-retrieval", "bitext-f1"), message);
+    // Pairs of somebody else's choice all count.
+    fixture.development = fixture.gold.clone();
+    fixture.predictions.clear();
+    fixture.predict_rows("de", &[("test", &test)]);
+    let (scores, _) = fixture.score("sentence-retrieval", "bitext-f1").unwrap();
+    assert_eq!(shown(&scores, &["metric"]), ["f1 80.0", "precision 66.7", "recall 100.0"]);
+    assert_eq!(scores["threshold"].null_count(), 3);
 }
 
 #[test]

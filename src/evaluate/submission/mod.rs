@@ -54,9 +54,8 @@ pub struct Submission {
     /// The suite's score and its groups', as far as there are any: [`suite_means`]. Where only some tasks were asked for, those
     /// that are complete.
     pub means: Vec<SuiteMean>,
-    /// The time that comparing took, without reading and parsing files.
-    #[serde(skip)]
-    pub comparing: Duration,
+    /// Seconds that comparing took, without reading and parsing files.
+    pub comparing_seconds: f64,
 }
 
 /// One value of a task's metric.
@@ -101,7 +100,7 @@ pub fn score_submission(request: &SubmissionRequest<'_>) -> Result<Submission, E
     } else {
         complete_means(suite, &means)
     };
-    Ok(Submission { suite: suite.name(), scores, means, comparing })
+    Ok(Submission { suite: suite.name(), scores, means, comparing_seconds: comparing.as_secs_f64() })
 }
 
 /// Which of the suite's folders `path` has; none is an error.
