@@ -17,32 +17,33 @@ fn the_mock_submission_scores_the_pinned_averages() {
     let mock = shared().join("real/xtreme_mock");
     let path = |part: &str| mock.join(part).to_string_lossy().into_owned();
     let trestle = Trestle::new();
-    let said = trestle.ok(&[
-        "score",
-        "--predictions",
-        &path("predictions"),
-        "--labels",
-        &path("labels"),
-        "--suite",
-        "xtreme",
-        "--task",
-        "pawsx,xnli,udpos,xquad,tatoeba",
-        "--json",
-    ]);
-    let scores: Vec<Value> = serde_json::from_str(&said.out).unwrap();
-    let average = |task: &str, metric: &str| {
-        let row = scores.iter().find(|row| row["task"] == task && row["metric"] == metric).unwrap();
-        row["average"].as_f64().unwrap()
+    let scored = |suite: &str, tasks: &str| -> Value {
+        let (predictions, labels) = (path("predictions"), path("labels"));
+        let folders = ["score", "--predictions", &predictions, "--labels", &labels];
+        let said = trestle.ok(&[&folders[..], &["--suite", suite, "--task", tasks, "--json"]].concat());
+        serde_json::from_str(&said.out).unwrap()
     };
+    let xtreme = scored("xtreme", "pawsx,xnli,panx,udpos,bucc2018,tatoeba,xquad,mlqa,tydiqa");
+    let mewslix = scored("xtreme-r", "mewslix");
     for (task, metric, pinned) in [
         ("pawsx", "accuracy", 51.42857142857143),
         ("xnli", "accuracy", 30.666666666666668),
+        ("panx", "f1", 57.50793650793652),
         ("udpos", "f1", 70.21746048354693),
+        ("bucc2018", "f1", 55.0),
+        ("tatoeba", "accuracy", 53.611111111111114),
         ("xquad", "exact_match", 77.27272727272727),
         ("xquad", "f1", 79.9586776859504),
-        ("tatoeba", "accuracy", 53.611111111111114),
+        ("mlqa", "exact_match", 57.142857142857146),
+        ("mlqa", "f1", 81.76870748299321),
+        ("tydiqa", "exact_match", 88.88888888888889),
+        ("tydiqa", "f1", 97.22222222222223),
+        ("mewslix", "map@20", 14.39025156130419),
     ] {
-        assert_eq!(average(task, metric), pinned, "{task} {metric}");
+        let said = if task == "mewslix" { &mewslix } else { &xtreme };
+        let mut rows = said["scores"].as_array().unwrap().iter();
+        let row = rows.find(|row| row["task"] == task && row["metric"] == metric).unwrap();
+        assert_eq!(row["average"].as_f64().unwrap(), pinned, "{task} {metric}");
     }
 }
 
