@@ -1,4 +1,5 @@
 use crate::error::{ExitCode, FileError};
+use crate::task::IMPORTED;
 
 /// What goes wrong with studies.
 #[derive(Debug, thiserror::Error)]
@@ -156,7 +157,7 @@ pub enum StudyError {
         input: String,
     },
     /// Nothing to report.
-    #[error("study {study} has no results yet; `trestle run {study}` makes them")]
+    #[error("study {study} has no results yet; `trestle {}` makes them", if study == IMPORTED { "import predictions".to_owned() } else { format!("run {study}") })]
     NoResults {
         /// The study.
         study: String,
