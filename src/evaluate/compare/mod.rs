@@ -34,6 +34,8 @@ use super::metric::{Statistics, total};
 use super::number::{Number, headline};
 use super::random::generator;
 use super::{EvaluateError, classes};
+use serde::Serialize;
+
 use crate::task::Metric;
 
 pub use runs::{Examples, Run, Runs, read_published, read_runs};
@@ -67,7 +69,7 @@ pub struct CompareRequest<'a> {
 }
 
 /// The difference of two runs in one scope.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Comparison {
     /// A language's code or a group's name.
     pub scope: String,

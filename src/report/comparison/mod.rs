@@ -126,30 +126,11 @@ pub struct Compared {
     pub pooling: Option<String>,
     /// `accuracy`, `f1`, `mean of f1 and exact_match`.
     pub metric: String,
-    /// A language or a group of languages.
-    pub scope: String,
-    /// Languages in it.
-    pub languages: usize,
-    /// Pairs of runs.
-    pub seeds: usize,
-    /// Examples, over the languages.
-    pub examples: u64,
-    /// A's number, mean over seeds.
-    pub a: f64,
-    /// B's.
-    pub b: f64,
-    /// B less A, in points.
-    pub difference: f64,
-    /// Lower end of its 95% interval.
-    pub ci_low: f64,
-    /// Upper end.
-    pub ci_high: f64,
-    /// Two-sided, by itself.
-    pub p_value: f64,
-    /// Corrected for all differences that are shown.
+    /// The numbers, in one scope.
+    #[serde(flatten)]
+    pub numbers: Comparison,
+    /// Its p-value, corrected for all differences that are shown.
     pub p_adjusted: f64,
-    /// The smallest true difference, in points, that is found four times out of five.
-    pub minimum_detectable: f64,
     /// By `p_adjusted` and the sign.
     pub verdict: Verdict,
 }
@@ -202,16 +183,16 @@ pub fn compare_results(request: &ComparisonRequest<'_>) -> Result<ComparisonRepo
         let problem = if not_compared.is_empty() { nothing } else { not_compared.join("; ") };
         return Err(ReportError::NothingShared { a: a.name, b: b.name, problem });
     }
-    let p_values: Vec<f64> = found.iter().map(|one| one.p_value).collect();
+    let p_values: Vec<f64> = found.iter().map(|one| one.numbers.p_value).collect();
     for (one, adjusted) in found.iter_mut().zip(holm(&p_values)) {
         one.p_adjusted = adjusted;
         one.verdict = match adjusted < SIGNIFICANT {
-            true if one.difference > 0.0 => Verdict::Better,
+            true if one.numbers.difference > 0.0 => Verdict::Better,
             true => Verdict::Worse,
             false => Verdict::NoClearDifference,
         };
     }
-    let seeds = found.iter().map(|one| one.seeds).max().unwrap_or(1);
+    let seeds = found.iter().map(|one| one.numbers.seeds).max().unwrap_or(1);
     let correction = match found.len() {
         1 => "one difference, nothing to correct".to_owned(),
         several => format!("Holm's correction over {several} differences"),
@@ -249,18 +230,8 @@ fn one(
         layer: setting.layer,
         pooling: setting.pooling.clone(),
         metric: metric.clone(),
-        scope: one.scope,
-        languages: one.languages,
-        seeds: one.seeds,
-        examples: one.examples,
-        a: one.a,
-        b: one.b,
-        difference: one.difference,
-        ci_low: one.ci_low,
-        ci_high: one.ci_high,
-        p_value: one.p_value,
         p_adjusted: one.p_value,
-        minimum_detectable: one.minimum_detectable,
+        numbers: one,
         verdict: Verdict::NoClearDifference,
     };
     Ok(compared.into_iter().map(shown).collect())

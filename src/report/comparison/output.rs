@@ -85,20 +85,24 @@ impl ComparisonReport {
     fn texts(&self, difference: &Compared) -> Vec<String> {
         let layer = difference.layer.map(|layer| format!(", layer {layer}")).unwrap_or_default();
         let row = self.has_rows().then(|| difference.row.clone().unwrap_or_default());
-        let interval = format!("[{}, {}]", signed(difference.ci_low), signed(difference.ci_high));
+        let interval = format!("[{}, {}]", signed(difference.numbers.ci_low), signed(difference.numbers.ci_high));
         let numbers = [
-            one(difference.a),
-            one(difference.b),
-            signed(difference.difference),
+            one(difference.numbers.a),
+            one(difference.numbers.b),
+            signed(difference.numbers.difference),
             interval,
-            probability(difference.p_value),
+            probability(difference.numbers.p_value),
             probability(difference.p_adjusted),
             // Runs that agree on every example say nothing of what would be found.
-            if difference.minimum_detectable > 0.0 { one(difference.minimum_detectable) } else { NOTHING.to_owned() },
+            if difference.numbers.minimum_detectable > 0.0 {
+                one(difference.numbers.minimum_detectable)
+            } else {
+                NOTHING.to_owned()
+            },
         ];
         std::iter::once(format!("{} ({}{layer})", difference.target, difference.metric))
             .chain(row)
-            .chain([difference.scope.clone()])
+            .chain([difference.numbers.scope.clone()])
             .chain(numbers)
             .chain([difference.verdict.words().to_owned()])
             .collect()
@@ -111,7 +115,7 @@ impl ComparisonReport {
              correction."
                 .to_owned(),
         ];
-        if self.differences.iter().all(|one| one.seeds == 1) {
+        if self.differences.iter().all(|one| one.numbers.seeds == 1) {
             notes.push("One seed: this is about these models, not about what another seed would have made.".to_owned());
         }
         notes.extend(self.not_compared.iter().map(|what| format!("not compared: {what}")));
@@ -162,18 +166,18 @@ impl<'a> Line<'a> {
             layer: one.layer,
             pooling: one.pooling.as_deref(),
             metric: &one.metric,
-            scope: &one.scope,
-            languages: one.languages,
-            seeds: one.seeds,
-            examples: one.examples,
-            value_a: one.a,
-            value_b: one.b,
-            difference: one.difference,
-            ci_low: one.ci_low,
-            ci_high: one.ci_high,
-            p_value: one.p_value,
+            scope: &one.numbers.scope,
+            languages: one.numbers.languages,
+            seeds: one.numbers.seeds,
+            examples: one.numbers.examples,
+            value_a: one.numbers.a,
+            value_b: one.numbers.b,
+            difference: one.numbers.difference,
+            ci_low: one.numbers.ci_low,
+            ci_high: one.numbers.ci_high,
+            p_value: one.numbers.p_value,
             p_adjusted: one.p_adjusted,
-            minimum_detectable: one.minimum_detectable,
+            minimum_detectable: one.numbers.minimum_detectable,
             verdict: one.verdict,
         }
     }
