@@ -1,4 +1,4 @@
-//! Numbers and where they come from, predictions in and out, through the binary.
+//! Predictions in and out, scores and data in other forms, through the binary.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -6,136 +6,17 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Float64Array, RecordBatch};
-use arrow::datatypes::Float64Type;
 use serde_json::Value;
-use support::{Said, Trestle};
-use trestle::shard::{read_table, write_table};
-
-const RUN: &[&str] = &["run", "tiny", "--device", "flex", "--workers", "2", "--quiet"];
-
-fn ran() -> Trestle {
-    let trestle = Trestle::new();
-    trestle.ok(RUN);
-    trestle
-}
-
-fn json(said: &Said) -> Value {
-    serde_json::from_str(&said.out).unwrap_or_else(|e| panic!("{e}: {}{}", said.out, said.err))
-}
-
-fn query(trestle: &Trestle, sql: &str) -> Vec<Value> {
-    serde_json::from_value(json(&trestle.ok(&["query", sql, "--format", "json"]))).unwrap()
-}
+use support::Trestle;
 
 fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// The directories of all artifacts of a stage.
-fn artifacts(trestle: &Trestle, stage: &str) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(trestle.home().join("artifacts").join(stage)).into_iter().flatten();
-    entries.map(|entry| entry.unwrap().path()).collect()
-}
-
-#[test]
-fn a_number_leads_back_to_everything_it_was_made_from() {
-    let trestle = ran();
-    let told = json(&trestle.ok(&["explain", "tiny/xquad/mnli/seed-1/de/f1", "--json"]));
-    let scores = told["scores"].as_array().unwrap();
-    assert_eq!(scores.len(), 1);
-    let same = query(
-        &trestle,
-        "SELECT value, score_key FROM scores WHERE target = 'xquad' AND intermediate = 'mnli' AND language = 'de' AND metric = 'f1'",
-    );
-    assert_eq!((&scores[0]["value"], &told["made_from"][0]["key"]), (&same[0]["value"], &same[0]["score_key"]));
-    let steps = told["made_from"].as_array().unwrap();
-    let labels: Vec<&str> = steps.iter().map(|step| step["label"].as_str().unwrap()).collect();
-    for wanted in [
-        "predict/xquad/mnli/seed-1",
-        "target/xquad/mnli/seed-1",
-        "intermediate/mnli/seed-1",
-        "pretrain",
-        "tokenizer",
-        "normalize/squad_v1",
-        "generate/squad-1.1",
-    ] {
-        assert!(labels.contains(&format!("tiny:{wanted}").as_str()), "{wanted}: {labels:?}");
-    }
-    // Every input of a step is a step, or comes from outside.
-    let keys: Vec<&Value> = steps.iter().map(|step| &step["key"]).collect();
-    for origin in steps.iter().flat_map(|step| step["made_from"].as_array().unwrap()) {
-        assert!(origin["key"].is_null() || keys.contains(&&origin["key"]), "{origin}");
-    }
-    let tree = trestle.ok(&["explain", "tiny/xquad/mnli/de"]).out;
-    assert!(tree.contains("model: train") && tree.contains("phase: pretrain") && tree.contains("(above)"), "{tree}");
-    // A score's key shows the same tree.
-    let key = same[0]["score_key"].as_str().unwrap();
-    let by_key = trestle.ok(&["explain", &key[..16]]).out;
-    assert!(tree.ends_with(&by_key), "{by_key}");
-    let layer = trestle.ok(&["explain", "tiny/tatoeba/none/non-english@1"]).out;
-    assert!(layer.contains("non-english"), "{layer}");
-
-    for (name, says) in [
-        ("tinny/xquad/mnli", "no study `tinny` in results; there is: tiny"),
-        ("tiny/xqad/mnli", "no target `xqad` in results; there is: tatoeba, udpos, xnli, xquad"),
-        ("tiny/xquad", "which row?; there is: chance, mnli, multi, none"),
-        ("tiny/xquad/mnli/seed-4", "no seed `seed-4` in results; there is: seed-1"),
-        ("tiny/xquad/mnli/sw", "no language, group or metric `sw` in results; there is: de, en, zh, all, "),
-        ("tiny/tatoeba/none@9", "no layer `9` in results; there is: 0, 1"),
-    ] {
-        let said = trestle.run(&["explain", name]);
-        assert_eq!(said.code, 3, "{name}");
-        assert!(said.err.contains(says), "{name}: {}", said.err);
-    }
-}
-
-#[test]
-fn rescoring_finds_one_changed_value() {
-    let trestle = ran();
-    let told = json(&trestle.ok(&["rescore", "--json"]));
-    let all = told.as_array().unwrap();
-    assert_eq!(all.len(), artifacts(&trestle, "score").len());
-    assert!(all.iter().all(|one| one["outcome"] == "equal"), "{told}");
-    let said = trestle.ok(&["rescore", "tiny"]);
-    assert!(said.out.contains("16 the same") && said.out.contains(" 0 different"), "{}", said.out);
-    assert_eq!(trestle.run(&["rescore", "mini"]).code, 5, "a study without results");
-
-    // One value, by its last bit.
-    let dir = artifacts(&trestle, "score").remove(0);
-    let path = dir.join("scores.parquet");
-    let whole = std::fs::read(&path).unwrap();
-    let (schema, batches) = read_table(&path).unwrap();
-    let values: Vec<f64> = batches[0]["value"].as_primitive::<Float64Type>().values().to_vec();
-    let mut changed = values.clone();
-    changed[1] = f64::from_bits(changed[1].to_bits() ^ 1);
-    let place = schema.index_of("value").unwrap();
-    let mut columns: Vec<ArrayRef> = batches[0].columns().to_vec();
-    columns[place] = Arc::new(Float64Array::from(changed.clone()));
-    let batch = RecordBatch::try_new(schema.clone(), columns).unwrap();
-    write_table(&path, &schema, &[], &[batch]).unwrap();
-    let said = trestle.run(&["rescore"]);
-    assert_eq!(said.code, 9, "{}", said.out);
-    let line = format!("scores.parquet row 1 value: stored {:?}, recomputed {:?}", changed[1], values[1]);
-    assert!(said.out.contains(&line) && said.out.contains("1 differences"), "{line}\n{}", said.out);
-    std::fs::write(&path, whole).unwrap();
-    trestle.ok(&["rescore"]);
-
-    // Predictions that are gone.
-    let manifest: Value = serde_json::from_slice(&std::fs::read(dir.join("manifest.json")).unwrap()).unwrap();
-    let input = &manifest["inputs"]["predictions"];
-    let (stage, key) = (input["stage"].as_str().unwrap(), input["key"].as_str().unwrap());
-    std::fs::remove_dir_all(trestle.home().join("artifacts").join(stage).join(key)).unwrap();
-    let said = trestle.run(&["rescore"]);
-    assert_eq!(said.code, 5, "{}", said.out);
-    assert!(said.out.contains(&format!("its predictions ({stage} {}) is gone", &key[..12])), "{}", said.out);
-}
-
 #[test]
 fn a_submission_that_comes_back_has_the_scores_it_had() {
-    let trestle = ran();
+    let trestle = Trestle::tiny();
     let out = trestle.dir.path().join("out");
     let said = trestle.ok(&["export", "submission", "tiny", "--row", "mnli", "--with-labels", "--output", text(&out)]);
     assert!(said.out.contains("xquad: de en zh") && said.out.contains("not in this study: bucc2018"), "{}", said.out);
@@ -154,7 +35,7 @@ fn a_submission_that_comes_back_has_the_scores_it_had() {
             "SELECT target, language, metric, value, ci_low, ci_high FROM scores WHERE study = '{study}' AND intermediate = '{row}' \
              AND (layer IS NULL OR layer = 1)"
         );
-        let rows = query(&trestle, &sql).into_iter();
+        let rows = trestle.query(&sql).into_iter();
         rows.map(|row| {
             let name = ["target", "language", "metric"].map(|name| row[name].as_str().unwrap().to_owned()).join(" ");
             (name, format!("{} {} {}", row["value"], row["ci_low"], row["ci_high"]))
@@ -329,7 +210,7 @@ fn wrong_files_are_refused_by_name_and_nothing_is_kept() {
         "the store holds no canonical table of split test of task `pawsx`; make it with `trestle normalize",
     );
     check("panx/panx.json", b"{}", 3, "expected panx/test-LANGUAGE.tsv, and found panx.json; is it another task's?");
-    assert!(artifacts(&trestle, "import").len() <= 4, "of the one that passes");
+    assert!(trestle.artifacts("import").len() <= 4, "of the one that passes");
 
     let run = |arguments: &[&str]| trestle.run(&[&["import", "predictions"], arguments].concat());
     std::fs::remove_file(folder.join("xnli/test-zh.tsv")).unwrap();
@@ -354,7 +235,7 @@ fn wrong_tables_are_refused_by_row_and_column() {
     let (trestle, _) = prepared();
     let folder = trestle.dir.path().join("tables");
     std::fs::create_dir_all(folder.join("xnli")).unwrap();
-    let ids = query(&trestle, "SELECT example_id FROM canonical_xnli WHERE split = 'test' AND language = 'de'");
+    let ids = trestle.query("SELECT example_id FROM canonical_xnli WHERE split = 'test' AND language = 'de'");
     let ids: Vec<&str> = ids.iter().map(|row| row["example_id"].as_str().unwrap()).collect();
     let table = |header: &str, row: &dyn Fn(usize, &str) -> String| {
         let rows: String = ids.iter().enumerate().map(|(place, id)| row(place, id) + "\n").collect();
@@ -406,15 +287,14 @@ fn wrong_tables_are_refused_by_row_and_column() {
     std::fs::remove_file(folder.join("xnli/de.csv")).unwrap();
     let said = import();
     assert!(said.code == 4 && said.err.contains("de.parquet"), "{}", said.err);
-    assert!(artifacts(&trestle, "import").is_empty() && !trestle.home().join("results/scores").exists());
+    assert!(trestle.artifacts("import").is_empty() && !trestle.home().join("results/scores").exists());
 }
 
 #[test]
 fn scores_and_data_leave_in_other_forms() {
-    let trestle = ran();
+    let trestle = Trestle::tiny();
     let out = |name: &str| trestle.dir.path().join("out").join(name);
-    let value = query(
-        &trestle,
+    let value = trestle.query(
         "SELECT value FROM scores WHERE target = 'xnli' AND intermediate = 'multi' AND language = 'zh' AND study = 'tiny'",
     );
     let value = value[0]["value"].as_f64().unwrap();
@@ -455,7 +335,7 @@ fn scores_and_data_leave_in_other_forms() {
 #[ignore = "needs TRESTLE_ANALYSIS_PYTHON with mlcroissant, pyarrow and huggingface_hub"]
 fn analysis_python_reads_the_exports() {
     let python = std::env::var("TRESTLE_ANALYSIS_PYTHON").unwrap();
-    let trestle = ran();
+    let trestle = Trestle::tiny();
     let out = trestle.dir.path().join("out");
     trestle.ok(&["export", "croissant", "--task", "xnli,xquad,udpos", "--output", text(&out.join("data"))]);
     trestle.ok(&["export", "model-index", "tiny", "--row", "mnli", "--output", text(&out.join("card.md"))]);
@@ -475,16 +355,14 @@ print("card", len(results), max(result.metric_value for result in results if res
     let said = support::said(&output);
     assert_eq!(said.code, 0, "{}", said.err);
     let count = |task: &str, split: &str| {
-        query(&trestle, &format!("SELECT COUNT(*) AS n FROM canonical_{task} WHERE split = '{split}'"))[0]["n"]
+        trestle.query(&format!("SELECT COUNT(*) AS n FROM canonical_{task} WHERE split = '{split}'"))[0]["n"]
             .to_string()
     };
     for (task, split) in [("xnli", "test"), ("xquad", "test"), ("udpos", "train")] {
         assert!(said.out.contains(&format!("{task} {}\n", count(task, split))), "{}", said.out);
     }
-    let scores = query(
-        &trestle,
-        "SELECT target, value FROM scores WHERE intermediate = 'mnli' AND (layer IS NULL OR layer = 1)",
-    );
+    let scores =
+        trestle.query("SELECT target, value FROM scores WHERE intermediate = 'mnli' AND (layer IS NULL OR layer = 1)");
     let best = scores.iter().filter(|row| row["target"] == "xnli").map(|row| row["value"].as_f64().unwrap());
     let card = format!("card {} {:?}", scores.len(), best.fold(0.0, f64::max));
     assert!(said.out.contains(&card), "{card}: {}", said.out);
@@ -567,7 +445,7 @@ fn the_mock_submission_scores_as_evaluate_py_scores_it_and_leaves_as_it_came() {
     let import = ["import", "predictions", text(&mock_predictions), "--name", "mock", "--task", &chosen];
     run(&[&import[..], &["--data", text(&data), "--allow-count-drift", "--quiet"]].concat());
     let mut compared = 0;
-    for row in query(&trestle, "SELECT target, language, metric, value FROM scores WHERE study = 'imported'") {
+    for row in trestle.query("SELECT target, language, metric, value FROM scores WHERE study = 'imported'") {
         let [target, language, metric] = ["target", "language", "metric"].map(|name| row[name].as_str().unwrap());
         // Rows beside the official ones are checked where metrics are.
         let Some(expected) = expected["xtreme"][target][language][metric].as_f64() else { continue };

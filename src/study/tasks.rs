@@ -1,7 +1,8 @@
 //! The graph of tasks by themselves: raw files to canonical tables to model inputs, without a study around them.
 
 use super::StudyError;
-use super::graph::{Graph, Planner, RawOrigin};
+use super::graph::Graph;
+use super::planner::{Planner, RawOrigin};
 use crate::error::Result;
 use crate::source::mini;
 use crate::task::{Format, Model, Registry, Split, Study, Task};

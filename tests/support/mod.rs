@@ -22,9 +22,23 @@ pub struct Said {
     pub err: String,
 }
 
+impl Said {
+    /// Its standard output, which is JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|e| panic!("{e}: {}{}", self.out, self.err))
+    }
+}
+
 impl Trestle {
     pub fn new() -> Self {
         Self { dir: tempfile::tempdir().unwrap() }
+    }
+
+    /// A store with the tiny study's results.
+    pub fn tiny() -> Self {
+        let trestle = Self::new();
+        trestle.ok(&["run", "tiny", "--device", "flex", "--workers", "2", "--quiet"]);
+        trestle
     }
 
     pub fn home(&self) -> PathBuf {
@@ -55,6 +69,17 @@ impl Trestle {
 
     pub fn spawn(&self, arguments: &[&str]) -> Child {
         self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// The rows that a query finds.
+    pub fn query(&self, sql: &str) -> Vec<Value> {
+        serde_json::from_value(self.ok(&["query", sql, "--format", "json"]).json()).unwrap()
+    }
+
+    /// The directories of all artifacts of a stage.
+    pub fn artifacts(&self, stage: &str) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.home().join("artifacts").join(stage)).into_iter().flatten();
+        entries.map(|entry| entry.unwrap().path()).collect()
     }
 
     /// Content digests of all artifacts by stage and label: what must be equal wherever the same thing was made.

@@ -1,0 +1,209 @@
+//! The analysis of a whole study: every row against the row without intermediate training, and what its seeds come to.
+//!
+//! Both tables are computed from the example scores of all cells. `comparisons` holds the differences ([`super::compare`])
+//! in every language and group of languages; those of one scope are one family for Holm's correction: all rows and all targets of the
+//! study together. `aggregates` holds the headline number of each row by group, over its seeds, and the means over the tasks of each suite
+//! that the targets belong to ([`super::aggregate`]).
+
+mod seeds;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int32Array, RecordBatch, StringArray, UInt32Array};
+
+pub use self::seeds::median;
+use self::seeds::{aggregate_table, aggregates, suites};
+use super::compare::{CompareRequest, Comparison, Runs, SIGNIFICANT, compare, holm, languages, method, read_runs};
+use super::groups::{Group, groups};
+use super::number::headline;
+use super::{EvaluateError, Setting};
+use crate::error::Result;
+use crate::progress::{Progress, check};
+use crate::schema::table;
+use crate::task::{CHANCE, Language, Metric};
+
+/// A study whose scores are all there.
+#[derive(Debug, Clone)]
+pub struct AnalyzeRequest<'a> {
+    /// The row that the others are compared with.
+    pub baseline: &'a str,
+    /// The study's targets, in its order.
+    pub targets: Vec<AnalyzeTarget>,
+    /// The study's cells: rows in its order.
+    pub cells: Vec<AnalyzeCell>,
+    /// Seeds every draw.
+    pub seed: u64,
+    /// Resamples behind each interval.
+    pub resamples: usize,
+    /// Trials behind each p-value.
+    pub trials: usize,
+}
+
+/// A target task.
+#[derive(Debug, Clone)]
+pub struct AnalyzeTarget {
+    /// Its id.
+    pub id: String,
+    /// How it is scored.
+    pub metric: Metric,
+    /// The layer and pooling whose numbers stand for it, in retrieval.
+    pub setting: Setting,
+    /// The languages that it has.
+    pub languages: Vec<Language>,
+}
+
+/// One row, target and seed.
+#[derive(Debug, Clone)]
+pub struct AnalyzeCell {
+    /// The target's id.
+    pub target: String,
+    /// The row.
+    pub intermediate: String,
+    /// The repetition.
+    pub seed: u64,
+    /// `example-scores.parquet` of the score stage.
+    pub example_scores: PathBuf,
+}
+
+/// The tables of the analysis (`schemas/`).
+#[derive(Debug, Clone)]
+pub struct AnalyzeTables {
+    /// `comparisons`: each row against the baseline.
+    pub comparisons: RecordBatch,
+    /// `aggregates`: each row over its seeds.
+    pub aggregates: RecordBatch,
+}
+
+/// Analyses a study target by target.
+///
+/// # Errors
+/// Example scores that are missing or broken, rows that were scored on other examples than the baseline, or `stop`.
+pub fn analyze(request: &AnalyzeRequest<'_>, progress: &dyn Progress, stop: &AtomicBool) -> Result<AnalyzeTables> {
+    let (mut compared, mut aggregated) = (Vec::new(), Vec::new());
+    progress.start(request.cells.len() as u64, "cells");
+    let mut done = 0;
+    for target in &request.targets {
+        let mut rows: Vec<Row<'_>> = Vec::new();
+        for cell in request.cells.iter().filter(|cell| cell.target == target.id) {
+            check(stop)?;
+            let place = rows.iter().position(|row| row.intermediate == cell.intermediate).unwrap_or_else(|| {
+                rows.push(Row { intermediate: &cell.intermediate, seeds: BTreeMap::new() });
+                rows.len() - 1
+            });
+            rows[place].seeds.insert(cell.seed, read_runs(&cell.example_scores)?);
+        }
+        for row in &rows {
+            check(stop)?;
+            aggregated.extend(aggregates(target, row));
+            let baseline = rows.iter().find(|other| other.intermediate == request.baseline);
+            if let Some(baseline) = baseline.filter(|_| ![request.baseline, CHANCE].contains(&row.intermediate)) {
+                compared.extend(comparisons(request, target, baseline, row)?);
+            }
+            done += row.seeds.len() as u64;
+            progress.advance(done, &format!("{} {}", target.id, row.intermediate));
+        }
+    }
+    aggregated.extend(suites(request, &aggregated));
+    Ok(AnalyzeTables {
+        comparisons: comparison_table(request, &compared, &corrected(&compared)),
+        aggregates: aggregate_table(&aggregated),
+    })
+}
+
+/// One row of the study on one target.
+struct Row<'a> {
+    intermediate: &'a str,
+    seeds: BTreeMap<u64, Runs>,
+}
+
+struct Compared<'a> {
+    target: &'a AnalyzeTarget,
+    intermediate: &'a str,
+    comparison: Comparison,
+}
+
+fn comparisons<'a>(
+    request: &AnalyzeRequest<'_>,
+    target: &'a AnalyzeTarget,
+    baseline: &Row<'_>,
+    row: &Row<'a>,
+) -> Result<Vec<Compared<'a>>, EvaluateError> {
+    let what = format!("{}: {} and {}", target.id, baseline.intermediate, row.intermediate);
+    let of_setting = |runs: &Runs| runs.contains_key(&target.setting);
+    let mut pairs = Vec::new();
+    for (seed, b) in &row.seeds {
+        let Some(a) = baseline.seeds.get(seed) else { continue };
+        if !of_setting(a) || !of_setting(b) {
+            let problem = format!("seed {seed} lacks predictions of layer {}", target.setting);
+            return Err(EvaluateError::Unpaired { what, problem });
+        }
+        pairs.push((&a[&target.setting], &b[&target.setting]));
+    }
+    let Some((first, _)) = pairs.first() else { return Ok(Vec::new()) };
+    let codes: Vec<&str> = first.languages.keys().map(String::as_str).collect();
+    let scopes: Vec<Group> = languages(first).into_iter().chain(groups(&codes, &target.languages)).collect();
+    let compared = compare(&CompareRequest {
+        what: &what,
+        metric: target.metric,
+        pairs: &pairs,
+        scopes: &scopes,
+        seed: request.seed,
+        resamples: request.resamples,
+        trials: request.trials,
+    })?;
+    let of_row = |comparison| Compared { target, intermediate: row.intermediate, comparison };
+    Ok(compared.into_iter().map(of_row).collect())
+}
+
+/// The corrected p-value of each comparison: those of one scope are one family.
+fn corrected(compared: &[Compared<'_>]) -> Vec<f64> {
+    let mut families: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (place, one) in compared.iter().enumerate() {
+        families.entry(&one.comparison.scope).or_default().push(place);
+    }
+    let mut all = vec![1.0; compared.len()];
+    for places in families.values() {
+        let values: Vec<f64> = places.iter().map(|&place| compared[place].comparison.p_value).collect();
+        for (place, value) in places.iter().zip(holm(&values)) {
+            all[*place] = value;
+        }
+    }
+    all
+}
+
+fn comparison_table(request: &AnalyzeRequest<'_>, compared: &[Compared<'_>], corrected: &[f64]) -> RecordBatch {
+    let number = |of: fn(&Comparison) -> f64| -> ArrayRef {
+        Arc::new(Float64Array::from_iter_values(compared.iter().map(|one| of(&one.comparison))))
+    };
+    let columns = vec![
+        texts(compared.iter().map(|one| one.target.id.clone())),
+        texts(compared.iter().map(|one| one.intermediate.to_owned())),
+        texts(compared.iter().map(|_| request.baseline.to_owned())),
+        Arc::new(compared.iter().map(|one| one.target.setting.layer).collect::<Int32Array>()) as ArrayRef,
+        Arc::new(compared.iter().map(|one| one.target.setting.pooling.as_deref()).collect::<StringArray>()),
+        texts(compared.iter().map(|one| headline(one.target.metric).name)),
+        texts(compared.iter().map(|one| one.comparison.scope.clone())),
+        Arc::new(UInt32Array::from_iter_values(compared.iter().map(|one| one.comparison.seeds as u32))),
+        Arc::new(UInt32Array::from_iter_values(compared.iter().map(|one| one.comparison.examples as u32))),
+        number(|one| one.difference),
+        number(|one| one.ci_low),
+        number(|one| one.ci_high),
+        number(|one| one.p_value),
+        Arc::new(Float64Array::from(corrected.to_vec())),
+        number(|one| one.minimum_detectable),
+        Arc::new(BooleanArray::from_iter(corrected.iter().map(|p| Some(*p < SIGNIFICANT)))),
+        texts(compared.iter().map(|one| method(request.trials, one.comparison.seeds))),
+    ];
+    RecordBatch::try_new(table("comparisons").schema.clone(), columns)
+        .expect("the columns are the schema's and of one length")
+}
+
+fn texts(values: impl Iterator<Item = String>) -> ArrayRef {
+    Arc::new(StringArray::from_iter_values(values))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,375 @@
+//! From a study file to its graph of stages. Nothing is read but the registry.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::StudyError;
+use super::graph::{Graph, GridCell, Node, Phase, ScoredCell, Work};
+use crate::error::Result;
+use crate::source::mini::{self, MiniOptions};
+use crate::task::{CHANCE, EncoderSource, Format, Model, Registry, Role, Split, Study, Task, TokenizerSource};
+use crate::train::Hyperparameters;
+use crate::train::data::head_of;
+
+/// Where a study's raw files come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RawOrigin {
+    /// Generated.
+    Mini,
+    /// Files in a directory.
+    Directory,
+    /// Files from the hub.
+    Hub,
+}
+
+pub(super) struct Planner<'a> {
+    registry: &'a Registry,
+    pub(super) study: &'a Study,
+    model: &'a Model,
+    pub(super) origin: RawOrigin,
+    nodes: Vec<Node>,
+    index: BTreeMap<String, usize>,
+    languages: BTreeMap<String, BTreeMap<Split, BTreeSet<String>>>,
+}
+
+/// Plans `study` with `model`.
+pub fn plan(registry: &Registry, study: &Study, model: &Model, origin: RawOrigin) -> Result<Graph> {
+    let mut planner = Planner::new(registry, study, model, origin);
+    planner.collect_languages()?;
+    let cells = planner.grid()?;
+    planner.analyze(&cells);
+    Ok(planner.finish(cells))
+}
+
+impl<'a> Planner<'a> {
+    pub(super) fn new(registry: &'a Registry, study: &'a Study, model: &'a Model, origin: RawOrigin) -> Self {
+        let (nodes, index, languages) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
+        Self { registry, study, model, origin, nodes, index, languages }
+    }
+
+    /// The graph, with a profile of each task that is tokenised and the overlap of all that are normalised.
+    pub(super) fn finish(mut self, cells: Vec<GridCell>) -> Graph {
+        let of = |label: &str, stage: &str| label.strip_prefix(stage).map(str::to_owned);
+        let labels: Vec<String> = self.nodes.iter().map(|node| node.label.clone()).collect();
+        let place = |label: String| labels.iter().position(|known| *known == label);
+        for task in labels.iter().filter_map(|label| of(label, "tokenize/")) {
+            let inputs = [("canonical", "normalize"), ("tokens", "tokenize")];
+            let needs =
+                inputs.iter().filter_map(|(name, stage)| Some(((*name).to_owned(), place(format!("{stage}/{task}"))?)));
+            self.add(format!("profile/{task}"), Work::Profile { task: task.clone() }, needs.collect());
+        }
+        let tasks: Vec<String> = labels.iter().filter_map(|label| of(label, "normalize/")).collect();
+        let needs =
+            tasks.iter().filter_map(|task| Some((format!("canonical:{task}"), place(format!("normalize/{task}"))?)));
+        self.add("overlap".to_owned(), Work::Overlap { tasks: tasks.clone() }, needs.collect());
+        Graph { nodes: self.nodes, cells }
+    }
+
+    /// The splits that `task` has files of, where raw files come from.
+    pub(super) fn splits(&self, task: &Task) -> Vec<Split> {
+        match self.origin {
+            RawOrigin::Hub => task.source.hub.iter().flat_map(|source| source.files.keys().copied()).collect(),
+            _ => task.source.directory.iter().flat_map(|source| source.files.keys().copied()).collect(),
+        }
+    }
+
+    /// Adds to the languages of which a split of a task is read.
+    pub(super) fn ask(&mut self, task: &str, split: Split, languages: Vec<String>) {
+        self.languages.entry(task.to_owned()).or_default().entry(split).or_default().extend(languages);
+    }
+
+    pub(super) fn task(&self, name: &str) -> Result<&'_ Task> {
+        Ok(self.registry.task(name, &format!("study {}", self.study.id))?)
+    }
+
+    /// The languages that the study evaluates `task` in: its own, narrowed by the study and by what the edition has.
+    fn evaluation_languages(&self, task: &Task) -> Result<Vec<String>> {
+        let mini = mini::languages();
+        let wanted = |code: &String| {
+            self.study.languages.as_ref().is_none_or(|chosen| chosen.contains(code))
+                && (self.origin != RawOrigin::Mini || mini.contains(code))
+        };
+        // Tatoeba has no English file: English is the query side of every other language's.
+        let found: Vec<String> = task.languages.iter().filter(|code| wanted(code)).cloned().collect();
+        if found.is_empty() {
+            return Err(StudyError::NoLanguages { study: self.study.id.clone(), task: task.id.clone() }.into());
+        }
+        Ok(found)
+    }
+
+    /// Which languages of which splits the study reads, per task: training and development in English, evaluation in
+    /// every language.
+    pub(super) fn collect_languages(&mut self) -> Result<()> {
+        let mut needs: Vec<(String, Split, Vec<String>)> = Vec::new();
+        let mut texts = Vec::new();
+        let mut training = |task: &Task| {
+            for split in [Split::Train, Split::Validation] {
+                needs.push((task.id.clone(), split, task.training_languages()));
+            }
+        };
+        for name in self.study.intermediate.values().flatten() {
+            match self.task(name)? {
+                // Masked-LM training beside the task, in every language: of the task, and so of the study, English alone.
+                task if task.role == Role::Text => texts.push(task),
+                task => training(task),
+            }
+        }
+        for name in &self.study.targets {
+            if let Some(train) = self.task(name)?.training_task() {
+                training(self.task(train)?);
+            }
+        }
+        for name in &self.study.targets {
+            let task = self.task(name)?;
+            if task.role == Role::Text {
+                return Err(StudyError::Role { study: self.study.id.clone(), task: name.clone() }.into());
+            }
+            if task.metric.is_none() {
+                return Err(StudyError::NoMetric { study: self.study.id.clone(), task: name.clone() }.into());
+            }
+            for split in task.predicted_splits() {
+                needs.push((name.clone(), split, self.evaluation_languages(task)?));
+            }
+        }
+        if let Some(pretrain) = &self.study.pretrain {
+            let task = self.task(&pretrain.task)?;
+            if task.format != Format::Text {
+                return Err(StudyError::Role { study: self.study.id.clone(), task: task.id.clone() }.into());
+            }
+            texts.push(task);
+        }
+        for task in texts {
+            needs.push((task.id.clone(), Split::Train, self.evaluation_languages(task)?));
+        }
+        for (name, split, languages) in needs {
+            let parts = self.task(&name)?.parts.clone();
+            let names = if parts.is_empty() { vec![name] } else { parts };
+            for name in names {
+                // A task without development data is trained without early stopping.
+                if split != Split::Validation || self.splits(self.task(&name)?).contains(&split) {
+                    self.ask(&name, split, languages.clone());
+                }
+            }
+        }
+        for name in self.study.task_limits.keys() {
+            self.task(name)?;
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, label: String, work: Work, needs: Vec<(String, usize)>) -> usize {
+        if let Some(&index) = self.index.get(&label) {
+            return index;
+        }
+        let index = self.nodes.len();
+        self.index.insert(label.clone(), index);
+        self.nodes.push(Node { label, work, needs: needs.into_iter().collect() });
+        index
+    }
+
+    pub(super) fn normalize(&mut self, name: &str) -> Result<usize> {
+        let task = self.task(name)?.clone();
+        let mut needs = Vec::new();
+        if !task.parts.is_empty() {
+            for part in &task.parts {
+                needs.push((format!("part:{part}"), self.normalize(part)?));
+            }
+            return Ok(self.add(format!("normalize/{name}"), Work::Compose { task: task.id }, needs));
+        }
+        if self.origin == RawOrigin::Mini {
+            let layout = task.source.directory.as_ref().map(|source| source.layout.clone());
+            let layout = layout
+                .filter(|layout| mini::LAYOUTS.contains(&layout.as_str()))
+                .ok_or_else(|| StudyError::NoMini { study: self.study.id.clone(), task: task.id.clone() })?;
+            let options = self.mini_options()?;
+            let label = format!("generate/{layout}");
+            needs.push(("source".to_owned(), self.add(label, Work::Generate { layout, options }, vec![])));
+        }
+        let languages = self.languages.get(name).into_iter().flatten();
+        let languages = languages.map(|(split, codes)| (*split, codes.iter().cloned().collect())).collect();
+        Ok(self.add(format!("normalize/{name}"), Work::Normalize { task: task.id, languages }, needs))
+    }
+
+    fn mini_options(&self) -> Result<MiniOptions> {
+        let table = toml::Value::Table(self.study.mini.clone());
+        table.try_into().map_err(|e: toml::de::Error| self.invalid("mini", &e))
+    }
+
+    fn invalid(&self, part: &str, source: &toml::de::Error) -> crate::error::Error {
+        StudyError::Hyperparameters {
+            study: self.study.id.clone(),
+            part: part.to_owned(),
+            message: source.to_string().trim().to_owned(),
+        }
+        .into()
+    }
+
+    fn tokenizer(&mut self) -> Result<usize> {
+        let needs = match (&self.model.tokenizer, &self.study.pretrain) {
+            (TokenizerSource::Train { .. }, Some(pretrain)) => {
+                let text = pretrain.task.clone();
+                vec![("text".to_owned(), self.normalize(&text)?)]
+            }
+            (TokenizerSource::Train { .. }, None) => {
+                return Err(StudyError::NoPretraining { study: self.study.id.clone(), what: "tokenizer" }.into());
+            }
+            _ => vec![],
+        };
+        Ok(self.add("tokenizer".to_owned(), Work::Tokenizer, needs))
+    }
+
+    pub(super) fn tokenize(&mut self, name: &str) -> Result<usize> {
+        let canonical = self.normalize(name)?;
+        let tokenizer = self.tokenizer()?;
+        let needs = vec![("canonical".to_owned(), canonical), ("tokenizer".to_owned(), tokenizer)];
+        Ok(self.add(format!("tokenize/{name}"), Work::Tokenize { task: name.to_owned() }, needs))
+    }
+
+    fn hyperparameters(&self, table: toml::Table, part: &str) -> Result<Box<Hyperparameters>> {
+        toml::Value::Table(table).try_into().map(Box::new).map_err(|e| self.invalid(part, &e))
+    }
+
+    /// That tasks which share a head have one format and one list of labels.
+    fn check_heads(&self, heads: &BTreeMap<String, String>) -> Result<()> {
+        let mut first: BTreeMap<&str, &Task> = BTreeMap::new();
+        for (name, head) in heads {
+            let task = self.task(name)?;
+            let other = *first.entry(head).or_insert(task);
+            let open = task.open_labels || other.open_labels;
+            if head_of(task.format) != head_of(other.format)
+                || task.labels != other.labels
+                || (open && task.id != other.id)
+            {
+                let (study, head) = (self.study.id.clone(), head.clone());
+                return Err(StudyError::Heads { study, head, one: other.id.clone(), other: task.id.clone() }.into());
+            }
+        }
+        Ok(())
+    }
+
+    fn train(
+        &mut self,
+        label: String,
+        phase: Phase,
+        tasks: &[String],
+        table: toml::Table,
+        seed: u64,
+        parent: Option<usize>,
+    ) -> Result<usize> {
+        let hyperparameters = self.hyperparameters(table, &label)?;
+        let names: Vec<&str> = tasks.iter().map(String::as_str).collect();
+        hyperparameters.check(&names).map_err(|e| StudyError::Hyperparameters {
+            study: self.study.id.clone(),
+            part: label.clone(),
+            message: e.to_string(),
+        })?;
+        let mut needs = vec![("tokenizer".to_owned(), self.tokenizer()?)];
+        for task in tasks {
+            needs.push((format!("tokens:{task}"), self.tokenize(task)?));
+        }
+        needs.extend(parent.map(|index| ("parent".to_owned(), index)));
+        let heads = self.study.shared_heads(tasks);
+        self.check_heads(&heads)?;
+        let work = Work::Train { phase, tasks: tasks.to_vec(), heads, hyperparameters, seed };
+        Ok(self.add(label, work, needs))
+    }
+
+    /// The pretrained encoder; none where it comes from outside.
+    fn pretrained(&mut self) -> Result<Option<usize>> {
+        match (&self.model.encoder, self.study.pretrain.clone()) {
+            (EncoderSource::FromScratch(_), None) => {
+                Err(StudyError::NoPretraining { study: self.study.id.clone(), what: "encoder" }.into())
+            }
+            (_, None) => Ok(None),
+            (_, Some(pretrain)) => {
+                let mut table = self.study.defaults.clone();
+                table.extend(pretrain.hyperparameters);
+                let seed = self.study.seeds[0];
+                self.train("pretrain".to_owned(), Phase::Pretrain, &[pretrain.task], table, seed, None).map(Some)
+            }
+        }
+    }
+
+    fn grid(&mut self) -> Result<Vec<GridCell>> {
+        let mut cells = Vec::new();
+        let study = self.study;
+        let pretrained = self.pretrained()?;
+        for target in &study.targets {
+            cells.push(self.chance_cell(target)?);
+        }
+        for &seed in &study.seeds {
+            for row in &study.order {
+                let mut trainings: Vec<(Phase, usize)> =
+                    pretrained.map(|node| (Phase::Pretrain, node)).into_iter().collect();
+                let tasks = &study.intermediate[row];
+                if !tasks.is_empty() {
+                    let table = study.layered(&study.intermediate_phase, row);
+                    let label = format!("intermediate/{row}/seed-{seed}");
+                    let node = self.train(label, Phase::Intermediate, tasks, table, seed, pretrained)?;
+                    trainings.push((Phase::Intermediate, node));
+                }
+                for target in &study.targets {
+                    cells.push(self.cell(row, target, seed, trainings.clone())?);
+                }
+            }
+        }
+        Ok(cells)
+    }
+
+    fn chance_cell(&mut self, target: &str) -> Result<GridCell> {
+        let seed = self.study.seeds[0];
+        let mut needs = vec![("gold".to_owned(), self.normalize(target)?)];
+        if let Some(train) = self.task(target)?.training_task().map(str::to_owned) {
+            needs.push(("train".to_owned(), self.normalize(&train)?));
+        }
+        let work = Work::Baseline { task: target.to_owned(), seed };
+        let predict = self.add(format!("baseline/{target}"), work, needs);
+        let score = self.score(target, format!("score/{target}/{CHANCE}"), predict)?;
+        let (intermediate, target) = (CHANCE.to_owned(), target.to_owned());
+        Ok(GridCell { intermediate, target, seed, predict, score, trainings: vec![] })
+    }
+
+    fn cell(&mut self, row: &str, target: &str, seed: u64, mut trainings: Vec<(Phase, usize)>) -> Result<GridCell> {
+        let study = self.study;
+        let place = format!("{target}/{row}/seed-{seed}");
+        let mut model = trainings.last().map(|(_, node)| *node);
+        if let Some(train) = self.task(target)?.training_task().map(str::to_owned) {
+            let table = study.layered(&study.target_phase, target);
+            // XQuAD and MLQA share a training task: with equal hyperparameters they share the training as well.
+            let node = self.train(format!("target/{place}"), Phase::Target, &[train], table, seed, model)?;
+            trainings.push((Phase::Target, node));
+            model = Some(node);
+        }
+        let tokens = self.tokenize(target)?;
+        let mut needs = vec![("tokens".to_owned(), tokens)];
+        needs.extend(model.map(|node| ("model".to_owned(), node)));
+        let (task, label) = (target.to_owned(), format!("predict/{place}"));
+        let predict = if self.task(target)?.format == Format::SentenceRetrieval {
+            let embed = self.add(format!("embed/{place}"), Work::Embed { task: task.clone() }, needs);
+            self.add(label, Work::Retrieve { task }, vec![("embeddings".to_owned(), embed)])
+        } else {
+            needs.push(("gold".to_owned(), self.normalize(target)?));
+            self.add(label, Work::Predict { task }, needs)
+        };
+        let score = self.score(target, format!("score/{place}"), predict)?;
+        Ok(GridCell { intermediate: row.to_owned(), target: target.to_owned(), seed, predict, score, trainings })
+    }
+
+    fn score(&mut self, target: &str, label: String, predict: usize) -> Result<usize> {
+        let needs = vec![("predictions".to_owned(), predict), ("gold".to_owned(), self.normalize(target)?)];
+        Ok(self.add(label, Work::Score { task: target.to_owned() }, needs))
+    }
+
+    /// One node that reads the scores of all cells.
+    fn analyze(&mut self, cells: &[GridCell]) {
+        let input = |cell: &GridCell| self.nodes[cell.score].label.clone();
+        let scored = |cell: &GridCell| ScoredCell {
+            input: input(cell),
+            target: cell.target.clone(),
+            intermediate: cell.intermediate.clone(),
+            seed: cell.seed,
+        };
+        let needs = cells.iter().map(|cell| (input(cell), cell.score)).collect();
+        let work = Work::Analyze { cells: cells.iter().map(scored).collect() };
+        self.add("analyze".to_owned(), work, needs);
+    }
+}

@@ -1,0 +1,105 @@
+//! Numbers and where they come from, through the binary.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod support;
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, Float64Array, RecordBatch};
+use arrow::datatypes::Float64Type;
+use serde_json::Value;
+use support::Trestle;
+use trestle::shard::{read_table, write_table};
+
+#[test]
+fn a_number_leads_back_to_everything_it_was_made_from() {
+    let trestle = Trestle::tiny();
+    let told = trestle.ok(&["explain", "tiny/xquad/mnli/seed-1/de/f1", "--json"]).json();
+    let scores = told["scores"].as_array().unwrap();
+    assert_eq!(scores.len(), 1);
+    let same = trestle.query(
+        "SELECT value, score_key FROM scores WHERE target = 'xquad' AND intermediate = 'mnli' AND language = 'de' AND metric = 'f1'",
+    );
+    assert_eq!((&scores[0]["value"], &told["made_from"][0]["key"]), (&same[0]["value"], &same[0]["score_key"]));
+    let steps = told["made_from"].as_array().unwrap();
+    let labels: Vec<&str> = steps.iter().map(|step| step["label"].as_str().unwrap()).collect();
+    for wanted in [
+        "predict/xquad/mnli/seed-1",
+        "target/xquad/mnli/seed-1",
+        "intermediate/mnli/seed-1",
+        "pretrain",
+        "tokenizer",
+        "normalize/squad_v1",
+        "generate/squad-1.1",
+    ] {
+        assert!(labels.contains(&format!("tiny:{wanted}").as_str()), "{wanted}: {labels:?}");
+    }
+    // Every input of a step is a step, or comes from outside.
+    let keys: Vec<&Value> = steps.iter().map(|step| &step["key"]).collect();
+    for origin in steps.iter().flat_map(|step| step["made_from"].as_array().unwrap()) {
+        assert!(origin["key"].is_null() || keys.contains(&&origin["key"]), "{origin}");
+    }
+    let tree = trestle.ok(&["explain", "tiny/xquad/mnli/de"]).out;
+    assert!(tree.contains("model: train") && tree.contains("phase: pretrain") && tree.contains("(above)"), "{tree}");
+    // A score's key shows the same tree.
+    let key = same[0]["score_key"].as_str().unwrap();
+    let by_key = trestle.ok(&["explain", &key[..16]]).out;
+    assert!(tree.ends_with(&by_key), "{by_key}");
+    let layer = trestle.ok(&["explain", "tiny/tatoeba/none/non-english@1"]).out;
+    assert!(layer.contains("non-english"), "{layer}");
+
+    for (name, says) in [
+        ("tinny/xquad/mnli", "no study `tinny` in results; there is: tiny"),
+        ("tiny/xqad/mnli", "no target `xqad` in results; there is: tatoeba, udpos, xnli, xquad"),
+        ("tiny/xquad", "which row?; there is: chance, mnli, multi, none"),
+        ("tiny/xquad/mnli/seed-4", "no seed `seed-4` in results; there is: seed-1"),
+        ("tiny/xquad/mnli/sw", "no language, group or metric `sw` in results; there is: de, en, zh, all, "),
+        ("tiny/tatoeba/none@9", "no layer `9` in results; there is: 0, 1"),
+    ] {
+        let said = trestle.run(&["explain", name]);
+        assert_eq!(said.code, 3, "{name}");
+        assert!(said.err.contains(says), "{name}: {}", said.err);
+    }
+}
+
+#[test]
+fn rescoring_finds_one_changed_value() {
+    let trestle = Trestle::tiny();
+    let told = trestle.ok(&["rescore", "--json"]).json();
+    let all = told.as_array().unwrap();
+    assert_eq!(all.len(), trestle.artifacts("score").len());
+    assert!(all.iter().all(|one| one["outcome"] == "equal"), "{told}");
+    let said = trestle.ok(&["rescore", "tiny"]);
+    assert!(said.out.contains("16 the same") && said.out.contains(" 0 different"), "{}", said.out);
+    assert_eq!(trestle.run(&["rescore", "mini"]).code, 5, "a study without results");
+
+    // One value, by its last bit.
+    let dir = trestle.artifacts("score").remove(0);
+    let path = dir.join("scores.parquet");
+    let whole = std::fs::read(&path).unwrap();
+    let (schema, batches) = read_table(&path).unwrap();
+    let values: Vec<f64> = batches[0]["value"].as_primitive::<Float64Type>().values().to_vec();
+    let mut changed = values.clone();
+    changed[1] = f64::from_bits(changed[1].to_bits() ^ 1);
+    let place = schema.index_of("value").unwrap();
+    let mut columns: Vec<ArrayRef> = batches[0].columns().to_vec();
+    columns[place] = Arc::new(Float64Array::from(changed.clone()));
+    let batch = RecordBatch::try_new(schema.clone(), columns).unwrap();
+    write_table(&path, &schema, &[], &[batch]).unwrap();
+    let said = trestle.run(&["rescore"]);
+    assert_eq!(said.code, 9, "{}", said.out);
+    let line = format!("scores.parquet row 1 value: stored {:?}, recomputed {:?}", changed[1], values[1]);
+    assert!(said.out.contains(&line) && said.out.contains("1 differences"), "{line}\n{}", said.out);
+    std::fs::write(&path, whole).unwrap();
+    trestle.ok(&["rescore"]);
+
+    // Predictions that are gone.
+    let manifest: Value = serde_json::from_slice(&std::fs::read(dir.join("manifest.json")).unwrap()).unwrap();
+    let input = &manifest["inputs"]["predictions"];
+    let (stage, key) = (input["stage"].as_str().unwrap(), input["key"].as_str().unwrap());
+    std::fs::remove_dir_all(trestle.home().join("artifacts").join(stage).join(key)).unwrap();
+    let said = trestle.run(&["rescore"]);
+    assert_eq!(said.code, 5, "{}", said.out);
+    assert!(said.out.contains(&format!("its predictions ({stage} {}) is gone", &key[..12])), "{}", said.out);
+}
