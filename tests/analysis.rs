@@ -49,7 +49,7 @@ fn replayed() -> Trestle {
 }
 
 fn answer(trestle: &Trestle, sql: &str) -> Vec<Value> {
-    serde_json::from_str(&trestle.ok(&["query", sql, "--format", "json"]).out).unwrap()
+    trestle.query(sql)
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn analysis_python_duckdb_gives_the_same_answers() {
     command.args(["-c", DUCKDB, &setup.join("\n"), &json!(queries).to_string()]).current_dir(place);
     let said = support::said(&command.output().unwrap());
     assert_eq!(said.code, 0, "{}", said.err);
-    let answers: Vec<Vec<Value>> = serde_json::from_str(&said.out).unwrap();
+    let answers: Vec<Vec<Value>> = said.json();
     assert_eq!(answers.len(), queries.len());
     for (sql, theirs) in queries.iter().zip(answers) {
         let ours = answer(&trestle, sql);

@@ -33,7 +33,7 @@ impl World {
 
     /// The verdicts by task.
     fn json(&self, more: &[&str]) -> Vec<Value> {
-        serde_json::from_str(&self.check(&[more, &["--json"]].concat()).out).unwrap()
+        self.check(&[more, &["--json"]].concat()).json()
     }
 
     fn edit(&self, name: &str, change: impl FnOnce(String) -> String) {
@@ -102,10 +102,10 @@ fn planted_overlaps_are_counted() {
         "SELECT found FROM overlap WHERE source_task = 'mnli' AND task = 'xnli' AND split = 'test' AND language = 'de'
                AND field = 'example'";
     let rows = world.trestle.ok(&["query", sql, "--format", "json"]);
-    let rows: Vec<Value> = serde_json::from_str(&rows.out).unwrap();
+    let rows: Vec<Value> = rows.json();
     assert_eq!(rows[0]["found"], found(&after, "xnli", "test", "de", "example"));
     let sql = "SELECT SUM(examples) AS n FROM profiles WHERE study = 'check' AND task = 'xnli' AND language = 'de'";
-    let rows: Vec<Value> = serde_json::from_str(&world.trestle.ok(&["query", sql, "--format", "json"]).out).unwrap();
+    let rows: Vec<Value> = world.trestle.query(sql);
     assert_eq!(
         rows[0]["n"],
         test.lines().filter(|line| line.starts_with("de\t")).count() + {
@@ -165,7 +165,7 @@ fn a_task_is_shown_with_its_rows_once_they_are_loaded() {
     for words in ["CC BY-NC 4.0", "entailment", "validation: 2,490 in each language", "tokens/word", "example_id"] {
         assert!(card.contains(words), "{words}: {card}");
     }
-    let json: Value = serde_json::from_str(&world.trestle.ok(&["task", "show", "xnli", "--json"]).out).unwrap();
+    let json: Value = world.trestle.ok(&["task", "show", "xnli", "--json"]).json();
     let samples: Vec<&Value> = json["samples"].as_array().unwrap().iter().map(|row| &row["language"]).collect();
     assert_eq!(samples, ["en", "en", "ar", "ar"]);
     assert_eq!(json["tables"].as_array().unwrap().len(), 20);

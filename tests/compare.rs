@@ -92,7 +92,7 @@ fn published() -> Trestle {
 fn differences(trestle: &Trestle, arguments: &[&str]) -> (i32, Vec<Value>) {
     let arguments = [&["compare"], arguments, &["--json"]].concat();
     let said = trestle.run(&arguments);
-    let report: Value = serde_json::from_str(&said.out).unwrap_or_else(|_| panic!("{}\n{}", said.out, said.err));
+    let report: Value = said.json();
     (said.code, report["differences"].as_array().unwrap().clone())
 }
 
@@ -183,7 +183,7 @@ fn two_stores_are_compared_row_by_row_and_seed_by_seed() {
     let home_b = after.home().display().to_string();
     let said = before.run(&["compare", "known", "known", "--home-b", &home_b, "--json"]);
     assert_eq!(said.code, 9, "{}{}", said.out, said.err);
-    let report: Value = serde_json::from_str(&said.out).unwrap();
+    let report: Value = said.json();
     let rows: Vec<(&str, u64, &str)> = report["differences"]
         .as_array()
         .unwrap()
@@ -256,7 +256,7 @@ fn a_study_that_was_run_can_be_compared_and_agrees_with_its_own_analysis() {
         "--format",
         "json",
     ]);
-    let rows: Vec<Value> = serde_json::from_str(&rows.out).unwrap();
+    let rows: Vec<Value> = rows.json();
     for name in ["difference", "ci_low", "ci_high", "p_value", "minimum_detectable"] {
         assert_eq!(rows[0][name], found[0][name], "{name}");
     }

@@ -102,13 +102,9 @@ fn prepared() -> (Trestle, PathBuf) {
     };
     for language in ["de", "en", "zh"] {
         let rows = |column: &str, task: &str| -> Vec<Value> {
-            query(
-                &trestle,
-                &format!("SELECT {column} AS x FROM canonical_{task} WHERE split = 'test' AND language = '{language}'"),
-            )
-            .into_iter()
-            .map(|row| row["x"].clone())
-            .collect()
+            let sql =
+                format!("SELECT {column} AS x FROM canonical_{task} WHERE split = 'test' AND language = '{language}'");
+            trestle.query(&sql).into_iter().map(|row| row["x"].clone()).collect()
         };
         let labels: Vec<String> = rows("label", "xnli").iter().map(|x| x.as_str().unwrap().to_owned()).collect();
         write(&format!("xnli/test-{language}.tsv"), labels.join("\n") + "\n");

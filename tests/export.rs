@@ -29,7 +29,7 @@ fn read(path: &Path) -> Value {
 /// A store with the model, its key, and an empty folder.
 fn trained() -> (Trestle, String, PathBuf) {
     let trestle = Trestle::new();
-    let made: Value = serde_json::from_str(&trestle.ok(TRAIN).out).unwrap();
+    let made: Value = trestle.ok(TRAIN).json();
     let folder = trestle.dir.path().join("models");
     (trestle, made[0]["key"].as_str().unwrap().to_owned(), folder)
 }
@@ -84,7 +84,7 @@ fn a_model_becomes_a_directory_of_one_head_or_of_none() {
     // It is an encoder like any other, with the same hidden states.
     let scores = |more: &[&str]| -> Vec<RecordBatch> {
         let command = ["score", "tiny", "--target", "tatoeba", "--device", "flex", "--json"];
-        let made: Vec<Value> = serde_json::from_str(&trestle.ok(&[&command, more].concat()).out).unwrap();
+        let made: Vec<Value> = trestle.ok(&[&command, more].concat()).json();
         let score = made.iter().find(|m| !m["label"].as_str().unwrap().ends_with("/chance")).unwrap();
         let folder = trestle.home().join("artifacts/score").join(score["key"].as_str().unwrap());
         let rows = trestle::shard::read_batches(&folder.join("scores.parquet")).unwrap();

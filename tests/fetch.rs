@@ -347,7 +347,7 @@ fn parts_are_fetched_for_the_whole() {
     std::fs::write(house.root().join("tasks/whole.toml"), whole).unwrap();
     let said = house.run(&["fetch", "--task", "whole", "--json"]);
     assert_eq!(said.code, 0, "{}", said.err);
-    let names: Vec<Value> = serde_json::from_str(&said.out).unwrap();
+    let names: Vec<Value> = said.json();
     assert_eq!(names.iter().map(|row| row["name"].as_str().unwrap()).collect::<Vec<_>>(), ["toy", "zoo"]);
 }
 

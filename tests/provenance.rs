@@ -15,7 +15,7 @@ use trestle::shard::{read_table, write_table};
 #[test]
 fn a_number_leads_back_to_everything_it_was_made_from() {
     let trestle = Trestle::tiny();
-    let told = trestle.ok(&["explain", "tiny/xquad/mnli/seed-1/de/f1", "--json"]).json();
+    let told: Value = trestle.ok(&["explain", "tiny/xquad/mnli/seed-1/de/f1", "--json"]).json();
     let scores = told["scores"].as_array().unwrap();
     assert_eq!(scores.len(), 1);
     let same = trestle.query(
@@ -66,7 +66,7 @@ fn a_number_leads_back_to_everything_it_was_made_from() {
 #[test]
 fn rescoring_finds_one_changed_value() {
     let trestle = Trestle::tiny();
-    let told = trestle.ok(&["rescore", "--json"]).json();
+    let told: Value = trestle.ok(&["rescore", "--json"]).json();
     let all = told.as_array().unwrap();
     assert_eq!(all.len(), trestle.artifacts("score").len());
     assert!(all.iter().all(|one| one["outcome"] == "equal"), "{told}");

@@ -21,7 +21,7 @@ fn the_mock_submission_scores_the_pinned_averages() {
         let (predictions, labels) = (path("predictions"), path("labels"));
         let folders = ["score", "--predictions", &predictions, "--labels", &labels];
         let said = trestle.ok(&[&folders[..], &["--suite", suite, "--task", tasks, "--json"]].concat());
-        serde_json::from_str(&said.out).unwrap()
+        said.json()
     };
     let xtreme = scored("xtreme", "pawsx,xnli,panx,udpos,bucc2018,tatoeba,xquad,mlqa,tydiqa");
     let mewslix = scored("xtreme-r", "mewslix");
@@ -57,7 +57,7 @@ fn real_files_of_every_shape_become_shards() {
     let data = data.to_string_lossy().into_owned();
     let trestle = Trestle::new();
     let arguments = ["tokenize", "real", "--tasks", REAL_TASKS, "--data", &data, "--tokenizer", &tokenizer, "--json"];
-    let manifests: Vec<Value> = serde_json::from_str(&trestle.ok(&arguments).out).unwrap();
+    let manifests: Vec<Value> = trestle.ok(&arguments).json();
     let tokenized: Vec<&Value> = manifests.iter().filter(|manifest| manifest["stage"] == "tokenize").collect();
     assert_eq!(tokenized.len(), 8);
     for manifest in tokenized {
@@ -78,7 +78,7 @@ fn minilm_retrieves_as_published_in_every_layer() {
     let run = ["run", "retrieval", "--tasks", REAL_TASKS, "--data", &data, "--encoder", &weights];
     trestle.ok(&[&run[..], &["--languages", "sw", "--device", "flex", "--allow-count-drift"]].concat());
     let sql = "SELECT layer, value FROM scores WHERE intermediate = 'none' AND language = 'sw' ORDER BY layer";
-    let rows: Vec<Value> = serde_json::from_str(&trestle.ok(&["query", sql, "--format", "json"]).out).unwrap();
+    let rows: Vec<Value> = trestle.query(sql);
     let oracle = std::fs::read_to_string(Path::new(&shared()).join("oracle/minilm/tatoeba.json")).unwrap();
     let oracle: Value = serde_json::from_str(&oracle).unwrap();
     let expected = oracle["swh"]["layers"].as_array().unwrap();
@@ -96,7 +96,7 @@ fn every_task_is_checked_over_real_files() {
     let data = shared().join("real").to_string_lossy().into_owned();
     let trestle = Trestle::new();
     let said = trestle.ok(&["task", "check", "--all", "--tasks", REAL_TASKS, "--data", &data, "--json"]);
-    let checks: Vec<Value> = serde_json::from_str(&said.out).unwrap();
+    let checks: Vec<Value> = said.json();
     let verdict = |wanted: &str| -> Vec<&str> {
         let tasks = checks.iter().filter(|check| check["verdict"] == wanted);
         tasks.map(|check| check["task"].as_str().unwrap()).collect()

@@ -97,7 +97,7 @@ fn neighbours_and_pairs_are_found_between_files_of_both_kinds() {
     parquet(&files.path("other.parquet"), "vector", &vectors(60, 0.05));
     let said = files.search("retrieve", "one.safetensors", "other.parquet", &["--top", "3", "--json"]);
     assert_eq!(said.code, 0, "{}", said.err);
-    let done: Value = serde_json::from_str(&said.out).unwrap();
+    let done: Value = said.json();
     assert_eq!((&done["vectors"][0], &done["vectors"][1], &done["rows"]), (&40.into(), &60.into(), &120.into()));
     let found = rows(&files.path("out.parquet"));
     let (queries, index) = (texts(&found, "query_id"), texts(&found, "index_id"));
@@ -190,9 +190,7 @@ fn every_kind_of_retrieval_is_a_target_of_a_study() {
             assert!(plan.contains_key(&format!("{stage}/{target}/none/seed-1")), "{stage} {target}: {plan:?}");
         }
     }
-    let query = |sql: &str| -> Vec<Value> {
-        serde_json::from_str(&trestle.ok(&["query", sql, "--format", "json"]).out).unwrap()
-    };
+    let query = |sql: &str| -> Vec<Value> { trestle.query(sql) };
     // The tiny model has layers 1 and 0; BUCC's mini edition is German and Chinese here.
     let scores = query(
         "SELECT target, layer, pooling, COUNT(*) AS rows FROM scores WHERE intermediate = 'none' \

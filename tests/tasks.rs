@@ -66,7 +66,7 @@ fn a_composed_task_holds_the_rows_of_its_parts() {
     house(root, WHOLE);
     let (tasks, data) = (path(root, "tasks"), path(root, "data"));
     let made = trestle.ok(&["normalize", "--suite", "house", "--tasks", &tasks, "--data", &data, "--json"]);
-    let manifests: Vec<serde_json::Value> = serde_json::from_str(&made.out).unwrap();
+    let manifests: Vec<serde_json::Value> = made.json();
     assert_eq!(manifests.len(), 3);
     let sql = "SELECT example_id, text_a, label FROM canonical_whole WHERE split = 'train'";
     let rows = trestle.ok(&["query", sql, "--format", "csv", "--tasks", &tasks]);

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 /// A store in a temporary directory, and the binary to work with it.
@@ -24,7 +25,7 @@ pub struct Said {
 
 impl Said {
     /// Its standard output, which is JSON.
-    pub fn json(&self) -> Value {
+    pub fn json<T: DeserializeOwned>(&self) -> T {
         serde_json::from_str(&self.out).unwrap_or_else(|e| panic!("{e}: {}{}", self.out, self.err))
     }
 }
@@ -73,7 +74,7 @@ impl Trestle {
 
     /// The rows that a query finds.
     pub fn query(&self, sql: &str) -> Vec<Value> {
-        serde_json::from_value(self.ok(&["query", sql, "--format", "json"]).json()).unwrap()
+        self.ok(&["query", sql, "--format", "json"]).json()
     }
 
     /// The directories of all artifacts of a stage.
@@ -111,7 +112,7 @@ impl Trestle {
 
     /// The states of a study's stages by label.
     pub fn plan(&self, study: &str) -> BTreeMap<String, Value> {
-        let states: Vec<Value> = serde_json::from_str(&self.ok(&["plan", study, "--json"]).out).unwrap();
+        let states: Vec<Value> = self.ok(&["plan", study, "--json"]).json();
         states.into_iter().map(|s| (s["label"].as_str().unwrap().to_owned(), s)).collect()
     }
 }
