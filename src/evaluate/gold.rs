@@ -30,6 +30,20 @@ impl<'a> Texts<'a> {
     }
 }
 
+/// The `example_id`s of the index sentences that are right for a query: at least one.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Counterparts<'a>(&'a str);
+
+impl<'a> Counterparts<'a> {
+    pub fn iter(self) -> impl Iterator<Item = &'a str> + Clone {
+        self.0.split(' ')
+    }
+
+    pub fn contains(self, id: &str) -> bool {
+        self.iter().any(|one| one == id)
+    }
+}
+
 /// What is right for one example.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Gold<'a> {
@@ -37,8 +51,8 @@ pub(super) enum Gold<'a> {
     Label(&'a str),
     /// An index into so many choices.
     Choice { answer: u32, choices: u32 },
-    /// The `example_id` of an index sentence; that there is none, where queries may have no counterpart.
-    Sentence(Option<&'a str>),
+    /// The index sentences that are right; that there is none, where queries may have no counterpart.
+    Sentences(Option<Counterparts<'a>>),
     /// A tag per word.
     Tags(Texts<'a>),
     /// Any of these answers; that there is none, where the list is empty.
@@ -154,8 +168,10 @@ impl<'a> Rows<'a> {
                 let choices = choices.value_length(row).unsigned_abs();
                 Ok(Gold::Choice { answer: answers.value(row), choices })
             }
-            Rows::Sentence { gold, .. } if gold.is_valid(row) => Ok(Gold::Sentence(Some(gold.value(row)))),
-            Rows::Sentence { .. } if open.unmatched => Ok(Gold::Sentence(None)),
+            Rows::Sentence { gold, .. } if gold.is_valid(row) => {
+                Ok(Gold::Sentences(Some(Counterparts(gold.value(row)))))
+            }
+            Rows::Sentence { .. } if open.unmatched => Ok(Gold::Sentences(None)),
             Rows::Tags(lists, values) if lists.is_valid(row) => Ok(Gold::Tags(list(lists, values, row)?)),
             Rows::Answers(lists, values) if lists.is_valid(row) => {
                 let answers = list(lists, values, row)?;

@@ -6,7 +6,7 @@ use std::path::Path;
 use rayon::prelude::*;
 
 use crate::evaluate::EvaluateError;
-use crate::evaluate::gold::{Gold, GoldTable};
+use crate::evaluate::gold::{Counterparts, Gold, GoldTable};
 use crate::evaluate::hash::IdMap;
 use crate::evaluate::metric::{self, Alternative, Answers, Chunker, Normalization, Statistics};
 use crate::evaluate::prediction::Row;
@@ -30,8 +30,8 @@ impl<'a> Index<'a> {
         let mut gold: IdMap<'a, Vec<(&str, &str)>> = IdMap::default();
         for (language, table) in tables {
             for (id, right) in &table.examples {
-                if let Gold::Sentence(Some(sentence)) = right {
-                    gold.entry(id).or_default().push((language, sentence));
+                if let Gold::Sentences(Some(sentences)) = right {
+                    gold.entry(id).or_default().extend(sentences.iter().map(|sentence| (*language, sentence)));
                 }
             }
         }
@@ -75,7 +75,7 @@ impl Scorer<'_> {
             let mut answers = Answers::new(self.normalization);
             let one = |(id, gold, rows): &Matched<'_>| {
                 let scored = match gold {
-                    Gold::Sentence(Some(right)) if ranked => self.ranked(id, right, rows),
+                    Gold::Sentences(Some(right)) if ranked => self.ranked(id, *right, rows),
                     Gold::Answers(texts) if self.metric == Metric::SquadV2 => {
                         let row = &rows[0];
                         let predicted = metric::answer_or_none(&mut answers, texts.iter(), row.prediction);
@@ -152,10 +152,10 @@ impl Scorer<'_> {
                 Ok(index) if index < *choices => metric::accuracy(index == *answer),
                 _ => return Err(format!("`{predicted}` is not the index of one of its {choices} choices")),
             },
-            Gold::Sentence(right) if self.gold.sentences.contains_key(predicted) => {
-                metric::accuracy(*right == Some(predicted))
+            Gold::Sentences(right) if self.gold.sentences.contains_key(predicted) => {
+                metric::accuracy(right.is_some_and(|right| right.contains(predicted)))
             }
-            Gold::Sentence(_) => return Err(format!("`{predicted}` is not the id of an index sentence")),
+            Gold::Sentences(_) => return Err(format!("`{predicted}` is not the id of an index sentence")),
             Gold::Tags(tags) => {
                 let found = predicted.split_ascii_whitespace();
                 if found.clone().count() != tags.len() {
@@ -188,15 +188,15 @@ impl Scorer<'_> {
         })
     }
 
-    fn ranked(&self, id: &str, right: &str, rows: &[Row<'_>]) -> Result<Statistics, String> {
+    fn ranked(&self, id: &str, right: Counterparts<'_>, rows: &[Row<'_>]) -> Result<Statistics, String> {
         let Some(index) = self.index else { return Err("there is no shared index".to_owned()) };
+        let mut known = IdMap::default();
         let mut found = Vec::with_capacity(rows.len());
         for row in rows {
-            let sentence = index.sentence(row.prediction)?;
-            if found.contains(&sentence) {
+            if known.insert(row.prediction, ()).is_some() {
                 return Err(format!("`{}` is ranked twice; rank each sentence once", row.prediction));
             }
-            found.push(sentence);
+            found.push(index.sentence(row.prediction)?);
         }
         Ok(metric::ranked(match self.metric {
             Metric::MeanAveragePrecision => {
@@ -204,7 +204,7 @@ impl Scorer<'_> {
                 metric::average_precision(found.iter().map(|sentence| gold.contains(sentence)), gold.len())
             }
             // An entity is described in one language, whichever that is.
-            _ => metric::reciprocal_rank(found.iter().map(|(_, id)| *id == right)),
+            _ => metric::reciprocal_rank(found.iter().map(|(_, id)| right.contains(id))),
         }))
     }
 

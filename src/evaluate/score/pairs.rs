@@ -2,7 +2,7 @@
 
 use super::contribution::{Scorer, Thresholds};
 use crate::evaluate::EvaluateError;
-use crate::evaluate::gold::{Gold, GoldTable};
+use crate::evaluate::gold::{Counterparts, Gold, GoldTable};
 use crate::evaluate::metric::{self, Statistics};
 use crate::evaluate::prediction::Row;
 
@@ -15,11 +15,11 @@ pub(super) fn statistics(
 ) -> Result<(Vec<Statistics>, Thresholds), EvaluateError> {
     let mut threshold = None;
     if let Some((gold, development)) = tuning {
-        let mut scores = Vec::new();
-        for query in queries(scorer, gold, development)? {
-            scores.extend(query.pairs.iter().map(|pair| (pair.confidence, Some(pair.prediction) == query.gold)));
-        }
-        let count = gold.examples.iter().filter(|(_, gold)| matches!(gold, Gold::Sentence(Some(_)))).count();
+        let queries = queries(scorer, gold, development)?;
+        let count = queries.iter().map(Query::count).sum();
+        let score = |query: &Query<'_>, pair: &Row<'_>| (pair.confidence, query.is_right(pair));
+        let mut scores: Vec<(f32, bool)> =
+            queries.iter().flat_map(|query| query.pairs.iter().map(|pair| score(query, pair))).collect();
         threshold = Some(metric::pair_threshold(&mut scores, count));
     }
     let statistics = queries(scorer, scorer.gold, rows)?
@@ -27,8 +27,8 @@ pub(super) fn statistics(
         .map(|query| {
             let counts = |pair: &&Row<'_>| threshold.is_none_or(|threshold| f64::from(pair.confidence) >= threshold);
             let taken = query.pairs.iter().filter(counts);
-            let correct = taken.clone().filter(|pair| Some(pair.prediction) == query.gold).count();
-            metric::pairs(correct, taken.count(), usize::from(query.gold.is_some()))
+            let correct = taken.clone().filter(|pair| query.is_right(pair)).count();
+            metric::pairs(correct, taken.count(), query.count())
         })
         .collect();
     let mut thresholds = Thresholds::default();
@@ -38,8 +38,19 @@ pub(super) fn statistics(
 
 /// A query with the sentences it was paired with, each once, with the highest score.
 struct Query<'a> {
-    gold: Option<&'a str>,
+    gold: Option<Counterparts<'a>>,
     pairs: Vec<Row<'a>>,
+}
+
+impl Query<'_> {
+    /// Right pairs that there are.
+    fn count(&self) -> usize {
+        self.gold.map_or(0, |gold| gold.iter().count())
+    }
+
+    fn is_right(&self, pair: &Row<'_>) -> bool {
+        self.gold.is_some_and(|gold| gold.contains(pair.prediction))
+    }
 }
 
 /// Every query of `gold`, in order; those without a pair have no rows.
@@ -61,8 +72,8 @@ fn queries<'a>(scorer: &Scorer<'_>, gold: &GoldTable<'a>, rows: &[Row<'a>]) -> R
         }
         pairs.sort_by(|a, b| a.prediction.cmp(b.prediction).then(b.confidence.total_cmp(&a.confidence)));
         pairs.dedup_by(|a, b| a.prediction == b.prediction);
-        let right = if let Gold::Sentence(right) = right { *right } else { None };
-        queries.push(Query { gold: right, pairs });
+        let gold = if let Gold::Sentences(right) = right { *right } else { None };
+        queries.push(Query { gold, pairs });
     }
     match groups.next() {
         Some(rows) => Err(unknown(rows[0].example_id)),

@@ -334,6 +334,40 @@ fn the_threshold_of_mined_pairs_comes_from_development_gold() {
 }
 
 #[test]
+fn each_of_several_counterparts_is_right() {
+    let mut fixture = Fixture::new();
+    fixture.sentences("de", &["x", "y", "z"], &[("a", Some("x y")), ("b", Some("z")), ("c", None)]);
+    let rank = |rank: i32, (query, sentence, margin): (&str, &str, f32)| Prediction {
+        rank: Some(rank),
+        ..mined(&[(query, sentence, margin)]).remove(0)
+    };
+    let pairs = [rank(1, ("a", "x", 1.5)), rank(2, ("a", "y", 1.5)), rank(1, ("c", "z", 1.25))];
+    fixture.predict_rows("de", &[("test", &pairs)]);
+    // Two of three pairs are right, and two of three right ones are found.
+    let (scores, _) = fixture.score("sentence-retrieval", "bitext-f1").unwrap();
+    assert_eq!(shown(&scores, &["metric"]), ["f1 66.7", "precision 66.7", "recall 66.7"]);
+    // On the gold itself the threshold lies between the right pairs and the wrong one.
+    fixture.development = fixture.gold.clone();
+    fixture.predictions.clear();
+    fixture.predict_rows("de", &[("validation", &pairs), ("test", &pairs)]);
+    let (scores, _) = fixture.score("sentence-retrieval", "bitext-f1").unwrap();
+    assert_eq!(shown(&scores, &["metric"]), ["f1 80.0", "precision 100.0", "recall 66.7"]);
+
+    let mut fixture = Fixture::new();
+    fixture.sentences("de", &["x", "y", "z"], &[("a", Some("x y")), ("b", Some("z"))]);
+    fixture.predict_rows("de", &[("test", &[found("a", &["de:z", "de:y", "de:x"]), found("b", &["de:z"])].concat())]);
+    let (scores, _) = fixture.score("sentence-retrieval", "mean-average-precision").unwrap();
+    // (1/2 + 2/3) / 2 and 1.
+    assert_eq!(shown(&scores, &["metric"]), ["map@20 79.2"]);
+    let (scores, _) = fixture.score("sentence-retrieval", "reciprocal-rank").unwrap();
+    assert_eq!(shown(&scores, &["metric"]), ["map@20 75.0"]);
+    fixture.predictions.clear();
+    fixture.predict_rows("de", &[("test", &mined(&[("a", "y", 0.5), ("b", "y", 0.5)]))]);
+    let (scores, _) = fixture.score("sentence-retrieval", "accuracy").unwrap();
+    assert_eq!(shown(&scores, &["metric"]), ["accuracy 50.0"]);
+}
+
+#[test]
 fn no_answer_has_rows_and_thresholds_of_its_own() {
     let mut fixture = Fixture::new();
     let ids = ["1", "2", "3", "4"];

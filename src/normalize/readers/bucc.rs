@@ -66,6 +66,9 @@ impl Pairs {
                 return Err(lines.wrong("should be a foreign sentence's id, a tab and an English sentence's id"));
             };
             let counterparts = pairs.of_foreign.entry(foreign.to_owned()).or_default();
+            if counterparts.split(' ').any(|known| known == english) {
+                return Err(lines.wrong("has a pair that stands in an earlier line; keep one of them"));
+            }
             if !counterparts.is_empty() {
                 counterparts.push(' ');
             }
