@@ -1,13 +1,13 @@
 //! Percentile bootstrap intervals (Efron 1979): what a score might have been on other examples of the same kind.
 //!
-//! Examples are drawn with replacement within each language (of languages that share their examples, the items are drawn,
-//! in all of them at once). Resamples are drawn in parallel, each from its own stream of a generator that the seed and the
+//! Examples are drawn with replacement within each language (of a task whose languages are translations of one another,
+//! the items are drawn, in all of them at once). Resamples are drawn in parallel, each from its own stream of a generator that the seed and the
 //! languages choose: the number of threads and the order of examples change nothing. How a resample is drawn
 //! without drawing every example is told in `classes.rs`.
 
 use rayon::prelude::*;
 
-use super::classes::{PLACES, blocks, statistics, together};
+use super::classes::{PLACES, blocks, statistics};
 use super::metric::{Statistics, Values};
 use super::random::generator;
 use crate::task::Metric;
@@ -18,14 +18,16 @@ pub use super::classes::Sample;
 pub const CONFIDENCE: f64 = 0.95;
 
 /// What `of` makes of each of `resamples` draws. It gets the sums of the drawn examples' statistics: by sample and, within
-/// a sample, by run, which all see the same draws. All samples have the same number of runs.
+/// a sample, by run, which all see the same draws. All samples have the same number of runs. Those of a `parallel` task are drawn by
+/// item.
 pub fn resample<T: Send>(
     samples: &[Sample<'_>],
+    parallel: bool,
     seed: u64,
     resamples: usize,
     of: impl Fn(&[Statistics]) -> T + Sync,
 ) -> Vec<T> {
-    let blocks = blocks(samples);
+    let blocks = blocks(samples, parallel);
     let runs = samples.first().map_or(0, |sample| sample.runs.len());
     let bases: Vec<_> = blocks
         .iter()
@@ -46,43 +48,31 @@ pub fn resample<T: Send>(
     (0..resamples).into_par_iter().map(draw).collect()
 }
 
-/// The metric's values in each resample of one language's examples.
-pub fn values(metric: Metric, sample: Sample<'_>, seed: u64, resamples: usize) -> Vec<Values> {
-    resample(&[sample], seed, resamples, |totals| metric.combine(&totals[0]))
+/// The metric's values in each resample, by language: of a `parallel` task all languages see the same draws of items.
+pub fn values(metric: Metric, samples: &[Sample<'_>], parallel: bool, seed: u64, resamples: usize) -> Vec<Vec<Values>> {
+    let of = |totals: &[Statistics]| totals.iter().map(|total| metric.combine(total)).collect::<Vec<_>>();
+    let drawn = resample(samples, parallel, seed, resamples, of);
+    (0..samples.len()).map(|language| drawn.iter().map(|values| values[language]).collect()).collect()
 }
 
-/// The same of several languages, by language, those with the same examples drawn together. `alone` are the [`values`] of
-/// each, which are taken where a language shares its examples with no other: the draws would be the same.
-pub fn values_together(metric: Metric, samples: &[Sample<'_>], alone: &[&[Values]], seed: u64) -> Vec<Vec<Values>> {
-    let mut by_language: Vec<Vec<Values>> = vec![Vec::new(); samples.len()];
-    for block in together(samples) {
-        if let [one] = block[..] {
-            by_language[one] = alone[one].to_vec();
-            continue;
-        }
-        let of_block: Vec<Sample<'_>> = block.iter().map(|&place| samples[place].clone()).collect();
-        let drawn = resample(&of_block, seed, alone[block[0]].len(), |totals| {
-            totals.iter().map(|total| metric.combine(total)).collect::<Vec<_>>()
-        });
-        for (nth, &place) in block.iter().enumerate() {
-            by_language[place] = drawn.iter().map(|values| values[nth]).collect();
-        }
-    }
-    by_language
-}
-
-/// The bounds between which the middle [`CONFIDENCE`] of some resampled values lies, by linear interpolation between the
-/// two nearest ranks. There must be at least one value.
+/// The bounds between which the middle [`CONFIDENCE`] of some resampled values lies. There must be at least one value.
 pub fn interval(values: impl IntoIterator<Item = f64>) -> (f64, f64) {
     let mut values: Vec<f64> = values.into_iter().collect();
-    values.sort_by(f64::total_cmp);
-    let quantile = |share: f64| {
-        let rank = share * (values.len() - 1) as f64;
-        let (low, high) = (values[rank.floor() as usize], values[rank.ceil() as usize]);
-        low + (high - low) * rank.fract()
-    };
     let tail = (1.0 - CONFIDENCE) / 2.0;
-    (quantile(tail), quantile(1.0 - tail))
+    (quantile_of(&mut values, tail), quantile_of(&mut values, 1.0 - tail))
+}
+
+/// The value below which a share of some values lies, by linear interpolation between the two nearest ranks. There must be at
+/// least one value.
+pub fn quantile(values: impl IntoIterator<Item = f64>, share: f64) -> f64 {
+    quantile_of(&mut values.into_iter().collect::<Vec<_>>(), share)
+}
+
+fn quantile_of(values: &mut [f64], share: f64) -> f64 {
+    let rank = share * (values.len() - 1) as f64;
+    let (_, low, above) = values.select_nth_unstable_by(rank.floor() as usize, f64::total_cmp);
+    let high = above.iter().copied().min_by(f64::total_cmp).unwrap_or(*low);
+    *low + (high - *low) * rank.fract()
 }
 
 /// The standard deviation of some resampled values: the bootstrap's standard error. 0 for fewer than two.
@@ -114,7 +104,7 @@ mod tests {
     fn accuracies(language: &str, examples: &[Statistics], seed: u64, resamples: usize) -> Vec<f64> {
         let ids = ids(examples.len());
         let samples = [Sample { language, ids: &ids, runs: vec![examples] }];
-        resample(&samples, seed, resamples, |totals| Metric::Accuracy.combine(&totals[0])[0])
+        resample(&samples, false, seed, resamples, |totals| Metric::Accuracy.combine(&totals[0])[0])
     }
 
     /// Statistics such as answers have: exact match, F1 (a few values are frequent, many are rare), one.
@@ -159,7 +149,7 @@ mod tests {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let ids = ids(examples.len());
             let samples = [Sample { language: "fi", ids: &ids, runs: vec![examples] }];
-            pool.install(|| resample(&samples, 7, 100, |totals| totals.to_vec()))
+            pool.install(|| resample(&samples, false, 7, 100, |totals| totals.to_vec()))
         };
         assert_eq!(with(1, &examples), with(5, &examples));
         let reversed: Vec<Statistics> = examples.iter().rev().copied().collect();
@@ -184,7 +174,7 @@ mod tests {
         for (examples, place) in samples.iter().flat_map(|s| [(s, 0), (s, 1)]) {
             let ids = ids(examples.len());
             let sample = [Sample { language: "fi", ids: &ids, runs: vec![examples] }];
-            let by_class = resample(&sample, 5, DRAWS, |totals| totals[0][place]);
+            let by_class = resample(&sample, false, 5, DRAWS, |totals| totals[0][place]);
             let directly = drawn_directly(examples, DRAWS, place);
             let found = distance(&by_class, &directly);
             assert!(found < 0.0503, "{} examples, place {place}: {found}", examples.len());
@@ -199,7 +189,7 @@ mod tests {
         for examples in [coin(1_000, 3), coin(1, 0), coin(9, 8), coin(2, 3)] {
             let ids = ids(examples.len());
             let sample = [Sample { language: "fi", ids: &ids, runs: vec![&examples] }];
-            let sizes = resample(&sample, 5, 200, |totals| totals[0][1]);
+            let sizes = resample(&sample, false, 5, 200, |totals| totals[0][1]);
             assert!(sizes.iter().all(|size| *size == examples.len() as f64));
         }
     }
@@ -227,46 +217,75 @@ mod tests {
         assert!((found / expected - 1.0).abs() < 0.06, "{found} {expected}");
     }
 
+    /// The standard error of the mean accuracy over four languages, of which each has the items that `has` gives it: an even one
+    /// of 1,000 is right in all of them.
+    fn of_four(parallel: bool, has: impl Fn(usize, usize) -> bool) -> f64 {
+        let languages = ["de", "fi", "sw", "zh"];
+        let items = |language: usize| (0..1_000).filter(|item| has(language, *item)).collect::<Vec<_>>();
+        let items: Vec<Vec<usize>> = (0..4).map(items).collect();
+        let ids: Vec<Vec<String>> =
+            items.iter().map(|items| items.iter().map(|item| format!("{item:04}")).collect()).collect();
+        let right: Vec<Vec<Statistics>> =
+            items.iter().map(|items| items.iter().map(|item| accuracy(item % 2 == 0)).collect()).collect();
+        let sample = |place: usize| Sample { language: languages[place], ids: &ids[place], runs: vec![&right[place]] };
+        let samples: Vec<Sample<'_>> = (0..4).map(sample).collect();
+        let means = resample(&samples, parallel, 7, 2_000, |totals| {
+            totals.iter().map(|total| Metric::Accuracy.combine(total)[0]).sum::<f64>() / 4.0
+        });
+        standard_error(&means)
+    }
+
     #[test]
-    fn languages_with_other_examples_are_drawn_apart_and_translations_together() {
-        // The same half of the items is right in each of four languages.
-        let examples = coin(500, 500);
-        let own: Vec<Vec<String>> =
-            (0..4).map(|language| (0..1_000).map(|number| format!("{language}-{number:04}")).collect()).collect();
-        let shared = ids(1_000);
-        let width = |ids: [&[String]; 4]| {
-            let languages = ["de", "fi", "sw", "zh"];
-            let sample = |(ids, language)| Sample { language, ids, runs: vec![&examples[..]] };
-            let samples: Vec<Sample<'_>> = ids.into_iter().zip(languages).map(sample).collect();
-            let means = resample(&samples, 7, 2_000, |totals| {
-                totals.iter().map(|total| Metric::Accuracy.combine(total)[0]).sum::<f64>() / 4.0
-            });
-            standard_error(&means)
-        };
+    fn translations_are_drawn_together_and_other_languages_apart() {
         let one = 100.0 * (0.25 / 1_000.0_f64).sqrt();
-        let apart = width([&own[0], &own[1], &own[2], &own[3]]);
-        let together = width([&shared, &shared, &shared, &shared]);
-        assert!((apart / one - 0.5).abs() < 0.05, "{apart} {one}");
-        assert!((together / one - 1.0).abs() < 0.06, "{together} {one}");
+        for (parallel, expected) in [(false, 0.5), (true, 1.0)] {
+            let found = of_four(parallel, |_, _| true) / one;
+            assert!((found - expected).abs() < 0.05, "{parallel}: {found}");
+        }
+        // Each language lacks an item of its own: hardly a difference.
+        let found = of_four(true, |language, item| item != language * 7) / one;
+        assert!((found - 1.0).abs() < 0.05, "{found}");
+        // Each has every second pair of items, by turns of its own. An item is in as many languages as there are bits in its
+        // number divided by two; the variance of the mean is that of the mean over items of their shares in it.
+        let has = |language: usize, item: usize| (item / 2) >> language & 1 == 1;
+        let share = |item: usize| (0..4).filter(|language| has(*language, item)).count() as f64;
+        let size = |language: usize| (0..1_000).filter(|item| has(language, *item)).count() as f64;
+        let mean_size = (0..4).map(size).sum::<f64>() / 4.0;
+        let squares: f64 = (0..1_000).map(|item| (share(item) / 4.0).powi(2)).sum();
+        let expected = 100.0 * (0.25 * squares).sqrt() / mean_size;
+        let found = of_four(true, has);
+        assert!((found / expected - 1.0).abs() < 0.05, "{found} {expected}");
+    }
+
+    #[test]
+    fn questions_in_several_languages_about_one_passage_are_one_item() {
+        let languages = ["ar", "de", "en"];
+        let ids: Vec<String> =
+            languages.iter().flat_map(|code| (0..300).map(move |item| format!("{code}/{item:03}"))).collect();
+        let right: Vec<Statistics> = (0..900).map(|at| accuracy(at % 300 < 150)).collect();
+        let sample = [Sample { language: "zh", ids: &ids, runs: vec![&right] }];
+        let error = |parallel| {
+            standard_error(
+                &values(Metric::Accuracy, &sample, parallel, 7, 2_000)[0].iter().map(|v| v[0]).collect::<Vec<_>>(),
+            )
+        };
+        let ratio = error(true) / error(false);
+        assert!((ratio / 3.0_f64.sqrt() - 1.0).abs() < 0.06, "{ratio}");
     }
 
     #[test]
     fn a_language_by_itself_has_the_same_draws_beside_others() {
         let (de, sw) = (answers(60), answers(61));
-        let th: Vec<Statistics> = sw.iter().rev().copied().collect();
         let (few, many) = (ids(60), ids(61));
-        let samples = [("de", &few, &de), ("sw", &many, &sw), ("th", &many, &th)]
-            .map(|(language, ids, examples)| Sample { language, ids, runs: vec![examples.as_slice()] });
-        let alone: Vec<Vec<Values>> =
-            samples.iter().map(|sample| values(Metric::Squad, sample.clone(), 7, 40)).collect();
-        let slices: Vec<&[Values]> = alone.iter().map(Vec::as_slice).collect();
-        let found = values_together(Metric::Squad, &samples, &slices, 7);
-        let direct =
-            resample(&samples, 7, 40, |totals| totals.iter().map(|t| Metric::Squad.combine(t)).collect::<Vec<_>>());
-        for (place, values) in found.iter().enumerate() {
-            assert!(values.iter().zip(&direct).all(|(value, all)| *value == all[place]), "{place}");
+        let samples = [("de", &few, &de), ("sw", &many, &sw)].map(|(language, ids, examples)| Sample {
+            language,
+            ids,
+            runs: vec![examples.as_slice()],
+        });
+        let beside = values(Metric::Squad, &samples, false, 7, 40);
+        for (place, sample) in samples.iter().enumerate() {
+            assert_eq!(values(Metric::Squad, std::slice::from_ref(sample), false, 7, 40), beside[place..=place]);
         }
-        assert_ne!(found[1], alone[1]);
     }
 
     #[test]
@@ -274,6 +293,7 @@ mod tests {
         let (low, high) = interval((0..=100).map(f64::from));
         assert!((low - 2.5).abs() < 1e-9 && (high - 97.5).abs() < 1e-9, "{low} {high}");
         assert_eq!(interval([3.0]), (3.0, 3.0));
+        assert_eq!((quantile([4.0, 1.0, 3.0], 1.0), quantile([4.0, 1.0, 3.0], 0.25)), (4.0, 2.0));
         assert_eq!(standard_error(&[3.0]), 0.0);
         assert!((standard_error(&[1.0, 2.0, 3.0, 4.0]) - (5.0_f64 / 3.0).sqrt()).abs() < 1e-12);
     }

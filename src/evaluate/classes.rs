@@ -6,10 +6,11 @@
 //! drawn example by example, which is as exact, and cheaper there.
 //!
 //! Where several runs scored the same examples, an example's row holds what it adds to each of them, so that they meet
-//! the same resamples. Languages whose examples have the same ids (translations of one test set: XNLI, XQuAD, PAWS-X) are
-//! one [`Block`] for the same reason: an item that is hard is hard in every language, and an interval of a mean over
-//! languages that draws them one by one would be too narrow. Where equal ids mean nothing (rows that are only
-//! numbered) this costs time and changes nothing else: the pairing of unrelated examples adds no covariance.
+//! the same resamples. In a task whose languages are translations of one another (`parallel` in its file: XNLI, XQuAD,
+//! MLQA) the unit is not the example but the *item*, with what it adds in every language that has it: an item that is hard
+//! is hard in all of them, and an interval of a mean over languages that drew them one by one would be too narrow. Items are
+//! drawn from all that any of the languages has (the cluster bootstrap: Davison and Hinkley 1997, section 3.8), so where a
+//! language lacks some, the number of its examples varies from one resample to the next.
 
 use std::collections::HashMap;
 
@@ -17,6 +18,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Binomial, Distribution};
 
+use super::hash::IdMap;
 use super::metric::Statistics;
 
 /// Places of [`Statistics`].
@@ -36,13 +38,13 @@ pub struct Sample<'a> {
     pub runs: Vec<&'a [Statistics]>,
 }
 
-/// The examples of a language, or of several languages that have the same ones, by class.
+/// The examples of a language, or the items of several languages, by class.
 pub(super) struct Block {
     /// Its languages.
     pub languages: Vec<String>,
     /// Where each column of a row stands in the totals of all samples.
     pub places: Vec<usize>,
-    /// One row a class: what an example of it adds to each place.
+    /// One row a class: what an example (or item) of it adds to each place.
     pub rows: Vec<f64>,
     /// Examples in each class; in descending order.
     pub counts: Vec<u32>,
@@ -52,32 +54,60 @@ pub(super) struct Block {
     small: Vec<u32>,
 }
 
-/// The blocks of `samples`, all of which have the same number of runs. Sample `s` and run `r` stand at
-/// [`PLACES`]` * (s * runs + r)` of the totals.
-pub(super) fn blocks(samples: &[Sample<'_>]) -> Vec<Block> {
-    together(samples).into_iter().map(|block| Block::new(samples, block)).collect()
+/// The blocks of `samples`, all of which have the same number of runs: one a language, or one for all languages of a
+/// `parallel` task. Sample `s` and run `r` stand at [`PLACES`]` * (s * runs + r)` of the totals.
+pub(super) fn blocks(samples: &[Sample<'_>], parallel: bool) -> Vec<Block> {
+    let by_example = || samples.iter().map(|sample| sample.runs.clone()).collect::<Vec<_>>();
+    let members: Vec<usize> = (0..samples.len()).collect();
+    if !parallel {
+        let runs = by_example();
+        return members.chunks(1).map(|one| Block::new(samples, &runs, one)).collect();
+    }
+    if samples.is_empty() {
+        return Vec::new();
+    }
+    let items = samples.iter().flat_map(|sample| sample.ids.iter().map(|id| item(id)));
+    let mut places: IdMap<'_, usize> = IdMap::default();
+    for item in items {
+        let next = places.len();
+        places.entry(item).or_insert(next);
+    }
+    let in_order = |sample: &Sample<'_>| {
+        sample.ids.len() == places.len() && sample.ids.iter().enumerate().all(|(at, id)| places[item(id)] == at)
+    };
+    if samples.iter().all(in_order) {
+        return vec![Block::new(samples, &by_example(), &members)];
+    }
+    let of_run = |sample: &Sample<'_>, run: &[Statistics]| {
+        let mut sums = vec![Statistics::default(); places.len()];
+        for (id, statistics) in sample.ids.iter().zip(run) {
+            let sum = &mut sums[places[item(id)]];
+            sum.iter_mut().zip(statistics).for_each(|(sum, value)| *sum += value);
+        }
+        sums
+    };
+    let sums: Vec<Vec<Vec<Statistics>>> =
+        samples.iter().map(|sample| sample.runs.iter().map(|run| of_run(sample, run)).collect()).collect();
+    let runs: Vec<Vec<&[Statistics]>> = sums.iter().map(|runs| runs.iter().map(Vec::as_slice).collect()).collect();
+    vec![Block::new(samples, &runs, &members)]
 }
 
-/// The places of the samples that have the same examples, and so are drawn together; most are alone.
-pub(super) fn together(samples: &[Sample<'_>]) -> Vec<Vec<usize>> {
-    let mut together: Vec<Vec<usize>> = Vec::new();
-    for (index, sample) in samples.iter().enumerate() {
-        match together.iter_mut().find(|block| samples[block[0]].ids == sample.ids) {
-            Some(block) => block.push(index),
-            None => together.push(vec![index]),
-        }
-    }
-    together
+/// What an example of a parallel task is a translation of: its id, without the language of the question that `mlqa_cross` puts
+/// before it (`ar/…`).
+fn item(id: &str) -> &str {
+    let is_language = |code: &str| code.len() == 2 && code.bytes().all(|byte| byte.is_ascii_lowercase());
+    id.split_once('/').filter(|(code, _)| is_language(code)).map_or(id, |(_, item)| item)
 }
 
 impl Block {
-    fn new(samples: &[Sample<'_>], members: Vec<usize>) -> Self {
-        let runs = samples[members[0]].runs.len();
-        let examples = samples[members[0]].ids.len();
+    /// The block of some samples (`members`), whose runs are `runs` by sample: all of the same examples, or items.
+    fn new(samples: &[Sample<'_>], runs: &[Vec<&[Statistics]>], members: &[usize]) -> Self {
+        let count = runs[members[0]].len();
+        let examples = runs[members[0]].first().map_or(0, |run| run.len());
         // A place that no example of the block adds to is no column.
         let mut columns = Vec::new();
-        for &sample in &members {
-            for (run, statistics) in samples[sample].runs.iter().enumerate() {
+        for &sample in members {
+            for (run, statistics) in runs[sample].iter().enumerate() {
                 let used = |place: &usize| statistics.iter().any(|example| example[*place] != 0.0);
                 let of_run = (0..PLACES).filter(used).map(|place| (sample, run, place));
                 columns.extend(of_run);
@@ -85,7 +115,7 @@ impl Block {
         }
         let value = |example: usize, &(sample, run, place): &(usize, usize, usize)| -> f64 {
             // Adding zero makes a negative zero positive: one class.
-            samples[sample].runs[run][example][place] + 0.0
+            runs[sample][run][example][place] + 0.0
         };
         let mut known: HashMap<Vec<u64>, u32> = HashMap::new();
         let mut row = Vec::with_capacity(columns.len());
@@ -106,7 +136,7 @@ impl Block {
             (large..counts.len()).flat_map(|class| std::iter::repeat_n(class as u32, counts[class] as usize));
         Block {
             languages: members.iter().map(|&sample| samples[sample].language.to_owned()).collect(),
-            places: columns.iter().map(|(sample, run, place)| PLACES * (sample * runs + run) + place).collect(),
+            places: columns.iter().map(|(sample, run, place)| PLACES * (sample * count + run) + place).collect(),
             rows: classes.iter().flat_map(|(row, _)| row.iter().map(|bits| f64::from_bits(*bits))).collect(),
             small: of_small.collect(),
             large,
@@ -165,7 +195,7 @@ impl Block {
 pub(super) fn observed(samples: &[Sample<'_>]) -> Vec<Statistics> {
     let runs = samples.first().map_or(0, |sample| sample.runs.len());
     let mut totals = vec![0.0; PLACES * samples.len() * runs];
-    blocks(samples).iter().for_each(|block| block.add_all(&mut totals));
+    blocks(samples, false).iter().for_each(|block| block.add_all(&mut totals));
     statistics(&totals)
 }
 

@@ -41,7 +41,12 @@ impl Group {
     /// The group's number from those of all scored languages.
     pub fn value(&self, languages: &[f64]) -> f64 {
         let mean = |places: &[usize]| places.iter().map(|&place| languages[place]).sum::<f64>() / places.len() as f64;
-        if self.less.is_empty() { mean(&self.members) } else { mean(&self.members) - mean(&self.less) }
+        if self.less.is_empty() {
+            return mean(&self.members);
+        }
+        let gap = mean(&self.members) - mean(&self.less);
+        // What rounding makes of equal numbers.
+        if gap.abs() < 1e-9 { 0.0 } else { gap }
     }
 
     /// How many languages it is a mean of; in `english-gap`, how many English is compared with.

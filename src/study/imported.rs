@@ -107,7 +107,7 @@ fn identity(task: &Task, files: &[SystemFile], gold: &Artifact, request: &Import
 /// The languages that `task` has in the edition that its gold is of.
 fn languages(registry: &Registry, task: &Task, gold: &Artifact) -> Result<Vec<Language>> {
     let generated = gold.manifest.inputs.values().any(|input| input.stage.as_deref() == Some("generate"));
-    task_languages(registry, task, generated)
+    task_languages(registry, task, gold, generated)
 }
 
 fn score_identity(

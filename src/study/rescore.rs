@@ -9,13 +9,13 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::stage::{perform_score, score_parameters, stage_version};
+use super::stage::{perform_score, score_parameters, scored_languages, stage_version};
 use crate::error::{IoContext, Result};
 use crate::report;
 use crate::shard::{self, ShardError};
 use crate::store::{Artifact, Store};
 use crate::study::StudyError;
-use crate::task::{Language, Registry};
+use crate::task::Registry;
 
 /// The tables of a score artifact.
 const TABLES: [&str; 3] = ["scores", "summaries", "example-scores"];
@@ -125,8 +125,7 @@ fn verdict(store: &Store, registry: &Registry, artifact: &Artifact) -> Result<Re
         return Ok(Rescoring::MissingInput { input: "gold".to_owned() });
     };
     // The task's languages in the edition that was scored.
-    let codes = task.languages.iter().filter(|code| !manifest.parameters["languages"][code.as_str()].is_null());
-    let languages: Vec<Language> = codes.map(|code| registry.language(code, id).cloned()).collect::<Result<_, _>>()?;
+    let languages = scored_languages(registry, artifact)?;
     if score_parameters(task, &languages, gold) != manifest.parameters {
         return outdated(format!("task `{id}` has another metric, split, format, labels or set of languages now"));
     }

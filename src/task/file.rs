@@ -236,6 +236,10 @@ pub struct Task {
     /// Languages that a later suite added to the same data.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub added_languages: BTreeMap<String, Vec<String>>,
+    /// Whether the languages' evaluation examples are translations of one another, those of equal id of the same item: intervals and
+    /// p-values draw items then, each in all the languages that have it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub parallel: bool,
     /// The task whose English training split a target is fine-tuned on; absent: its own, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub train: Option<String>,

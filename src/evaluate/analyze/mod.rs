@@ -3,7 +3,7 @@
 //! Both tables are computed from the example scores of all cells. `comparisons` holds the differences ([`super::compare`])
 //! in every language and group of languages; those of one scope are one family for Holm's correction: all rows and all targets of the
 //! study together. `aggregates` holds the headline number of each row by group, over its seeds, and the means over the tasks of each suite
-//! that the targets belong to ([`super::aggregate`]).
+//! that the targets belong to ([`super::aggregate`]), which say what of a suite's tasks and languages they lack.
 
 mod seeds;
 
@@ -15,8 +15,10 @@ use std::sync::atomic::AtomicBool;
 use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int32Array, RecordBatch, StringArray, UInt32Array};
 
 pub use self::seeds::median;
-use self::seeds::{aggregate_table, aggregates, suites};
-use super::compare::{CompareRequest, Comparison, Runs, SIGNIFICANT, compare, holm, languages, method, read_runs};
+use self::seeds::{Standing, aggregate_table, aggregates, suites};
+use super::compare::{
+    CompareRequest, Comparison, Run, Runs, SIGNIFICANT, compare, holm, language_numbers, languages, method, read_runs,
+};
 use super::groups::{Group, groups};
 use super::number::headline;
 use super::{EvaluateError, Setting};
@@ -53,6 +55,8 @@ pub struct AnalyzeTarget {
     pub setting: Setting,
     /// The languages that it has.
     pub languages: Vec<Language>,
+    /// Whether their examples are translations of one another ([`crate::task::Task::parallel`]).
+    pub parallel: bool,
 }
 
 /// One row, target and seed.
@@ -82,7 +86,7 @@ pub struct AnalyzeTables {
 /// # Errors
 /// Example scores that are missing or broken, rows that were scored on other examples than the baseline, or `stop`.
 pub fn analyze(request: &AnalyzeRequest<'_>, progress: &dyn Progress, stop: &AtomicBool) -> Result<AnalyzeTables> {
-    let (mut compared, mut aggregated) = (Vec::new(), Vec::new());
+    let (mut compared, mut aggregated, mut standing) = (Vec::new(), Vec::new(), Vec::new());
     progress.start(request.cells.len() as u64, "cells");
     let mut done = 0;
     for target in &request.targets {
@@ -93,11 +97,12 @@ pub fn analyze(request: &AnalyzeRequest<'_>, progress: &dyn Progress, stop: &Ato
                 rows.push(Row { intermediate: &cell.intermediate, seeds: BTreeMap::new() });
                 rows.len() - 1
             });
-            rows[place].seeds.insert(cell.seed, read_runs(&cell.example_scores)?);
+            rows[place].seeds.insert(cell.seed, Scored::of(target, read_runs(&cell.example_scores)?));
         }
         for row in &rows {
             check(stop)?;
             aggregated.extend(aggregates(target, row));
+            standing.extend(row.seeds.iter().map(|(seed, scored)| scored.standing(target, row.intermediate, *seed)));
             let baseline = rows.iter().find(|other| other.intermediate == request.baseline);
             if let Some(baseline) = baseline.filter(|_| ![request.baseline, CHANCE].contains(&row.intermediate)) {
                 compared.extend(comparisons(request, target, baseline, row)?);
@@ -106,7 +111,7 @@ pub fn analyze(request: &AnalyzeRequest<'_>, progress: &dyn Progress, stop: &Ato
             progress.advance(done, &format!("{} {}", target.id, row.intermediate));
         }
     }
-    aggregated.extend(suites(request, &aggregated));
+    aggregated.extend(suites(&standing));
     Ok(AnalyzeTables {
         comparisons: comparison_table(request, &compared, &corrected(&compared)),
         aggregates: aggregate_table(&aggregated),
@@ -116,7 +121,29 @@ pub fn analyze(request: &AnalyzeRequest<'_>, progress: &dyn Progress, stop: &Ato
 /// One row of the study on one target.
 struct Row<'a> {
     intermediate: &'a str,
-    seeds: BTreeMap<u64, Runs>,
+    seeds: BTreeMap<u64, Scored>,
+}
+
+/// What is kept of a cell's example scores.
+struct Scored {
+    /// The headline number of each language, by layer and pooling.
+    numbers: BTreeMap<Setting, Vec<(String, f64)>>,
+    /// The run of the target's own layer and pooling; a baseline in retrieval has none.
+    run: Option<Run>,
+}
+
+impl Scored {
+    fn of(target: &AnalyzeTarget, mut runs: Runs) -> Self {
+        let numbers = |run: &Run| run.languages.keys().cloned().zip(language_numbers(target.metric, run)).collect();
+        let numbers = runs.iter().map(|(setting, run)| (setting.clone(), numbers(run))).collect();
+        Self { numbers, run: runs.remove(&target.setting) }
+    }
+
+    /// The numbers that stand for the target; a baseline has no layers.
+    fn standing<'a>(&self, target: &'a AnalyzeTarget, intermediate: &'a str, seed: u64) -> Standing<'a> {
+        let languages = self.numbers.get(&target.setting).or_else(|| self.numbers.get(&Setting::default()));
+        Standing { target: &target.id, intermediate, seed, languages: languages.cloned().unwrap_or_default() }
+    }
 }
 
 struct Compared<'a> {
@@ -132,15 +159,14 @@ fn comparisons<'a>(
     row: &Row<'a>,
 ) -> Result<Vec<Compared<'a>>, EvaluateError> {
     let what = format!("{}: {} and {}", target.id, baseline.intermediate, row.intermediate);
-    let of_setting = |runs: &Runs| runs.contains_key(&target.setting);
     let mut pairs = Vec::new();
     for (seed, b) in &row.seeds {
         let Some(a) = baseline.seeds.get(seed) else { continue };
-        if !of_setting(a) || !of_setting(b) {
+        let (Some(a), Some(b)) = (&a.run, &b.run) else {
             let problem = format!("seed {seed} lacks predictions of layer {}", target.setting);
             return Err(EvaluateError::Unpaired { what, problem });
-        }
-        pairs.push((&a[&target.setting], &b[&target.setting]));
+        };
+        pairs.push((a, b));
     }
     let Some((first, _)) = pairs.first() else { return Ok(Vec::new()) };
     let codes: Vec<&str> = first.languages.keys().map(String::as_str).collect();
@@ -148,6 +174,7 @@ fn comparisons<'a>(
     let compared = compare(&CompareRequest {
         what: &what,
         metric: target.metric,
+        parallel: target.parallel,
         pairs: &pairs,
         scopes: &scopes,
         seed: request.seed,

@@ -1,14 +1,14 @@
 //! The headline numbers of a study's rows over their seeds, by group of languages and by suite.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, Int32Array, RecordBatch, StringArray, UInt32Array, UInt64Array};
 
-use super::{AnalyzeRequest, AnalyzeTarget, Row, texts};
+use super::{AnalyzeTarget, Row, texts};
 use crate::evaluate::Setting;
-use crate::evaluate::aggregate::{Suite, TaskMean, suite_means};
+use crate::evaluate::aggregate::{Suite, TaskMean, language_mean, suite_means};
 use crate::evaluate::bootstrap::standard_error;
-use crate::evaluate::compare::language_numbers;
 use crate::evaluate::groups::{ENGLISH_GAP, groups};
 use crate::evaluate::number::headline;
 use crate::schema::table;
@@ -55,12 +55,12 @@ impl Aggregate {
 /// The row's numbers by setting and group.
 pub(super) fn aggregates(target: &AnalyzeTarget, row: &Row<'_>) -> Vec<Aggregate> {
     let mut found: Vec<Aggregate> = Vec::new();
-    for (seed, settings) in &row.seeds {
-        for (setting, run) in settings {
-            let codes: Vec<&str> = run.languages.keys().map(String::as_str).collect();
-            let of_languages = language_numbers(target.metric, run);
+    for (seed, scored) in &row.seeds {
+        for (setting, numbers) in &scored.numbers {
+            let (codes, values): (Vec<&str>, Vec<f64>) =
+                numbers.iter().map(|(code, value)| (code.as_str(), *value)).unzip();
             for group in groups(&codes, &target.languages) {
-                let number = (*seed, group.value(&of_languages));
+                let number = (*seed, group.value(&values));
                 match found.iter_mut().find(|one| one.setting == *setting && one.group == group.name) {
                     Some(one) => one.seeds.push(number),
                     None => found.push(Aggregate {
@@ -79,33 +79,40 @@ pub(super) fn aggregates(target: &AnalyzeTarget, row: &Row<'_>) -> Vec<Aggregate
     found
 }
 
-/// Each row's means over the tasks of a suite, in the seeds that all of its targets have; they say which tasks the study lacks.
-pub(super) fn suites(request: &AnalyzeRequest<'_>, aggregated: &[Aggregate]) -> Vec<Aggregate> {
+/// The numbers that stand for a target in one row and seed.
+pub(super) struct Standing<'a> {
+    pub target: &'a str,
+    pub intermediate: &'a str,
+    pub seed: u64,
+    /// The headline number of each language.
+    pub languages: Vec<(String, f64)>,
+}
+
+/// Each row's means over the tasks of a suite, each task over the suite's languages, in the seeds that all of its targets
+/// have. They say which tasks and languages of the suite the study lacks.
+pub(super) fn suites(standing: &[Standing<'_>]) -> Vec<Aggregate> {
     let mut rows: Vec<&str> = Vec::new();
-    for cell in &request.cells {
-        if !rows.contains(&cell.intermediate.as_str()) {
-            rows.push(&cell.intermediate);
+    for one in standing {
+        if !rows.contains(&one.intermediate) {
+            rows.push(one.intermediate);
         }
     }
-    let stands = |one: &&Aggregate| {
-        let target = request.targets.iter().find(|target| target.id == one.target);
-        // A baseline has no layers.
-        one.group == "all"
-            && (one.setting.layer.is_none() || target.is_some_and(|target| target.setting == one.setting))
-    };
     let mut found = Vec::new();
     for (suite, row) in Suite::ALL.into_iter().flat_map(|suite| rows.iter().map(move |row| (suite, *row))) {
-        let in_suite = |one: &&Aggregate| one.intermediate == row && suite.tasks().any(|task| task == one.target);
-        let tasks: Vec<&Aggregate> = aggregated.iter().filter(stands).filter(in_suite).collect();
-        let Some(first) = tasks.first() else { continue };
+        let mut by_seed: BTreeMap<u64, Vec<TaskMean>> = BTreeMap::new();
+        let mut targets: BTreeSet<&str> = BTreeSet::new();
+        for one in standing.iter().filter(|one| one.intermediate == row) {
+            let Some(expected) = suite.languages(one.target) else { continue };
+            let of_suite = one.languages.iter().filter(|(code, _)| expected.contains(&code.as_str()));
+            let values: Vec<(&str, f64)> = of_suite.map(|(code, value)| (code.as_str(), *value)).collect();
+            let Some((value, missing)) = language_mean(expected.iter().copied(), values) else { continue };
+            targets.insert(one.target);
+            by_seed.entry(one.seed).or_default().push(TaskMean { task: one.target.to_owned(), value, missing });
+        }
+        by_seed.retain(|_, means| means.len() == targets.len());
         let mut of_row: Vec<Aggregate> = Vec::new();
-        for (seed, _) in &first.seeds {
-            let mean = |task: &&Aggregate| {
-                let (_, value) = task.seeds.iter().find(|(known, _)| known == seed)?;
-                Some(TaskMean { task: task.target.clone(), value: *value, missing: task.missing.clone() })
-            };
-            let Some(means) = tasks.iter().map(mean).collect::<Option<Vec<_>>>() else { continue };
-            for mean in suite_means(suite, &means, true).unwrap_or_default() {
+        for (seed, means) in &by_seed {
+            for mean in suite_means(suite, means, true).unwrap_or_default() {
                 match of_row.iter_mut().find(|one| one.group == mean.group) {
                     Some(one) => one.seeds.push((*seed, mean.value)),
                     None => of_row.push(Aggregate {

@@ -6,18 +6,19 @@
 //!
 //! - **Interval**: the paired percentile bootstrap (Efron 1979; for systems compared on one test set, Koehn 2004):
 //!   examples are drawn with replacement, and both runs of all seeds meet the same draws. Languages are drawn
-//!   independently unless they have the same examples ([`super::bootstrap`]).
+//!   independently unless they are translations of one another: then items are ([`super::bootstrap`]).
 //! - **p-value**: approximate randomisation (Noreen 1989). If A and B are alike, their outputs for an example could as
-//!   well be exchanged. In each trial a coin decides for every example (in all seeds, and in all languages that share it)
+//!   well be exchanged. In each trial a coin decides for every example (in all seeds, and for all translations of an item)
 //!   whether they are; p is the share of trials whose difference is at least as large as the one found, in either
 //!   direction: (hits + 1) / (trials + 1).
 //! - **Seeds**: with one seed, interval and p-value are about these two trained models, not about how they were trained. With
 //!   several, the mean difference over seeds has a variance of its own, estimated by s² / seeds from the differences of the
-//!   seeds; a draw of Student's t with seeds − 1 degrees of freedom, times that standard error, is added to every
-//!   resample and every trial. So two or three seeds widen an interval a great deal: they say little about what a fourth would do.
+//!   seeds; draws of Student's t with seeds − 1 degrees of freedom, times that standard error, are added to every
+//!   resample (many to each, so that its tails are known well) and to every trial. So two or three seeds widen an interval a great deal: they say little about what a fourth would do.
 //!   What examples and seeds do together is counted in both: the interval is rather too wide than too narrow.
-//! - **Minimum detectable difference**: (z(0.975) + z(0.8)) times the standard error, of the bootstrap and of the seeds together: the
-//!   true difference that a two-sided test at the 5% level finds four times out of five, before correction.
+//! - **Minimum detectable difference**: the true difference that a two-sided test at the 5% level finds four times out of five,
+//!   before correction: (z(0.975) + z(0.8)) times the bootstrap's standard error with one seed. With several, the quantiles are those of the draws of
+//!   examples and seeds together, as Bloom (1995) takes those of Student's t.
 //! - **Many comparisons**: Holm's step-down correction (1979) over all comparisons that were made in the same scope
 //!   ([`holm`]): the chance that any of them is called significant by chance alone stays at 5%.
 //!
@@ -28,7 +29,7 @@ mod runs;
 
 use rand_distr::{Distribution, StudentT};
 
-use super::bootstrap::{Sample, interval, resample, standard_error};
+use super::bootstrap::{CONFIDENCE, Sample, interval, quantile, resample, standard_error};
 use super::groups::Group;
 use super::metric::{Statistics, total};
 use super::number::{Number, headline};
@@ -43,8 +44,14 @@ pub use runs::{Examples, Run, Runs, read_published, read_runs};
 /// The level below which a corrected p-value is called significant.
 pub const SIGNIFICANT: f64 = 0.05;
 
-/// z(0.975) + z(0.8): quantiles of the normal distribution.
+/// How often a difference as large as the minimum detectable one is found.
+const POWER: f64 = 0.8;
+
+/// z(0.975) + z([`POWER`]): quantiles of the normal distribution.
 const DETECTABLE: f64 = 1.959_963_984_540_054 + 0.841_621_233_572_914_3;
+
+/// Draws of Student's t, and as many of the other sign, for each resample.
+const SEED_DRAWS: usize = 32;
 
 /// Differences that rounding alone makes, in points.
 const ROUNDING: f64 = 1e-9;
@@ -56,6 +63,8 @@ pub struct CompareRequest<'a> {
     pub what: &'a str,
     /// How both were scored.
     pub metric: Metric,
+    /// Whether the languages' examples are translations of one another ([`crate::task::Task::parallel`]).
+    pub parallel: bool,
     /// Runs A and B of each seed.
     pub pairs: &'a [(&'a Run, &'a Run)],
     /// Languages and groups of them, over the languages in the order of [`Run`].
@@ -122,10 +131,10 @@ pub fn compare(request: &CompareRequest<'_>) -> Result<Vec<Comparison>, Evaluate
     let observed = observed(request, &samples);
     let number = headline(request.metric);
     let of = |totals: &[Statistics]| differences(request, &number, totals);
-    let drawn = resample(&samples, request.seed, request.resamples, of);
-    let trials = randomize::randomize(&samples, request.seed, request.trials, of);
-    let noise = |purpose, draws| seed_noise(request, purpose, draws);
-    let (with_resamples, with_trials) = (noise("resamples", request.resamples), noise("trials", request.trials));
+    let drawn = resample(&samples, request.parallel, request.seed, request.resamples, of);
+    let trials = randomize::randomize(&samples, request.parallel, request.seed, request.trials, of);
+    let with_resamples = seed_noise(request, "resamples", request.resamples * SEED_DRAWS);
+    let with_trials = seed_noise(request, "trials", request.trials);
 
     let of_scope = |(place, scope): (usize, &Group)| {
         let (a, b) = (mean(&observed.a[place]), mean(&observed.b[place]));
@@ -133,9 +142,22 @@ pub fn compare(request: &CompareRequest<'_>) -> Result<Vec<Comparison>, Evaluate
         let difference = mean(&by_seed);
         let of_seeds = standard_error(&by_seed) / (by_seed.len() as f64).sqrt();
         let of_examples: Vec<f64> = drawn.iter().map(|values| values[place]).collect();
-        let spread = of_examples.iter().zip(&with_resamples).map(|(value, noise)| value + of_seeds * noise);
+        let spread = match &with_resamples {
+            None => of_examples,
+            Some(noise) => {
+                let of_resample = |(value, noise): (&f64, &[f64])| -> Vec<f64> {
+                    noise.iter().flat_map(|t| [value + of_seeds * t, value - of_seeds * t]).collect()
+                };
+                of_examples.iter().zip(noise.chunks_exact(SEED_DRAWS)).flat_map(of_resample).collect()
+            }
+        };
+        let minimum_detectable = match with_resamples {
+            None => DETECTABLE * standard_error(&spread),
+            Some(_) => detectable(&spread),
+        };
         let (ci_low, ci_high) = interval(spread);
-        let by_chance = trials.iter().zip(&with_trials).map(|(values, noise)| values[place] + of_seeds * noise);
+        let noise = |trial: usize| with_trials.as_ref().map_or(0.0, |noise| of_seeds * noise[trial]);
+        let by_chance = trials.iter().enumerate().map(|(trial, values)| values[place] + noise(trial));
         let hits = by_chance.filter(|value| value.abs() >= difference.abs() - ROUNDING).count();
         let members = scope.members.iter().chain(&scope.less);
         Comparison {
@@ -149,7 +171,7 @@ pub fn compare(request: &CompareRequest<'_>) -> Result<Vec<Comparison>, Evaluate
             ci_low,
             ci_high,
             p_value: (hits + 1) as f64 / (request.trials + 1) as f64,
-            minimum_detectable: DETECTABLE * standard_error(&of_examples).hypot(of_seeds),
+            minimum_detectable,
         }
     };
     Ok(request.scopes.iter().enumerate().map(of_scope).collect())
@@ -234,14 +256,20 @@ fn differences(request: &CompareRequest<'_>, number: &Number, totals: &[Statisti
     request.scopes.iter().map(|scope| scope.value(&languages)).collect()
 }
 
-/// Draws of Student's t, to be scaled by the seeds' standard error; zeros for one seed.
-fn seed_noise(request: &CompareRequest<'_>, purpose: &str, draws: usize) -> Vec<f64> {
-    if request.pairs.len() < 2 {
-        return vec![0.0; draws];
-    }
-    let student = StudentT::new((request.pairs.len() - 1) as f64).expect("degrees of freedom are positive");
+/// Draws of Student's t, to be scaled by the seeds' standard error; none for one seed.
+fn seed_noise(request: &CompareRequest<'_>, purpose: &str, draws: usize) -> Option<Vec<f64>> {
+    let freedom = request.pairs.len().checked_sub(2)? + 1;
+    let student = StudentT::new(freedom as f64).expect("degrees of freedom are positive");
     let mut random = generator(request.seed, &["seeds", purpose]);
-    (0..draws).map(|_| student.sample(&mut random)).collect()
+    Some((0..draws).map(|_| student.sample(&mut random)).collect())
+}
+
+/// The distance from zero that a test at the 5% level needs, and how far below its mean a value is one time in five: of values that are
+/// spread like these.
+fn detectable(spread: &[f64]) -> f64 {
+    let center = mean(spread);
+    let far = quantile(spread.iter().map(|value| (value - center).abs()), CONFIDENCE);
+    far + quantile(spread.iter().map(|value| value - center), POWER)
 }
 
 fn mean(values: &[f64]) -> f64 {

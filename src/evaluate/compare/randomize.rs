@@ -34,15 +34,16 @@ struct Exchanges {
 }
 
 /// What `of` makes of the totals of each of `trials` random exchanges, by sample and then by run. The first half of the runs
-/// of every sample are A's, the second B's, in the same order.
+/// of every sample are A's, the second B's, in the same order. Of a `parallel` task items are exchanged, in all languages at once.
 pub(super) fn randomize<T: Send>(
     samples: &[Sample<'_>],
+    parallel: bool,
     seed: u64,
     trials: usize,
     of: impl Fn(&[Statistics]) -> T + Sync,
 ) -> Vec<T> {
     let runs = samples.first().map_or(0, |sample| sample.runs.len());
-    let blocks = blocks(samples);
+    let blocks = blocks(samples, parallel);
     let mut whole = vec![0.0; PLACES * samples.len() * runs];
     blocks.iter().for_each(|block| block.add_all(&mut whole));
     let exchanges: Vec<Exchanges> = blocks.iter().map(|block| Exchanges::new(block, runs, seed)).collect();

@@ -38,6 +38,8 @@ pub struct ScoreRequest<'a> {
     pub gold: Vec<(String, PathBuf)>,
     /// The languages that the task has: a mean that lacks one of them says so.
     pub languages: Vec<Language>,
+    /// Whether their examples are translations of one another ([`crate::task::Task::parallel`]).
+    pub parallel: bool,
     /// A canonical table of the split `validation` for each language, where a threshold is chosen on it
     /// ([`Metric::BitextF1`]) and the predictions have rows of that split; where they have none, every pair counts.
     pub development: Vec<(String, PathBuf)>,
@@ -184,7 +186,7 @@ fn row(
         setting: setting.clone(),
         values: metric.combine(&total(&statistics)),
         thresholds,
-        resamples: bootstrap::values(metric, sample, request.seed, request.resamples),
+        resamples: bootstrap::values(metric, &[sample], request.parallel, request.seed, request.resamples).remove(0),
         examples,
         statistics,
     }

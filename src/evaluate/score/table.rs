@@ -82,7 +82,7 @@ pub(super) fn scores(of: Of<'_>, metric: Metric, scored: &[Scored]) -> RecordBat
 }
 
 /// The table `summaries` of `scored`, which is sorted by setting and language: each group of languages ([`groups`]), each
-/// language with the same weight. In a group's resamples, languages that share their examples stay together; one of a single
+/// language with the same weight. In a group's resamples, the translations of an item stay together; a group of a single
 /// language has that language's interval.
 pub(super) fn summaries(of: Of<'_>, metric: Metric, scored: &[Scored], request: &ScoreRequest<'_>) -> RecordBatch {
     let (mut rows, mut names, mut missing) = (Vec::new(), Vec::new(), Vec::new());
@@ -92,8 +92,12 @@ pub(super) fn summaries(of: Of<'_>, metric: Metric, scored: &[Scored], request: 
             .iter()
             .map(|one| Sample { language: &one.language, ids: &one.examples, runs: vec![&one.statistics] })
             .collect();
-        let alone: Vec<&[Values]> = setting.iter().map(|one| one.resamples.as_slice()).collect();
-        let resamples = bootstrap::values_together(metric, &samples, &alone, request.seed);
+        let together =
+            request.parallel.then(|| bootstrap::values(metric, &samples, true, request.seed, request.resamples));
+        let resamples: Vec<&[Values]> = match &together {
+            Some(drawn) => drawn.iter().map(Vec::as_slice).collect(),
+            None => setting.iter().map(|one| one.resamples.as_slice()).collect(),
+        };
         for group in groups(&languages, &request.languages) {
             for number in numbers(metric) {
                 let value = |languages: &mut dyn Iterator<Item = &Values>| {

@@ -27,6 +27,7 @@ struct Fixture {
     development: Vec<(String, PathBuf)>,
     known: Vec<String>,
     split: &'static str,
+    parallel: bool,
 }
 
 impl Fixture {
@@ -38,6 +39,7 @@ impl Fixture {
             development: Vec::new(),
             known: Vec::new(),
             split: "test",
+            parallel: false,
         }
     }
 
@@ -97,6 +99,7 @@ impl Fixture {
             gold: self.gold.clone(),
             labels: &self.known,
             development: self.development.clone(),
+            parallel: self.parallel,
             languages: Vec::new(),
             seed: 1,
             resamples: 100,
@@ -258,6 +261,27 @@ fn gold_and_predictions_that_can_not_be_read_are_refused() {
     fixture.predict("en", &[("1", None, "2")]);
     let outside = "predictions-en.parquet: example `1`: `2` is not the index of one of its 2 choices";
     assert_eq!(fixture.fails("multiple-choice", "accuracy"), outside);
+}
+
+#[test]
+fn the_interval_of_a_mean_over_translations_is_as_wide_as_that_of_one_language() {
+    let mut fixture = Fixture::new();
+    let ids: Vec<String> = (0..200).map(|id| format!("{id:03}")).collect();
+    for language in ["de", "fi", "sw", "zh"] {
+        fixture.labels(language, &ids.iter().map(|id| (id.as_str(), "yes")).collect::<Vec<_>>());
+        let says = |id: &str| if id < "100" { "yes" } else { "no" };
+        fixture.predict(language, &ids.iter().map(|id| (id.as_str(), None, says(id))).collect::<Vec<_>>());
+    }
+    let width = |table: &RecordBatch| {
+        let of = |column: &str| table[column].as_primitive::<Float64Type>().value(0);
+        of("ci_high") - of("ci_low")
+    };
+    let (scores, apart) = fixture.score("classification", "accuracy").unwrap();
+    fixture.parallel = true;
+    let (same, together) = fixture.score("classification", "accuracy").unwrap();
+    assert_eq!(scores, same, "a language by itself has its own draws");
+    let (one, apart, together) = (width(&scores), width(&apart), width(&together));
+    assert!((apart / one - 0.5).abs() < 0.1 && (together / one - 1.0).abs() < 0.15, "{one} {apart} {together}");
 }
 
 /// Sentences found for a query, best first.

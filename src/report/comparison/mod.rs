@@ -217,6 +217,7 @@ fn one(
     let compared = compare(&CompareRequest {
         what: &what,
         metric,
+        parallel: task.parallel,
         pairs,
         scopes: &scopes(request, target, first)?,
         seed: request.draws.seed,

@@ -4,7 +4,7 @@ mod perform;
 
 pub(super) use perform::perform_score;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::graph::{Node, ScoredCell, Work};
 use crate::error::Result;
 use crate::evaluate::retrieval::Method;
-use crate::evaluate::{AnalyzeTarget, Setting};
+use crate::evaluate::{AnalyzeTarget, Setting, Suite};
 use crate::model::OpenDevice;
 use crate::shard::table_path;
 use crate::source::{Origin, RawTask, hub::Hub, mini, resolve};
@@ -36,8 +36,8 @@ const VERSIONS: &[(&str, u32)] = &[
     ("embed", 1),
     ("retrieve", 1),
     ("baseline", 3),
-    ("score", 3),
-    ("analyze", 3),
+    ("score", 4),
+    ("analyze", 4),
     ("import", 1),
 ];
 
@@ -213,16 +213,17 @@ impl Setup<'_> {
             }
             Work::Score { task } => {
                 let task = self.task(task)?;
-                score_parameters(task, &self.languages(task)?, &inputs["gold"])
+                score_parameters(task, &self.languages(task, &inputs["gold"])?, &inputs["gold"])
             }
             Work::Analyze { cells } => {
                 let targets: BTreeMap<String, Value> = self
-                    .analyzed_targets(cells)?
+                    .analyzed_targets(cells, inputs)?
                     .into_iter()
                     .map(|target| {
                         let Setting { layer, pooling } = target.setting;
                         let described = json!({
                             "metric": target.metric, "layer": layer, "pooling": pooling, "languages": traits(&target.languages),
+                            "parallel": target.parallel,
                         });
                         (target.id, described)
                     })
@@ -245,18 +246,24 @@ impl Setup<'_> {
     }
 
     /// The languages that `task` has in the edition that the study reads, whether the study evaluates them all or not.
-    fn languages(&self, task: &Task) -> Result<Vec<Language>> {
-        task_languages(self.registry, task, matches!(self.raw, Raw::Mini))
+    fn languages(&self, task: &Task, gold: &Artifact) -> Result<Vec<Language>> {
+        task_languages(self.registry, task, gold, matches!(self.raw, Raw::Mini))
     }
 
     /// The targets of `cells`, in the study's order, as they are analysed: a retrieval task by its first layer.
-    fn analyzed_targets(&self, cells: &[ScoredCell]) -> Result<Vec<AnalyzeTarget>> {
+    fn analyzed_targets(
+        &self,
+        cells: &[ScoredCell],
+        inputs: &BTreeMap<String, Artifact>,
+    ) -> Result<Vec<AnalyzeTarget>> {
         let mut targets = Vec::new();
         for name in self.study.targets.iter().filter(|name| cells.iter().any(|cell| cell.target == **name)) {
             let task = self.task(name)?;
             let Some(metric) = task.metric else { continue };
             let setting = self.headline_setting(task);
-            targets.push(AnalyzeTarget { id: task.id.clone(), metric, setting, languages: self.languages(task)? });
+            let score = cells.iter().find(|cell| cell.target == *name).and_then(|cell| inputs.get(&cell.input));
+            let languages = score.map(|score| scored_languages(self.registry, score)).transpose()?.unwrap_or_default();
+            targets.push(AnalyzeTarget { id: task.id.clone(), metric, setting, languages, parallel: task.parallel });
         }
         Ok(targets)
     }
@@ -346,11 +353,23 @@ fn traits(languages: &[Language]) -> Value {
     languages.iter().map(of).collect()
 }
 
-/// The languages that `task` has, in the mini edition or in the full one.
-pub(super) fn task_languages(registry: &Registry, task: &Task, mini: bool) -> Result<Vec<Language>> {
+/// The languages that `task` is evaluated in, in the mini edition or in the full one: its own (of an index that serves the
+/// queries of several languages, those in which a suite has queries), and those that a suite added and `gold` has.
+pub(super) fn task_languages(registry: &Registry, task: &Task, gold: &Artifact, mini: bool) -> Result<Vec<Language>> {
     let mini = mini.then(mini::languages);
-    let codes = task.languages.iter().filter(|code| mini.as_ref().is_none_or(|mini| mini.contains(code)));
+    let queried: Vec<&str> = Suite::ALL.iter().filter_map(|suite| suite.languages(&task.id)).flatten().collect();
+    let has_queries = |code: &&String| !task.shares_index() || queried.is_empty() || queried.contains(&code.as_str());
+    let own = task.languages.iter().filter(|code| mini.as_ref().is_none_or(|mini| mini.contains(code)));
+    let there: BTreeSet<String> = evaluation_tables(gold, task).into_iter().map(|(language, _)| language).collect();
+    let added = task.added_languages.values().flatten().filter(|code| there.contains(*code));
+    let codes = own.filter(has_queries).chain(added);
     Ok(codes.map(|code| registry.language(code, &task.id).cloned()).collect::<Result<_, _>>()?)
+}
+
+/// The languages that the scores of a score stage are told of.
+pub(super) fn scored_languages(registry: &Registry, score: &Artifact) -> Result<Vec<Language>> {
+    let codes = score.manifest.parameters["languages"].as_object().into_iter().flat_map(|codes| codes.keys());
+    Ok(codes.map(|code| registry.language(code, &score.manifest.label).cloned()).collect::<Result<_, _>>()?)
 }
 
 /// The version of a stage's code.
@@ -363,6 +382,7 @@ pub(super) fn score_parameters(task: &Task, languages: &[Language], gold: &Artif
     json!({
         "task": task.id, "format": task.format, "metric": task.metric, "labels": canonical_labels(task, gold),
         "split": task.evaluate, "resamples": RESAMPLES, "seed": BOOTSTRAP_SEED, "languages": traits(languages),
+        "parallel": task.parallel,
     })
 }
 

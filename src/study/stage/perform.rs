@@ -234,7 +234,7 @@ impl Setup<'_> {
             }
             Work::Score { task } => {
                 let task = self.task(task)?;
-                perform_score(task, self.languages(task)?, inputs, out, &metadata)
+                perform_score(task, self.languages(task, &inputs["gold"])?, inputs, out, &metadata)
             }
             Work::Analyze { cells } => {
                 let scored = |cell: &ScoredCell| AnalyzeCell {
@@ -245,7 +245,7 @@ impl Setup<'_> {
                 };
                 let request = AnalyzeRequest {
                     baseline: NONE,
-                    targets: self.analyzed_targets(cells)?,
+                    targets: self.analyzed_targets(cells, inputs)?,
                     cells: cells.iter().map(scored).collect(),
                     seed: BOOTSTRAP_SEED,
                     resamples: RESAMPLES,
@@ -347,6 +347,7 @@ pub(in crate::study) fn perform_score(
         predictions: prediction_tables(&inputs["predictions"]),
         gold: evaluation_tables(&inputs["gold"], task),
         languages,
+        parallel: task.parallel,
         development: split_tables(&inputs["gold"], Split::Validation),
         seed: BOOTSTRAP_SEED,
         resamples: RESAMPLES,
