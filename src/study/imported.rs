@@ -79,9 +79,11 @@ pub fn import(store: &Store, registry: &Registry, request: &ImportRequest<'_>) -
                 transaction.commit(json!({"languages": predictions.len(), "rows": rows}))?
             }
         };
-        imported.touch()?;
         let languages = languages(registry, task, gold)?;
-        scored.push((task.id.clone(), score(store, (task, languages), &imported, gold, request)?));
+        let score = score(store, (task, languages), &imported, gold, request)?;
+        // From now on it is the last one of its name.
+        imported.touch()?;
+        scored.push((task.id.clone(), score));
     }
     Ok(scored)
 }
@@ -145,24 +147,21 @@ fn score(
 
 /// Everything imported into `store`, as results: the last import of each system, task and seed whose scores are there.
 pub fn imported_results(store: &Store, registry: &Registry) -> Result<StudyResults> {
-    let mut last: BTreeMap<(String, String, u64), Artifact> = BTreeMap::new();
+    let mut last: BTreeMap<(String, String, u64), (Artifact, Artifact)> = BTreeMap::new();
     for artifact in store.list()?.into_iter().filter(|artifact| artifact.manifest.stage == "import") {
         let parameters = &artifact.manifest.parameters;
         let text = |name: &str| parameters[name].as_str().unwrap_or_default().to_owned();
         let place = (text("system"), text("task"), parameters["seed"].as_u64().unwrap_or(0));
-        if last.get(&place).is_none_or(|known| known.written() < artifact.written()) {
-            last.insert(place, artifact);
+        // An import without scores, because they failed or were interrupted, takes the place of none.
+        if last.get(&place).is_none_or(|(known, _)| known.written() < artifact.written())
+            && let Some(score) = score_of(store, registry, &artifact)?
+        {
+            last.insert(place, (artifact, score));
         }
     }
     let mut cells = Vec::new();
-    for ((system, target, seed), imported) in &last {
-        let input = imported.manifest.inputs.get("gold").and_then(|gold| gold.stage.as_ref().zip(gold.key.as_ref()));
-        let (Ok(task), Some((stage, key))) = (registry.task(target, "an import"), input) else { continue };
-        let Some(gold) = store.artifact(stage, key)? else { continue };
-        let languages = languages(registry, task, &gold)?;
-        let identity = score_identity((task, &languages), imported, &gold, String::new());
-        let Some(score) = store.lookup(&identity)? else { continue };
-        cells.push(cell(task, (system, *seed), imported, &score)?);
+    for ((system, target, seed), (imported, score)) in &last {
+        cells.push(cell(registry.task(target, "an import")?, (system, *seed), imported, score)?);
     }
     Ok(StudyResults {
         study: study(&cells),
@@ -173,6 +172,17 @@ pub fn imported_results(store: &Store, registry: &Registry) -> Result<StudyResul
         cells,
         code_version: env!("TRESTLE_VERSION").to_owned(),
     })
+}
+
+/// The scores of an import, if they are there and its task and gold still are.
+fn score_of(store: &Store, registry: &Registry, imported: &Artifact) -> Result<Option<Artifact>> {
+    let manifest = &imported.manifest;
+    let target = manifest.parameters["task"].as_str().unwrap_or_default();
+    let input = manifest.inputs.get("gold").and_then(|gold| gold.stage.as_ref().zip(gold.key.as_ref()));
+    let (Ok(task), Some((stage, key))) = (registry.task(target, "an import"), input) else { return Ok(None) };
+    let Some(gold) = store.artifact(stage, key)? else { return Ok(None) };
+    let languages = languages(registry, task, &gold)?;
+    Ok(store.lookup(&score_identity((task, &languages), imported, &gold, String::new()))?)
 }
 
 /// The grid of what was imported: a row a system, nothing trained.
