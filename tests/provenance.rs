@@ -103,3 +103,35 @@ fn rescoring_finds_one_changed_value() {
     assert_eq!(said.code, 5, "{}", said.out);
     assert!(said.out.contains(&format!("its predictions ({stage} {}) is gone", &key[..12])), "{}", said.out);
 }
+
+#[test]
+fn an_import_without_scores_takes_the_place_of_none() {
+    let trestle = Trestle::tiny();
+    let out = |row: &str| trestle.dir.path().join(row).to_str().unwrap().to_owned();
+    let import = |row: &str, name: &str| {
+        let folder = format!("{}/predictions", out(row));
+        trestle.ok(&["import", "predictions", &folder, "--name", name, "--task", "xnli"]);
+    };
+    for row in ["mnli", "chance"] {
+        trestle.ok(&["export", "submission", "tiny", "--row", row, "--output", &out(row)]);
+    }
+    let keys = || -> Vec<Value> {
+        let sql = "SELECT DISTINCT predict_key FROM runs WHERE study = 'imported' AND intermediate = 'copy'";
+        trestle.query(sql)
+    };
+    import("mnli", "copy");
+    let first = keys();
+    import("chance", "copy");
+    let second = keys();
+    assert!(first.len() == 1 && second.len() == 1 && first != second);
+    // As if the second had been interrupted before its scores were there.
+    let of_second = |dir: &std::path::PathBuf| {
+        let manifest: Value = serde_json::from_slice(&std::fs::read(dir.join("manifest.json")).unwrap()).unwrap();
+        manifest["inputs"]["predictions"]["key"] == second[0]["predict_key"]
+    };
+    let scores: Vec<_> = trestle.artifacts("score").into_iter().filter(of_second).collect();
+    assert_eq!(scores.len(), 1);
+    std::fs::remove_dir_all(&scores[0]).unwrap();
+    import("mnli", "other");
+    assert_eq!(keys(), first);
+}
