@@ -230,6 +230,11 @@ fn what_can_not_be_compared_is_refused_by_name() {
         (code, message.trim()),
         (3, "error: the results of study known have no row `hellaswag`; choose one of none, mnli")
     );
+    for operands in [["known/mnli", "known"], ["known", "known/mnli"]] {
+        let (code, message) = fails(&operands);
+        let says = "known is a whole study and known/mnli is not: name a row of it, known/ROW, or compare two studies";
+        assert_eq!((code, message.trim()), (2, format!("error: {says}").as_str()));
+    }
     let (code, message) = fails(&["known/none", "unknown/none"]);
     assert!(code == 5 && message.contains("study unknown has no results"), "{message}");
     let (code, message) = fails(&["known/none", "known/mnli", "--target", "udpos"]);
@@ -270,4 +275,6 @@ fn a_study_that_was_run_can_be_compared_and_agrees_with_its_own_analysis() {
     let keys: Vec<&str> = keys.out.lines().skip(1).collect();
     let (_, by_key) = differences(&trestle, &[&keys[0][..12], &keys[1][..12]]);
     assert_eq!(by_key[0]["difference"], found[0]["difference"]);
+    let said = trestle.run(&["compare", &keys[0][..12], "tiny"]);
+    assert!(said.code == 2 && said.err.contains("tiny is a whole study"), "{}", said.err);
 }

@@ -20,7 +20,8 @@ pub struct CompareArgs {
     /// key, or STUDY:LABEL).
     #[arg(value_name = "A")]
     a: String,
-    /// What is compared with it: of the same kind, scored on the same examples.
+    /// What is compared with it, scored on the same examples: of a whole study another, of a row or a score artifact one of these
+    /// two.
     #[arg(value_name = "B")]
     b: String,
     /// The store that B is in, if not that of A.

@@ -59,6 +59,14 @@ pub enum ReportError {
         /// The rows there are.
         known: String,
     },
+    /// A whole study against one of a study's rows.
+    #[error("{study} is a whole study and {other} is not: name a row of it, {study}/ROW, or compare two studies")]
+    WholeAndPart {
+        /// The study.
+        study: String,
+        /// What it was to be compared with.
+        other: String,
+    },
     /// Two operands that have nothing in common.
     #[error("{a} and {b} can't be compared: {problem}")]
     NothingShared {
@@ -120,7 +128,7 @@ impl ReportError {
             ReportError::NoRow { .. } => ExitCode::Config,
             ReportError::Schema { source, .. } => source.exit(),
             ReportError::Summary { .. } | ReportError::Run { .. } => ExitCode::Data,
-            ReportError::Sql { .. } | ReportError::Output { .. } => ExitCode::Usage,
+            ReportError::WholeAndPart { .. } | ReportError::Sql { .. } | ReportError::Output { .. } => ExitCode::Usage,
             ReportError::Render(_) => ExitCode::Internal,
         }
     }

@@ -49,6 +49,11 @@ impl Operand {
             Operand::Scores { name, .. } => name.clone(),
         }
     }
+
+    /// Whether all rows of a study are compared, by name.
+    fn is_whole(&self) -> bool {
+        matches!(self, Operand::Study { row: None, .. })
+    }
 }
 
 /// Which differences are shown.
@@ -160,13 +165,18 @@ impl ComparisonReport {
 /// Compares two operands in all that they share.
 ///
 /// # Errors
-/// An operand that is not there, operands that share nothing, runs that were scored on different examples, or tables that can't be
+/// A whole study and a single row, an operand that is not there, operands that share nothing, runs that were scored on different examples, or tables that can't be
 /// read.
 pub fn compare_results(request: &ComparisonRequest<'_>) -> Result<ComparisonReport, ReportError> {
+    let whole = request.a.is_whole();
+    if whole != request.b.is_whole() {
+        let (study, other) = if whole { (&request.a, &request.b) } else { (&request.b, &request.a) };
+        return Err(ReportError::WholeAndPart { study: study.name(), other: other.name() });
+    }
     let (a, b) = (Side::read(&request.a, request.targets)?, Side::read(&request.b, request.targets)?);
     let (mut found, mut not_compared) = (Vec::new(), Vec::new());
     for target in a.targets() {
-        let pairs = sides::paired(&a, &b, target, &mut not_compared);
+        let pairs = sides::paired(&a, &b, whole, target, &mut not_compared);
         for (row, (of_a, of_b)) in pairs {
             let by_setting = sides::by_setting(of_a, of_b);
             if by_setting.is_empty() {

@@ -23,8 +23,6 @@ pub(super) struct SideRow {
 /// An operand's runs.
 pub(super) struct Side {
     pub name: String,
-    /// Whether all rows of a study are compared, by name.
-    whole: bool,
     /// Rows by target.
     targets: Vec<(String, Vec<SideRow>)>,
 }
@@ -39,10 +37,10 @@ impl Side {
                 let runs = read_runs(example_scores)?;
                 let row = SideRow { row: String::new(), headline: None, seeds: BTreeMap::from([(0, runs)]) };
                 let targets = if wanted(target) { vec![(target.clone(), vec![row])] } else { Vec::new() };
-                Ok(Self { name, whole: false, targets })
+                Ok(Self { name, targets })
             }
             Operand::Study { study, row, results_dir } => {
-                let mut side = Self { name, whole: row.is_none(), targets: Vec::new() };
+                let mut side = Self { name, targets: Vec::new() };
                 let mut known: Vec<String> = Vec::new();
                 for (target, path) in published(results_dir, study)? {
                     let runs = Path::new("runs").join(format!("study={study}")).join(format!("target={target}"));
@@ -114,11 +112,12 @@ fn headlines(path: &Path) -> Result<Vec<(String, Option<Setting>)>, ReportError>
     Ok(found)
 }
 
-/// The rows of both sides that are compared on `target`, under the row's name where whole studies are; what has no
-/// counterpart is told.
+/// The rows of both sides that are compared on `target`: of `whole` studies those of one name, under it; else the one that
+/// each side has. What has no counterpart is told.
 pub(super) fn paired<'a>(
     a: &'a Side,
     b: &'a Side,
+    whole: bool,
     target: &str,
     not_compared: &mut Vec<String>,
 ) -> Vec<(Option<String>, (&'a SideRow, &'a SideRow))> {
@@ -129,7 +128,7 @@ pub(super) fn paired<'a>(
     }
     let (of_a, of_b) = (a.rows(target), b.rows(target));
     let mut pairs = Vec::new();
-    if !(a.whole && b.whole) {
+    if !whole {
         pairs.extend(of_a.first().zip(of_b.first()).map(|pair| (None, pair)));
     } else {
         for row in of_a {
