@@ -191,7 +191,10 @@ fn two_stores_are_compared_row_by_row_and_seed_by_seed() {
         .map(|one| (one["row"].as_str().unwrap(), one["seeds"].as_u64().unwrap(), one["verdict"].as_str().unwrap()))
         .collect();
     assert_eq!(rows, [("none", 3, "no-clear-difference"), ("mnli", 3, "worse")]);
-    assert_eq!(report["not_compared"][0], "xnli, ccg: only in known");
+    assert_eq!(report["not_compared"], serde_json::json!(["xnli, ccg: only in A"]));
+    let home_b = before.home().display().to_string();
+    let said = after.run(&["compare", "known", "known", "--home-b", &home_b]);
+    assert!(said.out.contains("not compared: xnli, ccg: only in B"), "{}", said.out);
 }
 
 #[test]

@@ -68,7 +68,7 @@ pub enum ReportError {
         other: String,
     },
     /// Two operands that have nothing in common.
-    #[error("{a} and {b} can't be compared: {problem}")]
+    #[error("{a} (A) and {b} (B) can't be compared: {problem}")]
     NothingShared {
         /// The first operand.
         a: String,

@@ -149,7 +149,7 @@ pub struct ComparisonReport {
     pub b: String,
     /// By target, row and scope.
     pub differences: Vec<Compared>,
-    /// What only one of them has, in words.
+    /// What only one of them has, in words that call them A and B.
     pub not_compared: Vec<String>,
     /// How p-values were computed and corrected.
     pub method: String,
@@ -173,7 +173,7 @@ pub fn compare_results(request: &ComparisonRequest<'_>) -> Result<ComparisonRepo
         let (study, other) = if whole { (&request.a, &request.b) } else { (&request.b, &request.a) };
         return Err(ReportError::WholeAndPart { study: study.name(), other: other.name() });
     }
-    let (a, b) = (Side::read(&request.a, request.targets)?, Side::read(&request.b, request.targets)?);
+    let (a, b) = (Side::read(&request.a, "A", request.targets)?, Side::read(&request.b, "B", request.targets)?);
     let (mut found, mut not_compared) = (Vec::new(), Vec::new());
     for target in a.targets() {
         let pairs = sides::paired(&a, &b, whole, target, &mut not_compared);
@@ -187,11 +187,11 @@ pub fn compare_results(request: &ComparisonRequest<'_>) -> Result<ComparisonRepo
             }
         }
     }
-    not_compared.extend(b.targets().filter(|t| !a.has(t)).map(|target| format!("{target}: only in {}", b.name)));
+    not_compared.extend(b.targets().filter(|t| !a.has(t)).map(|target| sides::only_in(target, &b)));
     if found.is_empty() {
         let nothing = "they share no target, row and seed in these languages".to_owned();
         let problem = if not_compared.is_empty() { nothing } else { not_compared.join("; ") };
-        return Err(ReportError::NothingShared { a: a.name, b: b.name, problem });
+        return Err(ReportError::NothingShared { a: request.a.name(), b: request.b.name(), problem });
     }
     let p_values: Vec<f64> = found.iter().map(|one| one.numbers.p_value).collect();
     for (one, adjusted) in found.iter_mut().zip(holm(&p_values)) {
@@ -208,7 +208,7 @@ pub fn compare_results(request: &ComparisonRequest<'_>) -> Result<ComparisonRepo
         several => format!("Holm's correction over {several} differences"),
     };
     let method = format!("{}; {correction}", method(request.draws.trials, seeds));
-    Ok(ComparisonReport { a: a.name, b: b.name, differences: found, not_compared, method })
+    Ok(ComparisonReport { a: request.a.name(), b: request.b.name(), differences: found, not_compared, method })
 }
 
 /// The differences of one target, row and setting; not corrected yet.

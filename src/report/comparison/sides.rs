@@ -22,25 +22,25 @@ pub(super) struct SideRow {
 
 /// An operand's runs.
 pub(super) struct Side {
-    pub name: String,
+    /// `A` or `B`: both may have the same name, in two stores.
+    letter: &'static str,
     /// Rows by target.
     targets: Vec<(String, Vec<SideRow>)>,
 }
 
 impl Side {
     /// Reads an operand, as far as `targets` picks it.
-    pub fn read(operand: &Operand, targets: &[String]) -> Result<Self, ReportError> {
-        let name = operand.name();
+    pub fn read(operand: &Operand, letter: &'static str, targets: &[String]) -> Result<Self, ReportError> {
         let wanted = |target: &String| targets.is_empty() || targets.contains(target);
         match operand {
             Operand::Scores { target, example_scores, .. } => {
                 let runs = read_runs(example_scores)?;
                 let row = SideRow { row: String::new(), headline: None, seeds: BTreeMap::from([(0, runs)]) };
                 let targets = if wanted(target) { vec![(target.clone(), vec![row])] } else { Vec::new() };
-                Ok(Self { name, targets })
+                Ok(Self { letter, targets })
             }
             Operand::Study { study, row, results_dir } => {
-                let mut side = Self { name, targets: Vec::new() };
+                let mut side = Self { letter, targets: Vec::new() };
                 let mut known: Vec<String> = Vec::new();
                 for (target, path) in published(results_dir, study)? {
                     let runs = Path::new("runs").join(format!("study={study}")).join(format!("target={target}"));
@@ -121,9 +121,8 @@ pub(super) fn paired<'a>(
     target: &str,
     not_compared: &mut Vec<String>,
 ) -> Vec<(Option<String>, (&'a SideRow, &'a SideRow))> {
-    let only = |target: &str, side: &Side| format!("{target}: only in {}", side.name);
     if !b.has(target) {
-        not_compared.push(only(target, a));
+        not_compared.push(only_in(target, a));
         return Vec::new();
     }
     let (of_a, of_b) = (a.rows(target), b.rows(target));
@@ -134,11 +133,11 @@ pub(super) fn paired<'a>(
         for row in of_a {
             match of_b.iter().find(|other| other.row == row.row) {
                 Some(other) => pairs.push((Some(row.row.clone()), (row, other))),
-                None => not_compared.push(only(&format!("{target}, {}", row.row), a)),
+                None => not_compared.push(only_in(&format!("{target}, {}", row.row), a)),
             }
         }
         let alone = of_b.iter().filter(|other| of_a.iter().all(|row| row.row != other.row));
-        not_compared.extend(alone.map(|row| only(&format!("{target}, {}", row.row), b)));
+        not_compared.extend(alone.map(|row| only_in(&format!("{target}, {}", row.row), b)));
     }
     pairs.retain(|(_, (one, other))| {
         let shared = seeds(one, other).next().is_some();
@@ -148,6 +147,11 @@ pub(super) fn paired<'a>(
         shared
     });
     pairs
+}
+
+/// That the other side does not have `what`.
+pub(super) fn only_in(what: &str, side: &Side) -> String {
+    format!("{what}: only in {}", side.letter)
 }
 
 /// The runs of equal seeds; where both have a single one, those, whatever their seeds.
