@@ -1,3 +1,4 @@
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
@@ -98,6 +99,12 @@ pub fn run(context: &Context, args: &CompareArgs) -> Result<ExitCode> {
         CompareFormat::Json => report.to_json(),
     };
     print(text.trim_end());
+    if args.format == CompareFormat::Csv && !args.json {
+        // Lines of CSV have no place for it.
+        for what in &report.not_compared {
+            let _ = writeln!(std::io::stderr(), "not compared: {what}");
+        }
+    }
     let failed = match args.fail_on {
         FailOn::Worse => report.any(Verdict::Worse),
         FailOn::Any => report.any(Verdict::Worse) || report.any(Verdict::Better),

@@ -7,6 +7,7 @@
 mod output;
 mod sides;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -174,6 +175,10 @@ pub fn compare_results(request: &ComparisonRequest<'_>) -> Result<ComparisonRepo
         return Err(ReportError::WholeAndPart { study: study.name(), other: other.name() });
     }
     let (a, b) = (Side::read(&request.a, "A", request.targets)?, Side::read(&request.b, "B", request.targets)?);
+    known(request, "target", request.targets, a.offered().chain(b.offered()))?;
+    if let ScopeChoice::Languages(chosen) = &request.scopes {
+        known(request, "language", chosen, a.languages().chain(b.languages()))?;
+    }
     let (mut found, mut not_compared) = (Vec::new(), Vec::new());
     for target in a.targets() {
         let pairs = sides::paired(&a, &b, whole, target, &mut not_compared);
@@ -183,13 +188,13 @@ pub fn compare_results(request: &ComparisonRequest<'_>) -> Result<ComparisonRepo
                 not_compared.push(format!("{target}: no layer and pooling in common"));
             }
             for (setting, runs) in by_setting {
-                found.extend(one(request, target, row.as_deref(), &setting, &runs)?);
+                found.extend(one(request, target, row.as_deref(), &setting, &runs, &mut not_compared)?);
             }
         }
     }
     not_compared.extend(b.targets().filter(|t| !a.has(t)).map(|target| sides::only_in(target, &b)));
     if found.is_empty() {
-        let nothing = "they share no target, row and seed in these languages".to_owned();
+        let nothing = "they share no target, row and seed".to_owned();
         let problem = if not_compared.is_empty() { nothing } else { not_compared.join("; ") };
         return Err(ReportError::NothingShared { a: request.a.name(), b: request.b.name(), problem });
     }
@@ -211,24 +216,49 @@ pub fn compare_results(request: &ComparisonRequest<'_>) -> Result<ComparisonRepo
     Ok(ComparisonReport { a: request.a.name(), b: request.b.name(), differences: found, not_compared, method })
 }
 
-/// The differences of one target, row and setting; not corrected yet.
+/// Fails where something `chosen` is not among what there is in A or in B.
+fn known<'a>(
+    request: &ComparisonRequest<'_>,
+    what: &'static str,
+    chosen: &[String],
+    there: impl Iterator<Item = &'a str>,
+) -> Result<(), ReportError> {
+    let there: BTreeSet<&str> = there.collect();
+    let Some(name) = chosen.iter().find(|name| !there.contains(name.as_str())).cloned() else { return Ok(()) };
+    let known = there.into_iter().collect::<Vec<_>>().join(", ");
+    Err(ReportError::NeitherHas { a: request.a.name(), b: request.b.name(), what, name, known })
+}
+
+/// The differences of one target, row and setting; not corrected yet. What was asked for and is not there is told.
 fn one(
     request: &ComparisonRequest<'_>,
     target: &str,
     row: Option<&str>,
     setting: &Setting,
     pairs: &[(&Run, &Run)],
+    not_compared: &mut Vec<String>,
 ) -> Result<Vec<Compared>, ReportError> {
     let task = request.registry.task(target, "the results")?;
-    let Some(metric) = task.metric else { return Ok(Vec::new()) };
     let (a, b) = (request.a.name(), request.b.name());
-    let what = format!("{target}{}: {a} and {b}", row.map(|row| format!(", {row}")).unwrap_or_default());
+    let what = sides::cell(target, row);
+    let Some(metric) = task.metric else {
+        not_compared.push(format!("{what}: its task has no metric here"));
+        return Ok(Vec::new());
+    };
     let Some((first, _)) = pairs.first() else { return Ok(Vec::new()) };
+    let scopes = scopes(request, target, first)?;
+    for lacks in lacking(&request.scopes, &scopes) {
+        let told = format!("{what}: {lacks}");
+        // Each layer lacks it.
+        if !not_compared.contains(&told) {
+            not_compared.push(told);
+        }
+    }
     let compared = compare(&CompareRequest {
-        what: &what,
+        what: &format!("{what}: {a} and {b}"),
         metric,
         pairs,
-        scopes: &scopes(request, target, first)?,
+        scopes: &scopes,
         seed: request.draws.seed,
         resamples: request.draws.resamples,
         trials: request.draws.trials,
@@ -265,6 +295,18 @@ fn scopes(request: &ComparisonRequest<'_>, target: &str, run: &Run) -> Result<Ve
             groups.into_iter().filter(|group| of_trait(&group.name)).collect()
         }
     })
+}
+
+/// What was chosen and is not among the scopes of a target.
+fn lacking(chosen: &ScopeChoice, scopes: &[Group]) -> Vec<String> {
+    match chosen {
+        ScopeChoice::Languages(codes) => {
+            let lacks = codes.iter().filter(|code| scopes.iter().all(|scope| scope.name != **code));
+            lacks.map(|code| format!("no language `{code}`")).collect()
+        }
+        ScopeChoice::Groups(of) if scopes.is_empty() => vec![format!("only English, which is in no group by {of}")],
+        ScopeChoice::Groups(_) | ScopeChoice::Headline => Vec::new(),
+    }
 }
 
 /// The targets that have a table of example scores in a study's results, with the file, in order.
