@@ -229,6 +229,29 @@ fn what_was_asked_for_and_is_not_there_is_told() {
 }
 
 #[test]
+fn each_number_of_seeds_is_described() {
+    let trestle = Trestle::new();
+    let of = |row, seed| run(row, seed, vec![("fi", first(40 + seed as usize, 100))]);
+    let three = |row| (1..4).map(move |seed| of(row, seed));
+    publish(&trestle.home(), "mixed", "xnli", &three("none").chain(three("mnli")).collect::<Vec<_>>());
+    publish(&trestle.home(), "mixed", "pawsx", &[of("none", 1), of("mnli", 1)]);
+    let said = trestle.ok(&["compare", "mixed/none", "mixed/mnli"]).out;
+    for want in [
+        "p: one seed (pawsx): approximate randomisation of examples, 9999 trials; 3 seeds (xnli): approximate \
+         randomisation of examples, 9999 trials; seeds by Student's t with 2 degrees of freedom; Holm's correction",
+        "One seed (pawsx): this is about these models",
+    ] {
+        assert!(said.contains(want), "{want} is not in\n{said}");
+    }
+    // The rows of a target may differ, too.
+    publish(&trestle.home(), "rows", "xnli", &three("none").chain([of("mnli", 1)]).collect::<Vec<_>>());
+    let said = trestle.ok(&["compare", "rows", "rows"]).out;
+    assert!(said.contains("one seed (xnli, mnli): ") && said.contains("3 seeds (xnli, none): "), "{said}");
+    let said = trestle.ok(&["compare", "mixed/none", "mixed/mnli", "--target", "xnli"]).out;
+    assert!(said.contains("p: approximate randomisation") && !said.contains("ne seed"), "{said}");
+}
+
+#[test]
 fn retrieval_is_compared_at_the_layer_that_tables_show() {
     let trestle = Trestle::new();
     let at = |row, layer, fi| Run { layer, ..run(row, 1, vec![("fi", first(fi, 100))]) };

@@ -7,7 +7,7 @@
 mod output;
 mod sides;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -207,13 +207,43 @@ pub fn compare_results(request: &ComparisonRequest<'_>) -> Result<ComparisonRepo
             false => Verdict::NoClearDifference,
         };
     }
-    let seeds = found.iter().map(|one| one.numbers.seeds).max().unwrap_or(1);
     let correction = match found.len() {
         1 => "one difference, nothing to correct".to_owned(),
         several => format!("Holm's correction over {several} differences"),
     };
-    let method = format!("{}; {correction}", method(request.draws.trials, seeds));
+    let method = format!("{}; {correction}", methods(&found, request.draws.trials));
     Ok(ComparisonReport { a: request.a.name(), b: request.b.name(), differences: found, not_compared, method })
+}
+
+/// How the p-values were computed; where differences have several numbers of seeds, of each number.
+fn methods(differences: &[Compared], trials: usize) -> String {
+    let by_seeds = by_seeds(differences);
+    if let [(seeds, _)] = by_seeds[..] {
+        return method(trials, seeds);
+    }
+    let of = |(seeds, cells): &(usize, String)| {
+        let count = if *seeds == 1 { "one seed".to_owned() } else { format!("{seeds} seeds") };
+        format!("{count} ({cells}): {}", method(trials, *seeds))
+    };
+    by_seeds.iter().map(of).collect::<Vec<_>>().join("; ")
+}
+
+/// The numbers of seeds behind differences, each with the targets that have it; where the rows of a target differ, with its rows.
+fn by_seeds(differences: &[Compared]) -> Vec<(usize, String)> {
+    let mut of_target: BTreeMap<&str, BTreeSet<usize>> = BTreeMap::new();
+    for one in differences {
+        of_target.entry(&one.target).or_default().insert(one.numbers.seeds);
+    }
+    let mut found: BTreeMap<usize, Vec<String>> = BTreeMap::new();
+    for one in differences {
+        let row = one.row.as_deref().filter(|_| of_target[one.target.as_str()].len() > 1);
+        let (cell, cells) = (sides::cell(&one.target, row), found.entry(one.numbers.seeds).or_default());
+        // Differences of one cell stand together.
+        if cells.last() != Some(&cell) {
+            cells.push(cell);
+        }
+    }
+    found.into_iter().map(|(seeds, cells)| (seeds, cells.join("; "))).collect()
 }
 
 /// Fails where something `chosen` is not among what there is in A or in B.
