@@ -24,6 +24,7 @@ const COMMANDS: &[&str] = &[
     "import",
     "query",
     "report",
+    "compare",
     "rescore",
     "task",
     "devices",

@@ -14,8 +14,9 @@ use crate::study::{BOOTSTRAP_SEED, RESAMPLES, StudyError, TRIALS};
     trestle compare mini/none mini/mnli --language all --target xnli,udpos\n  \
     trestle compare mini/none mini/multi --group family --format markdown\n  \
     trestle compare mini mini --home-b ../before/work --fail-on any\n\n\
-    Exit codes: 0 where nothing is significantly worse in B, 9 where something is (--fail-on says otherwise), 4 where the two \
-    were not scored on the same examples, 5 where one is not there.")]
+    Exit codes: 0 where nothing is significantly worse in B, 9 where something is (--fail-on says otherwise), 2 for a whole study \
+    and a single row, 3 for a row, target or language that is not in the results, 4 where the two were not scored on the same \
+    examples, 5 where a study has no results, no score has that key or label, or the two share nothing.")]
 pub struct CompareArgs {
     /// What differences are counted from: STUDY/ROW of published results, a whole STUDY, or a score artifact (the beginning of its
     /// key, or STUDY:LABEL).
