@@ -55,6 +55,9 @@ fn a_number_leads_back_to_everything_it_was_made_from() {
         ("tiny/xquad", "which row?; there is: chance, mnli, multi, none"),
         ("tiny/xquad/mnli/seed-4", "no seed `seed-4` in results; there is: seed-1"),
         ("tiny/xquad/mnli/sw", "no language, group or metric `sw` in results; there is: de, en, zh, all, "),
+        ("tiny/xquad/mnli/de/non-english/f1", "one language or group at most, not `de` and `non-english`; leave one"),
+        ("tiny/xquad/mnli/de/zh", "one language or group at most, not `de` and `zh`; leave one of them out"),
+        ("tiny/xquad/mnli/f1/de/exact_match", "one metric at most, not `f1` and `exact_match`; leave one of them out"),
         ("tiny/tatoeba/none@9", "no layer `9` in results; there is: 0, 1"),
     ] {
         let said = trestle.run(&["explain", name]);

@@ -112,20 +112,24 @@ impl RowName {
         let groups = known("SELECT DISTINCT \"group\" FROM summaries")?;
         let metrics = known("SELECT DISTINCT metric FROM scores")?;
         let layers = known("SELECT DISTINCT layer FROM scores WHERE layer IS NOT NULL")?;
-        let (mut from, mut conditions) = ("summaries", Vec::new());
+        let (mut from, mut scope, mut metric) = ("summaries", None, None);
         for part in rest {
-            if languages.contains(*part) {
+            let (place, what, condition) = if languages.contains(*part) {
                 from = "scores";
-                conditions.push(format!("language = '{part}'"));
+                (&mut scope, "language or group", format!("language = '{part}'"))
             } else if groups.contains(*part) {
-                conditions.push(format!("\"group\" = '{part}'"));
+                (&mut scope, "language or group", format!("\"group\" = '{part}'"))
             } else if metrics.contains(*part) {
-                conditions.push(format!("metric = '{part}'"));
+                (&mut metric, "metric", format!("metric = '{part}'"))
             } else {
                 let all: Vec<&str> = languages.iter().chain(&groups).chain(&metrics).map(String::as_str).collect();
                 return Err(no_such("language, group or metric", Some(part), &all.join(", ")));
+            };
+            if let Some((one, _)) = place.replace(((*part).clone(), condition)) {
+                return Err(StudyError::TwoOf { what, one, other: (*part).clone() }.into());
             }
         }
+        let mut conditions: Vec<String> = scope.into_iter().chain(metric).map(|(_, condition)| condition).collect();
         if let Some(layer) = self.layer {
             if !layers.contains(&layer.to_string()) {
                 let all: Vec<&str> = layers.iter().map(String::as_str).collect();
