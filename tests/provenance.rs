@@ -58,6 +58,11 @@ fn a_number_leads_back_to_everything_it_was_made_from() {
         ("tiny/xquad/mnli/de/non-english/f1", "one language or group at most, not `de` and `non-english`; leave one"),
         ("tiny/xquad/mnli/de/zh", "one language or group at most, not `de` and `zh`; leave one of them out"),
         ("tiny/xquad/mnli/f1/de/exact_match", "one metric at most, not `f1` and `exact_match`; leave one of them out"),
+        (
+            "tiny/tatoeba/none/de@x",
+            "the layer of a score row, after its `@`, must be a number, not `x`; there is: 0, 1",
+        ),
+        ("tiny/xquad/mnli/de@", "must be a number, not ``; there is: none"),
         ("tiny/tatoeba/none@9", "no layer `9` in results; there is: 0, 1"),
     ] {
         let said = trestle.run(&["explain", name]);

@@ -106,6 +106,14 @@ pub enum StudyError {
         /// What there is in its place.
         known: String,
     },
+    /// The name of a score row whose layer is none.
+    #[error("the layer of a score row, after its `@`, must be a number, not `{layer}`; there is: {known}")]
+    LayerName {
+        /// What stands there.
+        layer: String,
+        /// The layers that there are.
+        known: String,
+    },
     /// The name of a score row that has two parts of one kind.
     #[error("a score row has one {what} at most, not `{one}` and `{other}`; leave one of them out")]
     TwoOf {
