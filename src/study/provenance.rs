@@ -170,8 +170,8 @@ pub(super) fn artifact(store: &Store, run: &Run, stage: &str, key: &str) -> Resu
     Ok(store.named(stage, key)?.ok_or_else(|| StudyError::InputGone { label, input: stage.to_owned() })?)
 }
 
-/// `artifact` and everything that it was made from, each once: an artifact before what it was made from. Files from the hub
-/// are looked up in the lock file at `lock`.
+/// `artifact` and everything that it was made from, depth first, inputs by name, each once: where it is reached first, which may be
+/// before another that was made from it. Files from the hub are looked up in the lock file at `lock`.
 pub fn provenance(store: &Store, artifact: &Artifact, lock: &Path) -> Result<Vec<Step>> {
     let entries = locked_files(lock)?;
     let mut steps = Vec::new();
@@ -365,7 +365,8 @@ mod tests {
         both.insert("model".to_owned(), model.as_input());
         let score = commit(&store, "score", json!({"metric": "accuracy"}), both);
         let steps = provenance(&store, &score, &lock).unwrap();
-        assert_eq!(steps.len(), 3);
+        let stages: Vec<&str> = steps.iter().map(|step| step.manifest.stage.as_str()).collect();
+        assert_eq!(stages, ["score", "normalize", "train"], "depth first, each once");
         let commits: Vec<&str> =
             steps.iter().flat_map(|s| &s.made_from).flat_map(|o| &o.locked).map(|e| e.commit.as_str()).collect();
         assert_eq!(commits, ["next-commit"]);
