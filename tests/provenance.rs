@@ -102,11 +102,28 @@ fn rescoring_finds_one_changed_value() {
     std::fs::write(&path, whole).unwrap();
     trestle.ok(&["rescore"]);
 
-    // Predictions that are gone.
+    // Predictions of one score that can't be read: the others are compared all the same.
     let manifest: Value = serde_json::from_slice(&std::fs::read(dir.join("manifest.json")).unwrap()).unwrap();
     let input = &manifest["inputs"]["predictions"];
     let (stage, key) = (input["stage"].as_str().unwrap(), input["key"].as_str().unwrap());
-    std::fs::remove_dir_all(trestle.home().join("artifacts").join(stage).join(key)).unwrap();
+    let predictions = trestle.home().join("artifacts").join(stage).join(key);
+    let mut languages = std::fs::read_dir(&predictions).unwrap().map(|entry| entry.unwrap().path());
+    let file = languages.find(|path| path.is_dir()).unwrap().join("part-00000.parquet");
+    let whole = std::fs::read(&file).unwrap();
+    std::fs::write(&file, "garbage").unwrap();
+    let said = trestle.run(&["rescore"]);
+    assert_eq!(said.code, 9, "{}{}", said.out, said.err);
+    let line = said.out.lines().find(|line| line.contains("can't be scored: ")).unwrap_or_default();
+    assert!(line.contains(&file.display().to_string()) && said.out.contains("15 the same"), "{}", said.out);
+    let told: Value = trestle.run(&["rescore", "--json"]).json();
+    let unscorable: Vec<&Value> =
+        told.as_array().unwrap().iter().filter(|one| one["outcome"] == "unscorable").collect();
+    assert_eq!(unscorable.len(), 1);
+    assert_eq!(unscorable[0]["label"], manifest["label"]);
+    std::fs::write(&file, whole).unwrap();
+
+    // Predictions that are gone.
+    std::fs::remove_dir_all(predictions).unwrap();
     let said = trestle.run(&["rescore"]);
     assert_eq!(said.code, 5, "{}", said.out);
     assert!(said.out.contains(&format!("its predictions ({stage} {}) is gone", &key[..12])), "{}", said.out);
