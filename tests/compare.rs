@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Builder, Int32Array, ListBuilder, RecordBatch, StringArray, UInt64Array};
 use arrow::datatypes::{DataType, Field};
-use serde_json::Value;
+use serde_json::{Value, json};
 use support::Trestle;
 
 /// One row and seed on one target: the languages with which examples are right.
@@ -191,7 +191,64 @@ fn two_stores_are_compared_row_by_row_and_seed_by_seed() {
         .map(|one| (one["row"].as_str().unwrap(), one["seeds"].as_u64().unwrap(), one["verdict"].as_str().unwrap()))
         .collect();
     assert_eq!(rows, [("none", 3, "no-clear-difference"), ("mnli", 3, "worse")]);
-    assert_eq!(report["not_compared"][0], "xnli, ccg: only in known");
+    assert_eq!(report["not_compared"], json!(["xnli, ccg: only in A"]));
+    let home_b = before.home().display().to_string();
+    let said = after.run(&["compare", "known", "known", "--home-b", &home_b]);
+    assert!(said.out.contains("not compared: xnli, ccg: only in B"), "{}", said.out);
+}
+
+#[test]
+fn what_was_asked_for_and_is_not_there_is_told() {
+    let trestle = published();
+    let not_compared = |arguments: &[&str]| -> Value {
+        let report: Value = trestle.run(&[&["compare"], arguments, &["--json"]].concat()).json();
+        report["not_compared"].clone()
+    };
+    let rows = ["known/none", "known/mnli"];
+    let told = not_compared(&[&rows[..], &["--language", "de,fi"]].concat());
+    assert_eq!(told, json!(["pawsx: no language `fi`", "xnli: no language `de`"]));
+    assert_eq!(not_compared(&[&rows[..], &["--language", "all"]].concat()), json!([]));
+    let csv = trestle.run(&["compare", rows[0], rows[1], "--language", "de,fi", "--format", "csv"]);
+    assert_eq!(csv.err, "not compared: pawsx: no language `fi`\nnot compared: xnli: no language `de`\n");
+    let english = |row| run(row, 1, vec![("en", first(40, 100))]);
+    publish(&trestle.home(), "known", "udpos", &[english("none"), english("mnli")]);
+    let told = not_compared(&[&rows[..], &["--group", "family"]].concat());
+    assert_eq!(told, json!(["udpos: only English, which is in no group by family"]));
+
+    // Seeds that one of them has alone; of two single ones, those are compared.
+    let of = |row, seed| run(row, seed, vec![("fi", first(40, 100))]);
+    let seeds = [of("none", 1), of("none", 2), of("none", 3), of("mnli", 1), of("ccg", 2), of("ccg", 4)];
+    publish(&trestle.home(), "seeds", "xnli", &seeds);
+    assert_eq!(not_compared(&["seeds/none", "seeds/mnli"]), json!(["xnli, seed-2, seed-3: only in A"]));
+    let told = not_compared(&["seeds/ccg", "seeds/none"]);
+    assert_eq!(told, json!(["xnli, seed-4: only in A", "xnli, seed-1, seed-3: only in B"]));
+    let two = [of("none", 2), of("mnli", 7), of("ccg", 2)];
+    publish(&trestle.home(), "two", "xnli", &two);
+    let told = not_compared(&["seeds", "two"]);
+    assert_eq!(told, json!(["xnli, none, seed-1, seed-3: only in A", "xnli, ccg, seed-4: only in A"]));
+}
+
+#[test]
+fn each_number_of_seeds_is_described() {
+    let trestle = Trestle::new();
+    let of = |row, seed| run(row, seed, vec![("fi", first(40 + seed as usize, 100))]);
+    let three = |row| (1..4).map(move |seed| of(row, seed));
+    publish(&trestle.home(), "mixed", "xnli", &three("none").chain(three("mnli")).collect::<Vec<_>>());
+    publish(&trestle.home(), "mixed", "pawsx", &[of("none", 1), of("mnli", 1)]);
+    let said = trestle.ok(&["compare", "mixed/none", "mixed/mnli"]).out;
+    for want in [
+        "p: one seed (pawsx): approximate randomisation of examples, 9999 trials; 3 seeds (xnli): approximate \
+         randomisation of examples, 9999 trials; seeds by Student's t with 2 degrees of freedom; Holm's correction",
+        "One seed (pawsx): this is about these models",
+    ] {
+        assert!(said.contains(want), "{want} is not in\n{said}");
+    }
+    // The rows of a target may differ, too.
+    publish(&trestle.home(), "rows", "xnli", &three("none").chain([of("mnli", 1)]).collect::<Vec<_>>());
+    let said = trestle.ok(&["compare", "rows", "rows"]).out;
+    assert!(said.contains("one seed (xnli, mnli): ") && said.contains("3 seeds (xnli, none): "), "{said}");
+    let said = trestle.ok(&["compare", "mixed/none", "mixed/mnli", "--target", "xnli"]).out;
+    assert!(said.contains("p: approximate randomisation") && !said.contains("ne seed"), "{said}");
 }
 
 #[test]
@@ -230,10 +287,30 @@ fn what_can_not_be_compared_is_refused_by_name() {
         (code, message.trim()),
         (3, "error: the results of study known have no row `hellaswag`; choose one of none, mnli")
     );
+    for operands in [["known/mnli", "known"], ["known", "known/mnli"]] {
+        let (code, message) = fails(&operands);
+        let says = "known is a whole study and known/mnli is not: name a row of it, known/ROW, or compare two studies";
+        assert_eq!((code, message.trim()), (2, format!("error: {says}").as_str()));
+    }
     let (code, message) = fails(&["known/none", "unknown/none"]);
     assert!(code == 5 && message.contains("study unknown has no results"), "{message}");
-    let (code, message) = fails(&["known/none", "known/mnli", "--target", "udpos"]);
-    assert!(code == 5 && message.contains("share no target"), "{message}");
+    for (choice, says) in [
+        (
+            ["--target", "xnli,udpos"],
+            "neither known/none (A) nor known/mnli (B) has target `udpos`; there is: pawsx, xnli",
+        ),
+        (
+            ["--language", "de,ru"],
+            "neither known/none (A) nor known/mnli (B) has language `ru`; there is: de, en, fi, sw",
+        ),
+    ] {
+        let (code, message) = fails(&[&["known/none", "known/mnli"], &choice[..]].concat());
+        assert_eq!((code, message.trim()), (3, format!("error: {says}").as_str()));
+    }
+    // The row has other targets, and so has the other side.
+    publish(&trestle.home(), "later", "udpos", &[run("none", 1, of(40))]);
+    let (code, message) = fails(&["known/none", "later/none", "--target", "xnli,udpos"]);
+    assert!(code == 5 && message.contains("can't be compared: xnli: only in A; udpos: only in B"), "{message}");
     let (code, message) = fails(&["known/none", "known/mnli", "--language", "xx"]);
     assert!(code == 3 && message.contains("xx"), "{message}");
     let (code, message) = fails(&["known/none", "0123456789ab"]);
@@ -270,4 +347,6 @@ fn a_study_that_was_run_can_be_compared_and_agrees_with_its_own_analysis() {
     let keys: Vec<&str> = keys.out.lines().skip(1).collect();
     let (_, by_key) = differences(&trestle, &[&keys[0][..12], &keys[1][..12]]);
     assert_eq!(by_key[0]["difference"], found[0]["difference"]);
+    let said = trestle.run(&["compare", &keys[0][..12], "tiny"]);
+    assert!(said.code == 2 && said.err.contains("tiny is a whole study"), "{}", said.err);
 }

@@ -24,6 +24,7 @@ const COMMANDS: &[&str] = &[
     "import",
     "query",
     "report",
+    "compare",
     "rescore",
     "task",
     "devices",
@@ -87,6 +88,20 @@ fn the_readme_lists_every_exit_code_and_command() {
     }
     for command in COMMANDS.iter().filter(|command| **command != "completions") {
         assert!(readme.contains(*command), "{command}");
+    }
+}
+
+#[test]
+fn the_readme_lists_every_metric_with_its_score_rows() {
+    let readme = include_str!("../README.md");
+    let lines: Vec<Vec<&str>> = readme.lines().map(|line| line.split(" | ").collect()).collect();
+    for metric in trestle::task::Metric::ALL {
+        let name = format!("`{}`", metric.name());
+        let line = lines.iter().find(|cells| cells.len() == 3 && cells[0].contains(&name));
+        let rows: Vec<&str> = line.unwrap_or_else(|| panic!("{name}"))[1].split(", ").collect();
+        let want: Vec<String> =
+            trestle::evaluate::numbers(metric).into_iter().map(|number| format!("`{}`", number.name)).collect();
+        assert_eq!(rows, want, "{name}");
     }
 }
 

@@ -55,6 +55,14 @@ fn a_number_leads_back_to_everything_it_was_made_from() {
         ("tiny/xquad", "which row?; there is: chance, mnli, multi, none"),
         ("tiny/xquad/mnli/seed-4", "no seed `seed-4` in results; there is: seed-1"),
         ("tiny/xquad/mnli/sw", "no language, group or metric `sw` in results; there is: de, en, zh, all, "),
+        ("tiny/xquad/mnli/de/non-english/f1", "one language or group at most, not `de` and `non-english`; leave one"),
+        ("tiny/xquad/mnli/de/zh", "one language or group at most, not `de` and `zh`; leave one of them out"),
+        ("tiny/xquad/mnli/f1/de/exact_match", "one metric at most, not `f1` and `exact_match`; leave one of them out"),
+        (
+            "tiny/tatoeba/none/de@x",
+            "the layer of a score row, after its `@`, must be a number, not `x`; there is: 0, 1",
+        ),
+        ("tiny/xquad/mnli/de@", "must be a number, not ``; there is: none"),
         ("tiny/tatoeba/none@9", "no layer `9` in results; there is: 0, 1"),
     ] {
         let said = trestle.run(&["explain", name]);
@@ -94,11 +102,28 @@ fn rescoring_finds_one_changed_value() {
     std::fs::write(&path, whole).unwrap();
     trestle.ok(&["rescore"]);
 
-    // Predictions that are gone.
+    // Predictions of one score that can't be read: the others are compared all the same.
     let manifest: Value = serde_json::from_slice(&std::fs::read(dir.join("manifest.json")).unwrap()).unwrap();
     let input = &manifest["inputs"]["predictions"];
     let (stage, key) = (input["stage"].as_str().unwrap(), input["key"].as_str().unwrap());
-    std::fs::remove_dir_all(trestle.home().join("artifacts").join(stage).join(key)).unwrap();
+    let predictions = trestle.home().join("artifacts").join(stage).join(key);
+    let mut languages = std::fs::read_dir(&predictions).unwrap().map(|entry| entry.unwrap().path());
+    let file = languages.find(|path| path.is_dir()).unwrap().join("part-00000.parquet");
+    let whole = std::fs::read(&file).unwrap();
+    std::fs::write(&file, "garbage").unwrap();
+    let said = trestle.run(&["rescore"]);
+    assert_eq!(said.code, 9, "{}{}", said.out, said.err);
+    let line = said.out.lines().find(|line| line.contains("can't be scored: ")).unwrap_or_default();
+    assert!(line.contains(&file.display().to_string()) && said.out.contains("15 the same"), "{}", said.out);
+    let told: Value = trestle.run(&["rescore", "--json"]).json();
+    let unscorable: Vec<&Value> =
+        told.as_array().unwrap().iter().filter(|one| one["outcome"] == "unscorable").collect();
+    assert_eq!(unscorable.len(), 1);
+    assert_eq!(unscorable[0]["label"], manifest["label"]);
+    std::fs::write(&file, whole).unwrap();
+
+    // Predictions that are gone.
+    std::fs::remove_dir_all(predictions).unwrap();
     let said = trestle.run(&["rescore"]);
     assert_eq!(said.code, 5, "{}", said.out);
     assert!(said.out.contains(&format!("its predictions ({stage} {}) is gone", &key[..12])), "{}", said.out);

@@ -1,3 +1,4 @@
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
@@ -13,14 +14,16 @@ use crate::study::{BOOTSTRAP_SEED, RESAMPLES, StudyError, TRIALS};
     trestle compare mini/none mini/mnli --language all --target xnli,udpos\n  \
     trestle compare mini/none mini/multi --group family --format markdown\n  \
     trestle compare mini mini --home-b ../before/work --fail-on any\n\n\
-    Exit codes: 0 where nothing is significantly worse in B, 9 where something is (--fail-on says otherwise), 4 where the two \
-    were not scored on the same examples, 5 where one is not there.")]
+    Exit codes: 0 where nothing is significantly worse in B, 9 where something is (--fail-on says otherwise), 2 for a whole study \
+    and a single row, 3 for a row, target or language that is not in the results, 4 where the two were not scored on the same \
+    examples, 5 where a study has no results, no score has that key or label, or the two share nothing.")]
 pub struct CompareArgs {
     /// What differences are counted from: STUDY/ROW of published results, a whole STUDY, or a score artifact (the beginning of its
     /// key, or STUDY:LABEL).
     #[arg(value_name = "A")]
     a: String,
-    /// What is compared with it: of the same kind, scored on the same examples.
+    /// What is compared with it, scored on the same examples: of a whole study another, of a row or a score artifact one of these
+    /// two.
     #[arg(value_name = "B")]
     b: String,
     /// The store that B is in, if not that of A.
@@ -97,6 +100,12 @@ pub fn run(context: &Context, args: &CompareArgs) -> Result<ExitCode> {
         CompareFormat::Json => report.to_json(),
     };
     print(text.trim_end());
+    if args.format == CompareFormat::Csv && !args.json {
+        // Lines of CSV have no place for it.
+        for what in &report.not_compared {
+            let _ = writeln!(std::io::stderr(), "not compared: {what}");
+        }
+    }
     let failed = match args.fail_on {
         FailOn::Worse => report.any(Verdict::Worse),
         FailOn::Any => report.any(Verdict::Worse) || report.any(Verdict::Better),

@@ -29,17 +29,15 @@ pub fn run(context: &Context, args: &ExplainArgs) -> Result<ExitCode> {
         return Ok(ExitCode::Success);
     }
     let row = RowName::parse(&args.named.name);
-    if let Some(row) = &row
-        && crate::report::runs(&context.store()?.results_dir())?.iter().any(|run| run.study == row.study())
-    {
-        return score_row(context, args, row);
+    if crate::report::runs(&context.store()?.results_dir())?.iter().any(|run| run.study == row.study()) {
+        return score_row(context, args, &row);
     }
     let by_label = args.named.by_label(context);
-    if let (Err(Error::Study(StudyError::NoSuchNode { .. })), Some(row)) = (&by_label, &row)
+    if let Err(Error::Study(StudyError::NoSuchNode { .. })) = &by_label
         && args.named.name.split('/').count() > 2
         && !STAGES.contains(&row.study())
     {
-        return score_row(context, args, row);
+        return score_row(context, args, &row);
     }
     let ByLabel { resolved, states, index, artifact } = by_label?;
     let state = &states[index];

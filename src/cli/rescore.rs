@@ -10,7 +10,7 @@ const SHOWN: usize = 20;
 #[derive(Debug, Args)]
 #[command(
     after_help = "Scores are computed from the predictions and the gold in the store, and compared with those in the store to the \
-    last bit. Exit codes: 0 all are the same, 5 an input is gone, 9 a difference.\n\n\
+    last bit. Exit codes: 0 all are the same, 5 an input is gone, 9 a difference, or predictions or gold that can't be scored.\n\n\
     Examples:\n  trestle rescore\n  trestle rescore mini --json"
 )]
 pub struct RescoreArgs {
@@ -26,6 +26,7 @@ pub fn run(context: &Context, args: &RescoreArgs) -> Result<ExitCode> {
     let rescored = rescore(&context.store()?, &context.registry, args.study.as_deref())?;
     let count = |wanted: fn(&Rescoring) -> bool| rescored.iter().filter(|one| wanted(&one.verdict)).count();
     let different = count(|verdict| matches!(verdict, Rescoring::Different { .. }));
+    let unscorable = count(|verdict| matches!(verdict, Rescoring::Unscorable { .. }));
     let missing = count(|verdict| matches!(verdict, Rescoring::MissingInput { .. }));
     let outdated = count(|verdict| matches!(verdict, Rescoring::Outdated { .. }));
     if args.json {
@@ -48,6 +49,9 @@ pub fn run(context: &Context, args: &RescoreArgs) -> Result<ExitCode> {
                         print(&format!("  and {} more (--json lists all)", differences.len() - SHOWN));
                     }
                 }
+                Rescoring::Unscorable { why } => {
+                    print(&format!("{} ({}): can't be scored: {why}", one.label, &one.key[..12]))
+                }
                 Rescoring::MissingInput { input } => {
                     print(&format!("{}: its {input} is gone from the store", one.label))
                 }
@@ -55,14 +59,14 @@ pub fn run(context: &Context, args: &RescoreArgs) -> Result<ExitCode> {
             }
         }
         let rows: u64 = rescored.iter().filter(|one| one.verdict == Rescoring::Equal).map(|one| one.rows).sum();
-        let equal = rescored.len() - different - missing - outdated;
+        let equal = rescored.len() - different - unscorable - missing - outdated;
         print(&format!(
-            "{} score artifacts: {equal} the same ({rows} score rows), {different} different, {missing} without their inputs, \
-             {outdated} not compared",
+            "{} score artifacts: {equal} the same ({rows} score rows), {different} different, {unscorable} that can't be \
+             scored, {missing} without their inputs, {outdated} not compared",
             rescored.len()
         ));
     }
-    Ok(match (different, missing) {
+    Ok(match (different + unscorable, missing) {
         (0, 0) => ExitCode::Success,
         (0, _) => ExitCode::Missing,
         _ => ExitCode::Mismatch,

@@ -59,8 +59,30 @@ pub enum ReportError {
         /// The rows there are.
         known: String,
     },
+    /// A choice that none of two operands has.
+    #[error("neither {a} (A) nor {b} (B) has {what} `{name}`; there is: {known}")]
+    NeitherHas {
+        /// The first operand.
+        a: String,
+        /// The second.
+        b: String,
+        /// `target` or `language`.
+        what: &'static str,
+        /// What was asked for.
+        name: String,
+        /// What there is in its place.
+        known: String,
+    },
+    /// A whole study against one of a study's rows.
+    #[error("{study} is a whole study and {other} is not: name a row of it, {study}/ROW, or compare two studies")]
+    WholeAndPart {
+        /// The study.
+        study: String,
+        /// What it was to be compared with.
+        other: String,
+    },
     /// Two operands that have nothing in common.
-    #[error("{a} and {b} can't be compared: {problem}")]
+    #[error("{a} (A) and {b} (B) can't be compared: {problem}")]
     NothingShared {
         /// The first operand.
         a: String,
@@ -117,10 +139,10 @@ impl ReportError {
             ReportError::Task(e) => e.exit(),
             ReportError::Evaluate(e) => e.exit(),
             ReportError::NotPublished { .. } | ReportError::NothingShared { .. } => ExitCode::Missing,
-            ReportError::NoRow { .. } => ExitCode::Config,
+            ReportError::NoRow { .. } | ReportError::NeitherHas { .. } => ExitCode::Config,
             ReportError::Schema { source, .. } => source.exit(),
             ReportError::Summary { .. } | ReportError::Run { .. } => ExitCode::Data,
-            ReportError::Sql { .. } | ReportError::Output { .. } => ExitCode::Usage,
+            ReportError::WholeAndPart { .. } | ReportError::Sql { .. } | ReportError::Output { .. } => ExitCode::Usage,
             ReportError::Render(_) => ExitCode::Internal,
         }
     }

@@ -201,6 +201,17 @@ mod tests {
     }
 
     #[test]
+    fn summaries_describe_every_group() {
+        let languages = crate::task::Languages::parse(include_str!("../../data/languages.toml"), "languages").unwrap();
+        let known: Vec<crate::task::Language> = ["en", "de"].map(|code| languages.get(code).unwrap().clone()).into();
+        let described = &table("summaries").schema.field_with_name("group").unwrap().metadata()["description"];
+        for group in crate::evaluate::groups(&["en", "de"], &known) {
+            let kind = group.name.split_inclusive('=').next().unwrap();
+            assert!(described.contains(&format!("`{kind}`")), "{kind} is not in: {described}");
+        }
+    }
+
+    #[test]
     fn a_batch_of_another_shape_is_refused_with_the_column_named() {
         let text: ArrayRef = Arc::new(StringArray::from(vec![Some("a"), None]));
         let batch = RecordBatch::try_from_iter([("example_id", text.clone()), ("tongue", text.clone())]).unwrap();

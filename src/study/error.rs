@@ -106,6 +106,24 @@ pub enum StudyError {
         /// What there is in its place.
         known: String,
     },
+    /// The name of a score row whose layer is none.
+    #[error("the layer of a score row, after its `@`, must be a number, not `{layer}`; there is: {known}")]
+    LayerName {
+        /// What stands there.
+        layer: String,
+        /// The layers that there are.
+        known: String,
+    },
+    /// The name of a score row that has two parts of one kind.
+    #[error("a score row has one {what} at most, not `{one}` and `{other}`; leave one of them out")]
+    TwoOf {
+        /// `language or group`, or `metric`.
+        what: &'static str,
+        /// The first.
+        one: String,
+        /// The second.
+        other: String,
+    },
     /// A task whose canonical tables are not in the store.
     #[error(
         "the store holds no canonical table {what}of task `{task}`; make it with `trestle normalize --task {task}` (and --data DIR for the real data)"

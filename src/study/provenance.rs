@@ -21,7 +21,7 @@ use crate::store::{Artifact, Input, Manifest, Store, digest_file};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowName {
     parts: Vec<String>,
-    layer: Option<i32>,
+    layer: Option<String>,
 }
 
 /// A score row that was found in results.
@@ -63,13 +63,13 @@ pub struct Origin {
 }
 
 impl RowName {
-    /// Takes `name` apart; `None` where it ends in `@` without a number.
-    pub fn parse(name: &str) -> Option<Self> {
+    /// Takes `name` apart.
+    pub fn parse(name: &str) -> Self {
         let (name, layer) = match name.rsplit_once('@') {
-            Some((name, layer)) => (name, Some(layer.parse().ok()?)),
+            Some((name, layer)) => (name, Some(layer.to_owned())),
             None => (name, None),
         };
-        Some(Self { parts: name.split('/').map(str::to_owned).collect(), layer })
+        Self { parts: name.split('/').map(str::to_owned).collect(), layer }
     }
 
     /// The study that it names.
@@ -112,25 +112,32 @@ impl RowName {
         let groups = known("SELECT DISTINCT \"group\" FROM summaries")?;
         let metrics = known("SELECT DISTINCT metric FROM scores")?;
         let layers = known("SELECT DISTINCT layer FROM scores WHERE layer IS NOT NULL")?;
-        let (mut from, mut conditions) = ("summaries", Vec::new());
+        let (mut from, mut scope, mut metric) = ("summaries", None, None);
         for part in rest {
-            if languages.contains(*part) {
+            let (place, what, condition) = if languages.contains(*part) {
                 from = "scores";
-                conditions.push(format!("language = '{part}'"));
+                (&mut scope, "language or group", format!("language = '{part}'"))
             } else if groups.contains(*part) {
-                conditions.push(format!("\"group\" = '{part}'"));
+                (&mut scope, "language or group", format!("\"group\" = '{part}'"))
             } else if metrics.contains(*part) {
-                conditions.push(format!("metric = '{part}'"));
+                (&mut metric, "metric", format!("metric = '{part}'"))
             } else {
                 let all: Vec<&str> = languages.iter().chain(&groups).chain(&metrics).map(String::as_str).collect();
                 return Err(no_such("language, group or metric", Some(part), &all.join(", ")));
+            };
+            if let Some((one, _)) = place.replace(((*part).clone(), condition)) {
+                return Err(StudyError::TwoOf { what, one, other: (*part).clone() }.into());
             }
         }
-        if let Some(layer) = self.layer {
-            if !layers.contains(&layer.to_string()) {
+        let mut conditions: Vec<String> = scope.into_iter().chain(metric).map(|(_, condition)| condition).collect();
+        if let Some(layer) = &self.layer {
+            if !layers.contains(layer) {
                 let all: Vec<&str> = layers.iter().map(String::as_str).collect();
                 let all = if all.is_empty() { "none".to_owned() } else { all.join(", ") };
-                return Err(no_such("layer", Some(&layer.to_string()), &all));
+                return Err(match layer.parse::<i32>() {
+                    Ok(_) => no_such("layer", Some(layer), &all),
+                    Err(_) => StudyError::LayerName { layer: layer.clone(), known: all }.into(),
+                });
             }
             conditions.push(format!("layer = {layer}"));
         }
@@ -163,8 +170,8 @@ pub(super) fn artifact(store: &Store, run: &Run, stage: &str, key: &str) -> Resu
     Ok(store.named(stage, key)?.ok_or_else(|| StudyError::InputGone { label, input: stage.to_owned() })?)
 }
 
-/// `artifact` and everything that it was made from, each once: an artifact before what it was made from. Files from the hub
-/// are looked up in the lock file at `lock`.
+/// `artifact` and everything that it was made from, depth first, inputs by name, each once: where it is reached first, which may be
+/// before another that was made from it. Files from the hub are looked up in the lock file at `lock`.
 pub fn provenance(store: &Store, artifact: &Artifact, lock: &Path) -> Result<Vec<Step>> {
     let entries = locked_files(lock)?;
     let mut steps = Vec::new();
@@ -358,7 +365,8 @@ mod tests {
         both.insert("model".to_owned(), model.as_input());
         let score = commit(&store, "score", json!({"metric": "accuracy"}), both);
         let steps = provenance(&store, &score, &lock).unwrap();
-        assert_eq!(steps.len(), 3);
+        let stages: Vec<&str> = steps.iter().map(|step| step.manifest.stage.as_str()).collect();
+        assert_eq!(stages, ["score", "normalize", "train"], "depth first, each once");
         let commits: Vec<&str> =
             steps.iter().flat_map(|s| &s.made_from).flat_map(|o| &o.locked).map(|e| e.commit.as_str()).collect();
         assert_eq!(commits, ["next-commit"]);
@@ -371,8 +379,7 @@ mod tests {
 
     #[test]
     fn names_are_taken_apart() {
-        let name = RowName::parse("mini/tatoeba/none/seed-2/sw/accuracy@7").unwrap();
-        assert_eq!((name.study(), name.layer, name.parts.len()), ("mini", Some(7), 6));
-        assert_eq!(RowName::parse("mini/xnli/none@last"), None);
+        let name = RowName::parse("mini/tatoeba/none/seed-2/sw/accuracy@7");
+        assert_eq!((name.study(), name.layer.as_deref(), name.parts.len()), ("mini", Some("7"), 6));
     }
 }

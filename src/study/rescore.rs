@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::stage::{perform_score, score_parameters, scored_languages, stage_version};
-use crate::error::{IoContext, Result};
+use crate::error::{ExitCode, IoContext, Result};
 use crate::report;
 use crate::shard::{self, ShardError};
 use crate::store::{Artifact, Store};
@@ -46,6 +46,11 @@ pub enum Rescoring {
         /// All of them, in the order of tables, rows and columns.
         differences: Vec<Discrepancy>,
     },
+    /// The predictions or the gold in the store can't be scored.
+    Unscorable {
+        /// What is wrong with them.
+        why: String,
+    },
     /// An input is in the store no longer, so nothing can be said.
     MissingInput {
         /// Name, stage and key of the input.
@@ -76,7 +81,7 @@ pub struct Rescored {
 /// compares all tables, value by value. By label and key.
 ///
 /// # Errors
-/// Results of the study that are not there; predictions or gold that can't be scored at all; the file system's failures.
+/// Results of the study that are not there; the file system's failures.
 pub fn rescore(store: &Store, registry: &Registry, study: Option<&str>) -> Result<Vec<Rescored>> {
     let mut artifacts: Vec<Artifact> =
         store.list()?.into_iter().filter(|artifact| artifact.manifest.stage == "score").collect();
@@ -130,7 +135,12 @@ fn verdict(store: &Store, registry: &Registry, artifact: &Artifact) -> Result<Re
         return outdated(format!("task `{id}` has another metric, split, format, labels or set of languages now"));
     }
     let scratch = tempfile::tempdir().at("create a directory for", "the scores")?;
-    perform_score(task, languages, &inputs, scratch.path(), &[])?;
+    match perform_score(task, languages, &inputs, scratch.path(), &[]) {
+        Ok(_) => (),
+        // A disk that can't be used would be the others' failure, too.
+        Err(error) if error.exit() == ExitCode::Storage => return Err(error),
+        Err(error) => return Ok(Rescoring::Unscorable { why: error.to_string() }),
+    }
     let mut differences = Vec::new();
     for table in TABLES {
         let file = format!("{table}.parquet");

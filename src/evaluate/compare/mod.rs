@@ -19,8 +19,9 @@
 //! - **Minimum detectable difference**: the true difference that a two-sided test at the 5% level finds four times out of five,
 //!   before correction: (z(0.975) + z(0.8)) times the bootstrap's standard error with one seed. With several, the quantiles are those of the draws of
 //!   examples and seeds together, as Bloom (1995) takes those of Student's t.
-//! - **Many comparisons**: Holm's step-down correction (1979) over all comparisons that were made in the same scope
-//!   ([`holm`]): the chance that any of them is called significant by chance alone stays at 5%.
+//! - **Many comparisons**: Holm's step-down correction (1979, [`holm`]) over one family: the chance that any of it is called
+//!   significant by chance alone stays at 5%. In the analysis of a study a family is all comparisons of one scope, in
+//!   `trestle compare` all differences that are shown, whatever their scopes.
 //!
 //! A threshold that was tuned stays as it was tuned in every resample.
 

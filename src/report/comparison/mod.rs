@@ -7,6 +7,7 @@
 mod output;
 mod sides;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -48,6 +49,11 @@ impl Operand {
             Operand::Study { study, row: None, .. } => study.clone(),
             Operand::Scores { name, .. } => name.clone(),
         }
+    }
+
+    /// Whether all rows of a study are compared, by name.
+    fn is_whole(&self) -> bool {
+        matches!(self, Operand::Study { row: None, .. })
     }
 }
 
@@ -144,7 +150,7 @@ pub struct ComparisonReport {
     pub b: String,
     /// By target, row and scope.
     pub differences: Vec<Compared>,
-    /// What only one of them has, in words.
+    /// What only one of them has, in words that call them A and B.
     pub not_compared: Vec<String>,
     /// How p-values were computed and corrected.
     pub method: String,
@@ -160,28 +166,37 @@ impl ComparisonReport {
 /// Compares two operands in all that they share.
 ///
 /// # Errors
-/// An operand that is not there, operands that share nothing, runs that were scored on different examples, or tables that can't be
+/// A whole study and a single row, an operand that is not there, operands that share nothing, runs that were scored on different examples, or tables that can't be
 /// read.
 pub fn compare_results(request: &ComparisonRequest<'_>) -> Result<ComparisonReport, ReportError> {
-    let (a, b) = (Side::read(&request.a, request.targets)?, Side::read(&request.b, request.targets)?);
+    let whole = request.a.is_whole();
+    if whole != request.b.is_whole() {
+        let (study, other) = if whole { (&request.a, &request.b) } else { (&request.b, &request.a) };
+        return Err(ReportError::WholeAndPart { study: study.name(), other: other.name() });
+    }
+    let (a, b) = (Side::read(&request.a, "A", request.targets)?, Side::read(&request.b, "B", request.targets)?);
+    known(request, "target", request.targets, a.offered().chain(b.offered()))?;
+    if let ScopeChoice::Languages(chosen) = &request.scopes {
+        known(request, "language", chosen, a.languages().chain(b.languages()))?;
+    }
     let (mut found, mut not_compared) = (Vec::new(), Vec::new());
     for target in a.targets() {
-        let pairs = sides::paired(&a, &b, target, &mut not_compared);
+        let pairs = sides::paired(&a, &b, whole, target, &mut not_compared);
         for (row, (of_a, of_b)) in pairs {
             let by_setting = sides::by_setting(of_a, of_b);
             if by_setting.is_empty() {
                 not_compared.push(format!("{target}: no layer and pooling in common"));
             }
             for (setting, runs) in by_setting {
-                found.extend(one(request, target, row.as_deref(), &setting, &runs)?);
+                found.extend(one(request, target, row.as_deref(), &setting, &runs, &mut not_compared)?);
             }
         }
     }
-    not_compared.extend(b.targets().filter(|t| !a.has(t)).map(|target| format!("{target}: only in {}", b.name)));
+    not_compared.extend(b.targets().filter(|t| !a.has(t)).map(|target| sides::only_in(target, &b)));
     if found.is_empty() {
-        let nothing = "they share no target, row and seed in these languages".to_owned();
+        let nothing = "they share no target, row and seed".to_owned();
         let problem = if not_compared.is_empty() { nothing } else { not_compared.join("; ") };
-        return Err(ReportError::NothingShared { a: a.name, b: b.name, problem });
+        return Err(ReportError::NothingShared { a: request.a.name(), b: request.b.name(), problem });
     }
     let p_values: Vec<f64> = found.iter().map(|one| one.numbers.p_value).collect();
     for (one, adjusted) in found.iter_mut().zip(holm(&p_values)) {
@@ -192,34 +207,89 @@ pub fn compare_results(request: &ComparisonRequest<'_>) -> Result<ComparisonRepo
             false => Verdict::NoClearDifference,
         };
     }
-    let seeds = found.iter().map(|one| one.numbers.seeds).max().unwrap_or(1);
     let correction = match found.len() {
         1 => "one difference, nothing to correct".to_owned(),
         several => format!("Holm's correction over {several} differences"),
     };
-    let method = format!("{}; {correction}", method(request.draws.trials, seeds));
-    Ok(ComparisonReport { a: a.name, b: b.name, differences: found, not_compared, method })
+    let method = format!("{}; {correction}", methods(&found, request.draws.trials));
+    Ok(ComparisonReport { a: request.a.name(), b: request.b.name(), differences: found, not_compared, method })
 }
 
-/// The differences of one target, row and setting; not corrected yet.
+/// How the p-values were computed; where differences have several numbers of seeds, of each number.
+fn methods(differences: &[Compared], trials: usize) -> String {
+    let by_seeds = by_seeds(differences);
+    if let [(seeds, _)] = by_seeds[..] {
+        return method(trials, seeds);
+    }
+    let of = |(seeds, cells): &(usize, String)| {
+        let count = if *seeds == 1 { "one seed".to_owned() } else { format!("{seeds} seeds") };
+        format!("{count} ({cells}): {}", method(trials, *seeds))
+    };
+    by_seeds.iter().map(of).collect::<Vec<_>>().join("; ")
+}
+
+/// The numbers of seeds behind differences, each with the targets that have it; where the rows of a target differ, with its rows.
+fn by_seeds(differences: &[Compared]) -> Vec<(usize, String)> {
+    let mut of_target: BTreeMap<&str, BTreeSet<usize>> = BTreeMap::new();
+    for one in differences {
+        of_target.entry(&one.target).or_default().insert(one.numbers.seeds);
+    }
+    let mut found: BTreeMap<usize, Vec<String>> = BTreeMap::new();
+    for one in differences {
+        let row = one.row.as_deref().filter(|_| of_target[one.target.as_str()].len() > 1);
+        let (cell, cells) = (sides::cell(&one.target, row), found.entry(one.numbers.seeds).or_default());
+        // Differences of one cell stand together.
+        if cells.last() != Some(&cell) {
+            cells.push(cell);
+        }
+    }
+    found.into_iter().map(|(seeds, cells)| (seeds, cells.join("; "))).collect()
+}
+
+/// Fails where something `chosen` is not among what there is in A or in B.
+fn known<'a>(
+    request: &ComparisonRequest<'_>,
+    what: &'static str,
+    chosen: &[String],
+    there: impl Iterator<Item = &'a str>,
+) -> Result<(), ReportError> {
+    let there: BTreeSet<&str> = there.collect();
+    let Some(name) = chosen.iter().find(|name| !there.contains(name.as_str())).cloned() else { return Ok(()) };
+    let known = there.into_iter().collect::<Vec<_>>().join(", ");
+    Err(ReportError::NeitherHas { a: request.a.name(), b: request.b.name(), what, name, known })
+}
+
+/// The differences of one target, row and setting; not corrected yet. What was asked for and is not there is told.
 fn one(
     request: &ComparisonRequest<'_>,
     target: &str,
     row: Option<&str>,
     setting: &Setting,
     pairs: &[(&Run, &Run)],
+    not_compared: &mut Vec<String>,
 ) -> Result<Vec<Compared>, ReportError> {
     let task = request.registry.task(target, "the results")?;
-    let Some(metric) = task.metric else { return Ok(Vec::new()) };
     let (a, b) = (request.a.name(), request.b.name());
-    let what = format!("{target}{}: {a} and {b}", row.map(|row| format!(", {row}")).unwrap_or_default());
+    let what = sides::cell(target, row);
+    let Some(metric) = task.metric else {
+        not_compared.push(format!("{what}: its task has no metric here"));
+        return Ok(Vec::new());
+    };
     let Some((first, _)) = pairs.first() else { return Ok(Vec::new()) };
+    let scopes = scopes(request, target, first)?;
+    for lacks in lacking(&request.scopes, &scopes) {
+        let told = format!("{what}: {lacks}");
+        // Each layer lacks it.
+        if !not_compared.contains(&told) {
+            not_compared.push(told);
+        }
+    }
     let compared = compare(&CompareRequest {
-        what: &what,
+        what: &format!("{what}: {a} and {b}"),
         metric,
         parallel: task.parallel,
         pairs,
-        scopes: &scopes(request, target, first)?,
+        scopes: &scopes,
         seed: request.draws.seed,
         resamples: request.draws.resamples,
         trials: request.draws.trials,
@@ -256,6 +326,18 @@ fn scopes(request: &ComparisonRequest<'_>, target: &str, run: &Run) -> Result<Ve
             groups.into_iter().filter(|group| of_trait(&group.name)).collect()
         }
     })
+}
+
+/// What was chosen and is not among the scopes of a target.
+fn lacking(chosen: &ScopeChoice, scopes: &[Group]) -> Vec<String> {
+    match chosen {
+        ScopeChoice::Languages(codes) => {
+            let lacks = codes.iter().filter(|code| scopes.iter().all(|scope| scope.name != **code));
+            lacks.map(|code| format!("no language `{code}`")).collect()
+        }
+        ScopeChoice::Groups(of) if scopes.is_empty() => vec![format!("only English, which is in no group by {of}")],
+        ScopeChoice::Groups(_) | ScopeChoice::Headline => Vec::new(),
+    }
 }
 
 /// The targets that have a table of example scores in a study's results, with the file, in order.

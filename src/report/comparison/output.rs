@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use comfy_table::{Cell, CellAlignment, Color, Table, presets};
 
 use super::super::terminal::{NOTHING, escape, one, signed};
-use super::{Compared, ComparisonReport, Verdict};
+use super::{Compared, ComparisonReport, Verdict, by_seeds};
 
 impl ComparisonReport {
     /// A table of box-drawing characters with notes below; escape sequences only where `color` asks for them.
@@ -115,8 +115,12 @@ impl ComparisonReport {
              correction."
                 .to_owned(),
         ];
-        if self.differences.iter().all(|one| one.numbers.seeds == 1) {
-            notes.push("One seed: this is about these models, not about what another seed would have made.".to_owned());
+        let by_seeds = by_seeds(&self.differences);
+        if let Some((1, cells)) = by_seeds.first() {
+            let of = if by_seeds.len() > 1 { format!(" ({cells})") } else { String::new() };
+            notes.push(format!(
+                "One seed{of}: this is about these models, not about what another seed would have made."
+            ));
         }
         notes.extend(self.not_compared.iter().map(|what| format!("not compared: {what}")));
         notes

@@ -22,27 +22,27 @@ pub(super) struct SideRow {
 
 /// An operand's runs.
 pub(super) struct Side {
-    pub name: String,
-    /// Whether all rows of a study are compared, by name.
-    whole: bool,
+    /// `A` or `B`: both may have the same name, in two stores.
+    letter: &'static str,
+    /// All its targets, those that were not picked as well.
+    offered: Vec<String>,
     /// Rows by target.
     targets: Vec<(String, Vec<SideRow>)>,
 }
 
 impl Side {
     /// Reads an operand, as far as `targets` picks it.
-    pub fn read(operand: &Operand, targets: &[String]) -> Result<Self, ReportError> {
-        let name = operand.name();
+    pub fn read(operand: &Operand, letter: &'static str, targets: &[String]) -> Result<Self, ReportError> {
         let wanted = |target: &String| targets.is_empty() || targets.contains(target);
         match operand {
             Operand::Scores { target, example_scores, .. } => {
                 let runs = read_runs(example_scores)?;
                 let row = SideRow { row: String::new(), headline: None, seeds: BTreeMap::from([(0, runs)]) };
                 let targets = if wanted(target) { vec![(target.clone(), vec![row])] } else { Vec::new() };
-                Ok(Self { name, whole: false, targets })
+                Ok(Self { letter, offered: vec![target.clone()], targets })
             }
             Operand::Study { study, row, results_dir } => {
-                let mut side = Self { name, whole: row.is_none(), targets: Vec::new() };
+                let mut side = Self { letter, offered: Vec::new(), targets: Vec::new() };
                 let mut known: Vec<String> = Vec::new();
                 for (target, path) in published(results_dir, study)? {
                     let runs = Path::new("runs").join(format!("study={study}")).join(format!("target={target}"));
@@ -54,10 +54,13 @@ impl Side {
                             .filter(|row| !known.contains(row))
                             .collect::<Vec<_>>(),
                     );
+                    let of_side = |found: &str| row.as_ref().map_or(found != CHANCE, |row| row == found);
+                    if headlines.iter().any(|(row, _)| of_side(row)) {
+                        side.offered.push(target.clone());
+                    }
                     if !wanted(&target) {
                         continue;
                     }
-                    let of_side = |found: &str| row.as_ref().map_or(found != CHANCE, |row| row == found);
                     let mut by_row: BTreeMap<String, BTreeMap<u64, Runs>> = BTreeMap::new();
                     for ((row, seed), runs) in read_published(&path, of_side)? {
                         by_row.entry(row).or_default().insert(seed, runs);
@@ -79,6 +82,17 @@ impl Side {
                 Ok(side)
             }
         }
+    }
+
+    /// The names of all targets that it has.
+    pub fn offered(&self) -> impl Iterator<Item = &str> {
+        self.offered.iter().map(String::as_str)
+    }
+
+    /// The languages of the targets that were picked.
+    pub fn languages(&self) -> impl Iterator<Item = &str> {
+        let seeds = self.targets.iter().flat_map(|(_, rows)| rows).flat_map(|row| row.seeds.values());
+        seeds.flat_map(BTreeMap::values).flat_map(|run| run.languages.keys()).map(String::as_str)
     }
 
     pub fn targets(&self) -> impl Iterator<Item = &str> {
@@ -114,41 +128,59 @@ fn headlines(path: &Path) -> Result<Vec<(String, Option<Setting>)>, ReportError>
     Ok(found)
 }
 
-/// The rows of both sides that are compared on `target`, under the row's name where whole studies are; what has no
-/// counterpart is told.
+/// The rows of both sides that are compared on `target`: of `whole` studies those of one name, under it; else the one that
+/// each side has. What has no counterpart is told.
 pub(super) fn paired<'a>(
     a: &'a Side,
     b: &'a Side,
+    whole: bool,
     target: &str,
     not_compared: &mut Vec<String>,
 ) -> Vec<(Option<String>, (&'a SideRow, &'a SideRow))> {
-    let only = |target: &str, side: &Side| format!("{target}: only in {}", side.name);
     if !b.has(target) {
-        not_compared.push(only(target, a));
+        not_compared.push(only_in(target, a));
         return Vec::new();
     }
     let (of_a, of_b) = (a.rows(target), b.rows(target));
     let mut pairs = Vec::new();
-    if !(a.whole && b.whole) {
+    if !whole {
         pairs.extend(of_a.first().zip(of_b.first()).map(|pair| (None, pair)));
     } else {
         for row in of_a {
             match of_b.iter().find(|other| other.row == row.row) {
                 Some(other) => pairs.push((Some(row.row.clone()), (row, other))),
-                None => not_compared.push(only(&format!("{target}, {}", row.row), a)),
+                None => not_compared.push(only_in(&cell(target, Some(&row.row)), a)),
             }
         }
         let alone = of_b.iter().filter(|other| of_a.iter().all(|row| row.row != other.row));
-        not_compared.extend(alone.map(|row| only(&format!("{target}, {}", row.row), b)));
+        not_compared.extend(alone.map(|row| only_in(&cell(target, Some(&row.row)), b)));
     }
-    pairs.retain(|(_, (one, other))| {
-        let shared = seeds(one, other).next().is_some();
-        if !shared {
-            not_compared.push(format!("{target}: no seed in common"));
+    pairs.retain(|(row, (one, other))| {
+        let (cell, shared) = (cell(target, row.as_deref()), seeds(one, other).count());
+        if shared == 0 {
+            not_compared.push(format!("{cell}: no seed in common"));
+            return false;
         }
-        shared
+        for (side, has, lacks) in [(a, one, other), (b, other, one)] {
+            if has.seeds.len() > shared {
+                let alone = has.seeds.keys().filter(|seed| !lacks.seeds.contains_key(seed));
+                let alone: Vec<String> = alone.map(|seed| format!("seed-{seed}")).collect();
+                not_compared.push(only_in(&format!("{cell}, {}", alone.join(", ")), side));
+            }
+        }
+        true
     });
     pairs
+}
+
+/// What is compared at once: a target, of whole studies with the row.
+pub(super) fn cell(target: &str, row: Option<&str>) -> String {
+    row.map_or_else(|| target.to_owned(), |row| format!("{target}, {row}"))
+}
+
+/// That the other side does not have `what`.
+pub(super) fn only_in(what: &str, side: &Side) -> String {
+    format!("{what}: only in {}", side.letter)
 }
 
 /// The runs of equal seeds; where both have a single one, those, whatever their seeds.

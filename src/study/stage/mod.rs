@@ -45,7 +45,7 @@ const VERSIONS: &[(&str, u32)] = &[
 pub const RESAMPLES: usize = 1_000;
 /// Seed of each bootstrap, and of each randomisation.
 pub const BOOTSTRAP_SEED: u64 = 1;
-/// Trials behind each p-value: the smallest, 1 in 10,000, can stand a correction for 500 comparisons.
+/// Trials behind each p-value: the smallest, 1 in 10,000, can stand a correction for 499 comparisons.
 pub const TRIALS: usize = 9_999;
 /// Bytes that a search may take for vectors; what is more lies in a file meanwhile.
 const RETRIEVAL_MEMORY: u64 = 4 << 30;
