@@ -87,6 +87,14 @@ pub enum ReportError {
         /// The tables there are.
         tables: String,
     },
+    /// A place that no result can be written to.
+    #[error("{}: {problem}", path.display())]
+    Place {
+        /// The place.
+        path: PathBuf,
+        /// What is wrong with it, and the remedy.
+        problem: &'static str,
+    },
     /// A result that the output format can't hold.
     #[error("the result can't be written as {format}: {message}")]
     Output {
@@ -105,6 +113,10 @@ fn of_layer(layer: Option<i32>) -> String {
 }
 
 impl ReportError {
+    pub(crate) fn place(path: &Path, problem: &'static str) -> Self {
+        ReportError::Place { path: path.to_owned(), problem }
+    }
+
     pub(super) fn schema(path: &Path, source: SchemaError) -> Self {
         ReportError::Schema { path: path.to_owned(), source }
     }
@@ -120,7 +132,7 @@ impl ReportError {
             ReportError::NoRow { .. } => ExitCode::Config,
             ReportError::Schema { source, .. } => source.exit(),
             ReportError::Summary { .. } | ReportError::Run { .. } => ExitCode::Data,
-            ReportError::Sql { .. } | ReportError::Output { .. } => ExitCode::Usage,
+            ReportError::Sql { .. } | ReportError::Place { .. } | ReportError::Output { .. } => ExitCode::Usage,
             ReportError::Render(_) => ExitCode::Internal,
         }
     }
