@@ -198,6 +198,71 @@ fn unknown_names_are_told_with_the_known_ones() {
     assert!(said.err.contains("nothing") && said.err.contains("reference"), "{}", said.err);
 }
 
+#[test]
+fn rows_that_have_no_place_to_go() {
+    let trestle = Trestle::new();
+    trestle.ok(&["normalize", "tiny", "--task", "mnli", "--quiet"]);
+    let folder = trestle.dir.path().join("folder");
+    std::fs::create_dir(&folder).unwrap();
+    let query = |output: &Path, more: &[&str]| {
+        let sql = "SELECT a.language FROM languages a CROSS JOIN languages b";
+        trestle.run(&[&["query", sql, "--output", output.to_str().unwrap()], more].concat())
+    };
+    for (output, more, says) in [
+        (folder.join("big.tsv"), &[][..], "ends in none of .csv, .json and .parquet"),
+        (folder.join("big"), &[], "choose with --format"),
+        (folder.clone(), &["--format", "csv"], "is a directory"),
+        (folder.join(".."), &[], "is a directory"),
+        (PathBuf::from("."), &["--format", "parquet"], "is a directory"),
+    ] {
+        let said = query(&output, more);
+        assert_eq!(said.code, 2, "{}: {}", output.display(), said.err);
+        assert!(said.err.contains(says) && said.err.contains(output.to_str().unwrap()), "{}", said.err);
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
+    }
+    // Only what is printed is cut.
+    for (name, more, lines) in [("all.txt", &[][..], 2_500), ("few.txt", &["--rows", "3"], 8), ("all.CSV", &[], 2_500)]
+    {
+        let file = folder.join(name);
+        let format: &[&str] = if name.ends_with("txt") { &["--format", "table"] } else { &[] };
+        assert_eq!(query(&file, &[format, more].concat()).code, 0);
+        let found = std::fs::read_to_string(&file).unwrap().lines().count();
+        assert!(if lines > 100 { found > lines } else { found == lines }, "{name}: {found} lines");
+    }
+    assert!(
+        trestle
+            .ok(&["query", "SELECT a.language FROM languages a CROSS JOIN languages b"])
+            .out
+            .contains("the first 200 shown")
+    );
+}
+
+#[test]
+fn statements_that_change_something() {
+    let trestle = Trestle::new();
+    trestle.ok(&["normalize", "tiny", "--task", "mnli", "--quiet"]);
+    for sql in [
+        "DROP TABLE languages",
+        "TRUNCATE TABLE languages",
+        "DELETE FROM languages WHERE language = 'de'",
+        "EXPLAIN DELETE FROM languages",
+        "INSERT INTO languages VALUES ('xx')",
+        "CREATE TABLE copy AS SELECT * FROM languages",
+        "UPDATE languages SET language = 'xx'",
+    ] {
+        let said = trestle.run(&["query", sql]);
+        assert_eq!((said.code, said.out.as_str()), (2, ""), "{sql}: {}", said.err);
+        assert!(said.err.contains("only SELECT, WITH, SHOW TABLES and EXPLAIN"), "{sql}: {}", said.err);
+    }
+    let said = trestle.run(&["query", "SELECT 1 WHERE EXISTS (SELECT * FROM languages) AND 2 IN (SELECT 1)"]);
+    assert_eq!(said.code, 2, "{}", said.err);
+    let message = said.err.split("; tables: ").next().unwrap();
+    assert!(message.len() < 300 && said.err.lines().count() == 1, "{}", said.err);
+    for sql in ["EXPLAIN SELECT * FROM languages", "WITH a AS (SELECT 1 AS x) SELECT x FROM a", "SHOW TABLES"] {
+        assert!(!trestle.query(sql).is_empty(), "{sql}");
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn a_store_that_cannot_be_written() {
