@@ -39,8 +39,8 @@ pub enum Rows {
     Memory(Vec<RecordBatch>),
 }
 
-/// Most characters of the engine's words in an error: it may append its plan or the syntax tree.
-const LONGEST_MESSAGE: usize = 200;
+/// Most characters of the engine's words in an error, which may hold a syntax tree: room for a table's columns.
+const LONGEST_MESSAGE: usize = 300;
 
 /// Runs one SQL statement (Polars' dialect) over `tables` and returns its rows: SELECT, WITH, SHOW TABLES, which lists them
 /// all, or EXPLAIN. Only tables that the statement names are read.
