@@ -307,6 +307,33 @@ fn scores_and_data_leave_in_other_forms() {
     export("model-index", "card.md");
     let card = std::fs::read_to_string(out("card.md")).unwrap();
     assert!(card.contains(&format!("value: {value:?}")), "{card}");
+    // Only metrics, and no file with another mode than any other new one.
+    let told = [std::fs::read_to_string(out("lm.json")).unwrap(), read("mteb/xquad.json").to_string(), card];
+    assert!(told.iter().all(|text| text.contains("exact_match") && !text.contains("mean of")));
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let plain = out("plain");
+        std::fs::write(&plain, "").unwrap();
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode();
+        for name in ["lm.json", "card.md", "mteb/xnli.json", "mteb/model_meta.json"] {
+            assert_eq!(mode(&out(name)), mode(&plain), "{name}");
+        }
+    }
+    // A model for each target, and a revision that all of them make.
+    let of_task = |task: &str| read("lm.json")["configs"][format!("{task}_zh")]["metadata"]["model_key"].clone();
+    let manifests = trestle.manifests();
+    for task in ["xnli", "xquad", "udpos"] {
+        let label = format!("tiny:target/{task}/multi/seed-1");
+        let model = manifests.iter().find(|m| m["stage"] == "train" && m["label"] == label).unwrap();
+        assert_eq!(
+            (&of_task(task), &read(&format!("mteb/{task}.json"))["scores"]["test"][0]["model_key"]),
+            (&model["key"], &model["key"])
+        );
+    }
+    let revision = &read("lm.json")["config"]["model_revision"];
+    assert_eq!(revision, &read("mteb/model_meta.json")["revision"]);
+    assert!(manifests.iter().all(|m| m["key"] != *revision), "no single model's");
     trestle.ok(&["export", "croissant", "--task", "xnli,tatoeba", "--output", text(&out("data"))]);
     let metadata = read("data/xnli/croissant.json");
     let file = metadata["distribution"].as_array().unwrap().iter().find(|file| file["@id"] == "test.parquet").unwrap();
@@ -358,7 +385,7 @@ print("card", len(results), max(result.metric_value for result in results if res
         assert!(said.out.contains(&format!("{task} {}\n", count(task, split))), "{}", said.out);
     }
     let scores =
-        trestle.query("SELECT target, value FROM scores WHERE intermediate = 'mnli' AND (layer IS NULL OR layer = 1)");
+        trestle.query("SELECT target, value FROM scores WHERE intermediate = 'mnli' AND (layer IS NULL OR layer = 1) AND metric NOT LIKE 'mean of %'");
     let best = scores.iter().filter(|row| row["target"] == "xnli").map(|row| row["value"].as_f64().unwrap());
     let card = format!("card {} {:?}", scores.len(), best.fold(0.0, f64::max));
     assert!(said.out.contains(&card), "{card}: {}", said.out);
