@@ -56,7 +56,7 @@ impl World {
         }
         assert!(!said.err.contains("panicked"), "{}", said.err);
         assert_eq!(before, self.trestle.digests());
-        let temporary = std::fs::read_dir(self.trestle.home().join("artifacts/.tmp")).unwrap().count();
+        let temporary = std::fs::read_dir(self.trestle.home().join("artifacts/.tmp")).map_or(0, Iterator::count);
         assert_eq!(temporary, 0, "something half-written stayed");
     }
 }
@@ -193,6 +193,7 @@ fn unknown_names_are_told_with_the_known_ones() {
         assert_eq!(said.code, 3, "{}", said.err);
         assert!(said.err.contains(says) && said.err.contains("known: "), "{}", said.err);
     }
+    trestle.ok(&["normalize", "tiny", "--task", "mnli", "--quiet"]);
     let said = trestle.run(&["query", "SELECT * FROM nothing"]);
     assert_eq!(said.code, 2, "{}", said.err);
     assert!(said.err.contains("nothing") && said.err.contains("reference"), "{}", said.err);
@@ -279,6 +280,42 @@ fn statements_that_change_something() {
     for sql in ["EXPLAIN SELECT * FROM languages", "WITH a AS (SELECT 1 AS x) SELECT x FROM a", "SHOW TABLES"] {
         assert!(!trestle.query(sql).is_empty(), "{sql}");
     }
+}
+
+#[test]
+fn a_store_that_is_not_there() {
+    let trestle = Trestle::new();
+    let none = format!("no store at {}", trestle.home().display());
+    let output = trestle.dir.path().join("out");
+    let output = ["--output", output.to_str().unwrap()];
+    for arguments in [
+        &["query", "SELECT * FROM languages"][..],
+        &["status"],
+        &["verify"],
+        &["gc"],
+        &["rescore"],
+        &["report", "imported"],
+        &[&["export", "lm-eval", "tiny", "--row", "mnli"], &output[..]].concat(),
+        &[&["export", "submission", "tiny", "--row", "mnli"], &output[..]].concat(),
+        &[&["export", "croissant", "--task", "xnli"], &output[..]].concat(),
+        &[&["export", "model", "target/xnli/mnli/seed-1", "--study", "tiny"], &output[..]].concat(),
+    ] {
+        let said = trestle.run(arguments);
+        assert_eq!(said.code, 5, "{arguments:?}: {}", said.err);
+        assert!(said.err.contains(&none) && said.err.contains("--home"), "{arguments:?}: {}", said.err);
+    }
+    // These have something to say all the same.
+    for (arguments, code) in [
+        (&["plan", "tiny"][..], 0),
+        (&["explain", "normalize/mnli", "--study", "tiny"], 0),
+        (&["task", "show", "xnli"], 0),
+        (&["report", "tiny"], 5),
+        (&["compare", "abcdef", "123456"], 5),
+    ] {
+        let said = trestle.run(arguments);
+        assert_eq!(said.code, code, "{arguments:?}: {}", said.err);
+    }
+    assert_eq!(std::fs::read_dir(trestle.dir.path()).unwrap().count(), 0, "nothing is made");
 }
 
 #[cfg(unix)]

@@ -68,7 +68,7 @@ impl QueryArgs {
 
 pub fn run(context: &Context, args: &QueryArgs) -> Result<ExitCode> {
     let format = args.format()?;
-    let store = context.store()?;
+    let store = context.existing_store()?;
     let mut tables = report::results_tables(&store.results_dir())?;
     tables.push(report::reference_table()?);
     tables.push(report::languages_table(context.registry.languages()));

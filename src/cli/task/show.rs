@@ -47,7 +47,7 @@ type Sample = Vec<(String, String)>;
 
 pub fn run(context: &Context, args: &ShowArgs) -> Result<ExitCode> {
     let task = context.registry.task(&args.id, "the command line")?;
-    let artifacts = context.store()?.list()?;
+    let artifacts = context.store().list()?;
     let canonical = canonical_artifacts(&artifacts).remove(&task.id);
     let (tables, samples) = match canonical {
         Some(canonical) => (profile(&artifacts, canonical)?, samples(task, canonical)?),
