@@ -11,7 +11,7 @@ use super::provenance::{artifact, no_such};
 use super::stage::{evaluation_tables, prediction_tables, tables};
 use crate::error::Result;
 use crate::exchange::results::{ScoreRecord, System, TaskScores};
-use crate::exchange::{OutputDir, SubmissionTable, write_croissant, write_submission};
+use crate::exchange::{CanonicalData, OutputDir, SubmissionTable, write_croissant, write_submission};
 use crate::report::{self, Run};
 use crate::store::{Artifact, Store, digest_bytes};
 use crate::task::{Registry, Task};
@@ -207,9 +207,27 @@ pub fn export_croissant(store: &Store, tasks: &[&Task], output: &Path) -> Result
         let out = dir.path().join(&task.id);
         std::fs::create_dir_all(&out).map_err(|e| crate::error::FileError::new("create directory", &out, e))?;
         let tables: Vec<_> = tables(artifact).collect();
-        write_croissant(task, &tables, &artifact.manifest.digest, &out)?;
+        let digest = &artifact.manifest.digest;
+        let data = CanonicalData { tables: &tables, digest, mini: is_mini(store, artifact)? };
+        write_croissant(task, &data, &out)?;
         written.push(task.id.clone());
     }
     dir.finish()?;
     Ok(written)
+}
+
+/// Whether canonical rows, or those of the parts that they are composed of, were generated.
+fn is_mini(store: &Store, artifact: &Artifact) -> Result<bool> {
+    for input in artifact.manifest.inputs.values() {
+        let (Some(stage), Some(key)) = (&input.stage, &input.key) else { continue };
+        if stage == "generate" {
+            return Ok(true);
+        }
+        if let Some(part) = store.artifact(stage, key)?
+            && is_mini(store, &part)?
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

@@ -250,6 +250,15 @@ pub struct Task {
     /// Where the data were published: a BibTeX-style key or an arXiv id.
     #[serde(default)]
     pub citation: String,
+    /// When the citation was published: `2018`, `2018-11` or `2018-11-02`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub published: String,
+    /// The authors of the citation, as they write their names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub authors: Vec<String>,
+    /// The dataset's page, where that is not its repository on the hub.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub homepage: String,
     /// The tasks whose examples, one after the other, are this task's; it has no raw files of its own then.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<String>,
@@ -270,6 +279,12 @@ fn english() -> Vec<String> {
 
 fn test_split() -> Split {
     Split::Test
+}
+
+/// Whether `text` is nothing, or a date as far as it is known.
+fn is_date(text: &str) -> bool {
+    let shape: String = text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+    ["", "0000", "0000-00", "0000-00-00"].contains(&shape.as_str())
 }
 
 /// The first name that stands twice.
@@ -311,6 +326,9 @@ impl Task {
         }
         if self.unanswerable && self.format != Format::SpanExtraction {
             return wrong(format!("`unanswerable` is for span-extraction, not for {}", self.format));
+        }
+        if !is_date(&self.published) {
+            return wrong(format!("published `{}` must be a year, YYYY-MM or YYYY-MM-DD", self.published));
         }
         if let Some(label) = twice(&self.labels) {
             return wrong(format!("label `{label}` stands twice"));
@@ -478,6 +496,7 @@ mod tests {
             ("layout = \"toy\"", "layuot = \"toy\"", "unknown field"),
             ("id = \"toy\"", "id = \"Toy\"", "lower-case"),
             ("license", "open_labels = true\nlicense", "not both"),
+            ("license", "published = \"May 2018\"\nlicense", "must be a year, YYYY-MM"),
             ("license", "unanswerable = true\nlicense", "is for span-extraction"),
             ("license", "added_languages = { more = [\"de\"] }\nlicense", "`suites` lacks"),
             ("license", "suites = [\"more\"]\nadded_languages = { more = [\"en\"] }\nlicense", "`en` stands twice"),
