@@ -64,7 +64,7 @@ pub fn write_croissant(task: &Task, data: &CanonicalData<'_>, out: &Path) -> Res
     let mut metadata = json!({
         "@context": context(), "@type": "sc:Dataset", "conformsTo": "http://mlcommons.org/croissant/1.0",
         "name": task.id, "description": description(task, table, data.mini), "version": version(table, data.digest),
-        "keywords": task.domain, "inLanguage": languages(data.tables), "distribution": distribution, "recordSet": records,
+        "inLanguage": languages(data.tables), "distribution": distribution, "recordSet": records,
     });
     for (name, value) in if data.mini { facts_of_mini() } else { facts(task) } {
         metadata[name] = value;
@@ -84,7 +84,7 @@ fn facts(task: &Task) -> Vec<(&'static str, Value)> {
     // A URL is one as it is; other words are the name of a work.
     let is_url = task.license.starts_with("https://") || task.license.starts_with("http://");
     let license = if is_url { json!(task.license) } else { json!({"@type": "sc:CreativeWork", "name": task.license}) };
-    let mut facts = vec![("license", license)];
+    let mut facts = vec![("license", license), ("keywords", json!(task.domain))];
     if !task.citation.is_empty() {
         facts.push(("citeAs", json!(task.citation)));
     }
