@@ -33,7 +33,7 @@ test-chromium: ## Opens a report in headless Chromium (Debian packages chromium 
 	TRESTLE_CHROMEDRIVER=$${TRESTLE_CHROMEDRIVER:-chromedriver} $(CARGO) test --release --test report_page -- --ignored
 
 test-analysis: ## Asks DuckDB what docs/analysis.md asks, and opens exports with their own libraries (PYTHON=… has benches/peers/requirements-analysis.txt)
-	TRESTLE_ANALYSIS_PYTHON=$(PYTHON) $(CARGO) test --release --test analysis --test exchange -- --ignored analysis_python
+	TRESTLE_ANALYSIS_PYTHON=$(PYTHON) $(CARGO) test --release --test analysis --test export -- --ignored analysis_python
 
 # Only the library's test harness is built, so that the binary stays the one with SPIR-V. Two builds: rasterisers take
 # WGSL only, and burn's fusion and autotune are features of the build.

@@ -29,5 +29,6 @@ pub mod source;
 pub mod store;
 pub mod study;
 pub mod task;
+mod temporary;
 pub mod tokenize;
 pub mod train;

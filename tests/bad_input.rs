@@ -56,7 +56,7 @@ impl World {
         }
         assert!(!said.err.contains("panicked"), "{}", said.err);
         assert_eq!(before, self.trestle.digests());
-        let temporary = std::fs::read_dir(self.trestle.home().join("artifacts/.tmp")).unwrap().count();
+        let temporary = std::fs::read_dir(self.trestle.home().join("artifacts/.tmp")).map_or(0, Iterator::count);
         assert_eq!(temporary, 0, "something half-written stayed");
     }
 }
@@ -193,9 +193,129 @@ fn unknown_names_are_told_with_the_known_ones() {
         assert_eq!(said.code, 3, "{}", said.err);
         assert!(said.err.contains(says) && said.err.contains("known: "), "{}", said.err);
     }
+    trestle.ok(&["normalize", "tiny", "--task", "mnli", "--quiet"]);
     let said = trestle.run(&["query", "SELECT * FROM nothing"]);
     assert_eq!(said.code, 2, "{}", said.err);
     assert!(said.err.contains("nothing") && said.err.contains("reference"), "{}", said.err);
+}
+
+#[test]
+fn a_folder_is_scored_without_a_study() {
+    let trestle = Trestle::new();
+    let score = ["score", "--predictions", "predictions", "--labels", "labels"];
+    for (argument, more) in [
+        ("[STUDY]", &["nosuchstudy"][..]),
+        ("--target <TASK>", &["--target", "xnli"]),
+        ("--seed <N>", &["--seed", "99"]),
+        ("--device <DEVICE>", &["--device", "vulkan"]),
+        ("--data <DIR>", &["--data", "/nonexistent"]),
+        ("--workers <N>", &["--workers", "2"]),
+    ] {
+        let said = trestle.run(&[&score[..], more].concat());
+        assert_eq!(said.code, 2, "{more:?}: {}", said.err);
+        assert!(said.err.contains("cannot be used with") && said.err.contains(argument), "{more:?}: {}", said.err);
+    }
+}
+
+#[test]
+fn rows_that_have_no_place_to_go() {
+    let trestle = Trestle::new();
+    trestle.ok(&["normalize", "tiny", "--task", "mnli", "--quiet"]);
+    let folder = trestle.dir.path().join("folder");
+    std::fs::create_dir(&folder).unwrap();
+    let query = |output: &Path, more: &[&str]| {
+        let sql = "SELECT a.language FROM languages a CROSS JOIN languages b";
+        trestle.run(&[&["query", sql, "--output", output.to_str().unwrap()], more].concat())
+    };
+    for (output, more, says) in [
+        (folder.join("big.tsv"), &[][..], "ends in none of .csv, .json and .parquet"),
+        (folder.join("big"), &[], "choose with --format"),
+        (folder.clone(), &["--format", "csv"], "is a directory"),
+        (folder.join(".."), &[], "is a directory"),
+        (PathBuf::from("."), &["--format", "parquet"], "is a directory"),
+    ] {
+        let said = query(&output, more);
+        assert_eq!(said.code, 2, "{}: {}", output.display(), said.err);
+        assert!(said.err.contains(says) && said.err.contains(output.to_str().unwrap()), "{}", said.err);
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
+    }
+    // Only what is printed is cut.
+    for (name, more, lines) in [("all.txt", &[][..], 2_500), ("few.txt", &["--rows", "3"], 8), ("all.CSV", &[], 2_500)]
+    {
+        let file = folder.join(name);
+        let format: &[&str] = if name.ends_with("txt") { &["--format", "table"] } else { &[] };
+        assert_eq!(query(&file, &[format, more].concat()).code, 0);
+        let found = std::fs::read_to_string(&file).unwrap().lines().count();
+        assert!(if lines > 100 { found > lines } else { found == lines }, "{name}: {found} lines");
+    }
+    assert!(
+        trestle
+            .ok(&["query", "SELECT a.language FROM languages a CROSS JOIN languages b"])
+            .out
+            .contains("the first 200 shown")
+    );
+}
+
+#[test]
+fn statements_that_change_something() {
+    let trestle = Trestle::new();
+    trestle.ok(&["normalize", "tiny", "--task", "mnli", "--quiet"]);
+    for sql in [
+        "DROP TABLE languages",
+        "TRUNCATE TABLE languages",
+        "DELETE FROM languages WHERE language = 'de'",
+        "EXPLAIN DELETE FROM languages",
+        "INSERT INTO languages VALUES ('xx')",
+        "CREATE TABLE copy AS SELECT * FROM languages",
+        "UPDATE languages SET language = 'xx'",
+    ] {
+        let said = trestle.run(&["query", sql]);
+        assert_eq!((said.code, said.out.as_str()), (2, ""), "{sql}: {}", said.err);
+        assert!(said.err.contains("only SELECT, WITH, SHOW TABLES and EXPLAIN"), "{sql}: {}", said.err);
+    }
+    let said = trestle.run(&["query", "SELECT 1 WHERE EXISTS (SELECT * FROM languages) AND 2 IN (SELECT 1)"]);
+    assert_eq!(said.code, 2, "{}", said.err);
+    let message = said.err.split("; tables: ").next().unwrap();
+    assert!(message.len() < 350 && said.err.lines().count() == 1, "{}", said.err);
+    for sql in ["EXPLAIN SELECT * FROM languages", "WITH a AS (SELECT 1 AS x) SELECT x FROM a", "SHOW TABLES"] {
+        assert!(!trestle.query(sql).is_empty(), "{sql}");
+    }
+}
+
+#[test]
+fn a_store_that_is_not_there() {
+    let trestle = Trestle::new();
+    let none = format!("no store at {}", trestle.home().display());
+    let output = trestle.dir.path().join("out");
+    let output = ["--output", output.to_str().unwrap()];
+    for arguments in [
+        &["query", "SELECT * FROM languages"][..],
+        &["status"],
+        &["verify"],
+        &["gc"],
+        &["rescore"],
+        &["report", "imported"],
+        &[&["export", "lm-eval", "tiny", "--row", "mnli"], &output[..]].concat(),
+        &[&["export", "submission", "tiny", "--row", "mnli"], &output[..]].concat(),
+        &[&["export", "croissant", "--task", "xnli"], &output[..]].concat(),
+        &[&["export", "model", "target/xnli/mnli/seed-1", "--study", "tiny"], &output[..]].concat(),
+    ] {
+        let said = trestle.run(arguments);
+        assert_eq!(said.code, 5, "{arguments:?}: {}", said.err);
+        assert!(said.err.contains(&none) && said.err.contains("--home"), "{arguments:?}: {}", said.err);
+    }
+    // These have something to say all the same.
+    for (arguments, code) in [
+        (&["plan", "tiny"][..], 0),
+        (&["explain", "normalize/mnli", "--study", "tiny"], 0),
+        (&["task", "show", "xnli"], 0),
+        (&["report", "tiny"], 5),
+        (&["compare", "abcdef", "123456"], 5),
+    ] {
+        let said = trestle.run(arguments);
+        assert_eq!(said.code, code, "{arguments:?}: {}", said.err);
+    }
+    assert_eq!(std::fs::read_dir(trestle.dir.path()).unwrap().count(), 0, "nothing is made");
 }
 
 #[cfg(unix)]

@@ -307,8 +307,42 @@ fn scores_and_data_leave_in_other_forms() {
     export("model-index", "card.md");
     let card = std::fs::read_to_string(out("card.md")).unwrap();
     assert!(card.contains(&format!("value: {value:?}")), "{card}");
+    // Only metrics, and no file with another mode than any other new one.
+    let told = [std::fs::read_to_string(out("lm.json")).unwrap(), read("mteb/xquad.json").to_string(), card];
+    assert!(told.iter().all(|text| text.contains("exact_match") && !text.contains("mean of")));
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let plain = out("plain");
+        std::fs::write(&plain, "").unwrap();
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode();
+        for name in ["lm.json", "card.md", "mteb/xnli.json", "mteb/model_meta.json"] {
+            assert_eq!(mode(&out(name)), mode(&plain), "{name}");
+        }
+    }
+    // A model for each target, and a revision that all of them make.
+    let of_task = |task: &str| read("lm.json")["configs"][format!("{task}_zh")]["metadata"]["model_key"].clone();
+    let manifests = trestle.manifests();
+    for task in ["xnli", "xquad", "udpos"] {
+        let label = format!("tiny:target/{task}/multi/seed-1");
+        let model = manifests.iter().find(|m| m["stage"] == "train" && m["label"] == label).unwrap();
+        assert_eq!(
+            (&of_task(task), &read(&format!("mteb/{task}.json"))["scores"]["test"][0]["model_key"]),
+            (&model["key"], &model["key"])
+        );
+    }
+    let revision = &read("lm.json")["config"]["model_revision"];
+    assert_eq!(revision, &read("mteb/model_meta.json")["revision"]);
+    assert!(manifests.iter().all(|m| m["key"] != *revision), "no single model's");
     trestle.ok(&["export", "croissant", "--task", "xnli,tatoeba", "--output", text(&out("data"))]);
     let metadata = read("data/xnli/croissant.json");
+    // Invented rows are not the dataset that the task file cites.
+    assert_eq!(metadata["creator"], serde_json::json!({"@type": "sc:Organization", "name": "Trestle"}));
+    assert_eq!(metadata["license"], "https://spdx.org/licenses/Apache-2.0");
+    assert!(metadata["description"].as_str().unwrap().contains("mini edition"), "{metadata}");
+    assert!(["url", "citeAs", "datePublished"].iter().all(|name| metadata.get(name).is_none()), "{metadata}");
+    let normalized = manifests.iter().find(|m| m["label"] == "tiny:normalize/xnli").unwrap();
+    assert_eq!(metadata["version"], format!("1.0.0+{}", &normalized["digest"].as_str().unwrap()[..12]));
     let file = metadata["distribution"].as_array().unwrap().iter().find(|file| file["@id"] == "test.parquet").unwrap();
     let bytes = std::fs::read(out("data/xnli/test.parquet")).unwrap();
     assert_eq!(file["contentSize"], format!("{} B", bytes.len()));
@@ -325,43 +359,6 @@ fn scores_and_data_leave_in_other_forms() {
         "{}",
         said.err
     );
-}
-
-#[test]
-#[ignore = "needs TRESTLE_ANALYSIS_PYTHON with mlcroissant, pyarrow and huggingface_hub"]
-fn analysis_python_reads_the_exports() {
-    let python = std::env::var("TRESTLE_ANALYSIS_PYTHON").unwrap();
-    let trestle = Trestle::tiny();
-    let out = trestle.dir.path().join("out");
-    trestle.ok(&["export", "croissant", "--task", "xnli,xquad,udpos", "--output", text(&out.join("data"))]);
-    trestle.ok(&["export", "model-index", "tiny", "--row", "mnli", "--output", text(&out.join("card.md"))]);
-    let script = r#"
-import sys
-import mlcroissant
-from huggingface_hub import ModelCard
-for task, split in [("xnli", "test"), ("xquad", "test"), ("udpos", "train")]:
-    dataset = mlcroissant.Dataset(f"{sys.argv[1]}/data/{task}/croissant.json")
-    assert not dataset.metadata.ctx.issues.errors
-    print(task, sum(1 for _ in dataset.records(split)))
-card = ModelCard.load(f"{sys.argv[1]}/card.md")
-results = card.data.eval_results
-print("card", len(results), max(result.metric_value for result in results if result.dataset_type == "xnli"))
-"#;
-    let output = std::process::Command::new(python).args(["-c", script, text(&out)]).output().unwrap();
-    let said = support::said(&output);
-    assert_eq!(said.code, 0, "{}", said.err);
-    let count = |task: &str, split: &str| {
-        trestle.query(&format!("SELECT COUNT(*) AS n FROM canonical_{task} WHERE split = '{split}'"))[0]["n"]
-            .to_string()
-    };
-    for (task, split) in [("xnli", "test"), ("xquad", "test"), ("udpos", "train")] {
-        assert!(said.out.contains(&format!("{task} {}\n", count(task, split))), "{}", said.out);
-    }
-    let scores =
-        trestle.query("SELECT target, value FROM scores WHERE intermediate = 'mnli' AND (layer IS NULL OR layer = 1)");
-    let best = scores.iter().filter(|row| row["target"] == "xnli").map(|row| row["value"].as_f64().unwrap());
-    let card = format!("card {} {:?}", scores.len(), best.fold(0.0, f64::max));
-    assert!(said.out.contains(&card), "{card}: {}", said.out);
 }
 
 /// Raw files of a task whose gold is the mock's labels, in the layout of its original.

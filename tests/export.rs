@@ -1,4 +1,4 @@
-//! `trestle export` through the binary: a directory that other software loads, whole or not at all.
+//! `trestle export` through the binary: directories that other software loads, whole or not at all.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -16,6 +16,10 @@ use support::hub::HubServer;
 const TRAIN: &[&str] =
     &["train", "tiny", "--phase", "intermediate", "--intermediate", "multi", "--device", "flex", "--json"];
 const LABEL: &str = "intermediate/multi/seed-1";
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
 
 fn names(directory: &Path) -> BTreeSet<String> {
     let entries = std::fs::read_dir(directory).unwrap();
@@ -221,4 +225,80 @@ fn what_cannot_be_exported_is_said_and_leaves_nothing() {
     assert_eq!(said.code, 5, "{}", said.err);
     assert!(said.err.contains("its input `tokenizer` is not in this store"), "{}", said.err);
     assert_eq!(names(&folder), ["kept".to_owned()].into());
+}
+
+/// A store whose canonical tables were read from files, as those of a distribution are.
+fn read_from_files(tasks: &str) -> Trestle {
+    let generated = Trestle::new();
+    generated.ok(&["normalize", "tiny", "--task", tasks, "--quiet"]);
+    let trestle = Trestle::new();
+    let data = trestle.dir.path().join("data");
+    for folder in generated.artifacts("generate") {
+        let copied = std::process::Command::new("cp").arg("-r").arg(folder.join(".")).arg(&data).status().unwrap();
+        assert!(copied.success());
+    }
+    trestle.ok(&["normalize", "tiny", "--task", tasks, "--data", text(&data), "--allow-count-drift", "--quiet"]);
+    trestle
+}
+
+#[test]
+fn a_dataset_is_described_by_what_its_task_file_knows() {
+    let trestle = read_from_files("xnli,udpos");
+    let out = trestle.dir.path().join("out");
+    trestle.ok(&["export", "croissant", "--task", "xnli,udpos", "--output", text(&out)]);
+    let described = |task: &str| read(&out.join(task).join("croissant.json"));
+    let xnli = described("xnli");
+    assert_eq!(xnli["creator"][0], serde_json::json!({"@type": "sc:Person", "name": "Alexis Conneau"}));
+    assert_eq!((&xnli["datePublished"], &xnli["citeAs"]), (&"2018-09".into(), &"arXiv:1809.05053".into()));
+    assert_eq!(xnli["url"], "https://huggingface.co/datasets/facebook/xnli");
+    assert_eq!(xnli["license"], serde_json::json!({"@type": "sc:CreativeWork", "name": "CC BY-NC 4.0"}));
+    let key = serde_json::json!([{"@id": "test/language"}, {"@id": "test/example_id"}]);
+    assert!(xnli["recordSet"].as_array().unwrap().iter().any(|records| records["key"] == key), "{xnli}");
+    // What a task file does not say is not made up.
+    let udpos = described("udpos");
+    assert!(udpos.get("creator").is_none() && udpos.get("datePublished").is_none(), "{udpos}");
+}
+
+#[test]
+#[ignore = "needs TRESTLE_ANALYSIS_PYTHON with mlcroissant, pyarrow and huggingface_hub"]
+fn analysis_python_reads_the_exports() {
+    let python = std::env::var("TRESTLE_ANALYSIS_PYTHON").unwrap();
+    let trestle = Trestle::tiny();
+    let out = trestle.dir.path().join("out");
+    let tasks = "xnli,xquad,udpos";
+    let described = read_from_files(tasks);
+    described.ok(&["export", "croissant", "--task", tasks, "--output", text(&out.join("data"))]);
+    trestle.ok(&["export", "model-index", "tiny", "--row", "mnli", "--output", text(&out.join("card.md"))]);
+    let script = r#"
+import sys
+import mlcroissant
+from huggingface_hub import ModelCard
+for task, split in [("xnli", "test"), ("xquad", "test"), ("udpos", "train")]:
+    dataset = mlcroissant.Dataset(f"{sys.argv[1]}/data/{task}/croissant.json")
+    issues = dataset.metadata.ctx.issues
+    # UD's citation is a handle, which has no date.
+    unknown = 'Property "https://schema.org/datePublished" is recommended, but does not exist.'
+    others = [warning for warning in issues.warnings if task != "udpos" or unknown not in warning]
+    assert not issues.errors and not others, (issues.errors, others)
+    assert dataset.metadata.creators or task == "udpos"
+    print(task, sum(1 for _ in dataset.records(split)))
+card = ModelCard.load(f"{sys.argv[1]}/card.md")
+results = card.data.eval_results
+print("card", len(results), max(result.metric_value for result in results if result.dataset_type == "xnli"))
+"#;
+    let output = std::process::Command::new(python).args(["-c", script, text(&out)]).output().unwrap();
+    let said = support::said(&output);
+    assert_eq!(said.code, 0, "{}", said.err);
+    let count = |task: &str, split: &str| {
+        trestle.query(&format!("SELECT COUNT(*) AS n FROM canonical_{task} WHERE split = '{split}'"))[0]["n"]
+            .to_string()
+    };
+    for (task, split) in [("xnli", "test"), ("xquad", "test"), ("udpos", "train")] {
+        assert!(said.out.contains(&format!("{task} {}\n", count(task, split))), "{}", said.out);
+    }
+    let scores =
+        trestle.query("SELECT target, value FROM scores WHERE intermediate = 'mnli' AND (layer IS NULL OR layer = 1) AND metric NOT LIKE 'mean of %'");
+    let best = scores.iter().filter(|row| row["target"] == "xnli").map(|row| row["value"].as_f64().unwrap());
+    let card = format!("card {} {:?}", scores.len(), best.fold(0.0, f64::max));
+    assert!(said.out.contains(&card), "{card}: {}", said.out);
 }

@@ -123,8 +123,7 @@ fn operand(text: &str, home: &Path) -> Result<Operand> {
             target: artifact.manifest.parameters["task"].as_str().unwrap_or_default().to_owned(),
             example_scores: artifact.dir.join("example-scores.parquet"),
         };
-        // A store that is not there is not made.
-        let artifacts = if home.is_dir() { Store::open(home)?.list()? } else { Vec::new() };
+        let artifacts = Store::new(home).list()?;
         let named = |artifact: &Artifact| match is_key {
             true => artifact.manifest.key.as_str().starts_with(text),
             false => artifact.manifest.label == text,

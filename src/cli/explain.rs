@@ -29,7 +29,7 @@ pub fn run(context: &Context, args: &ExplainArgs) -> Result<ExitCode> {
         return Ok(ExitCode::Success);
     }
     let row = RowName::parse(&args.named.name);
-    if crate::report::runs(&context.store()?.results_dir())?.iter().any(|run| run.study == row.study()) {
+    if crate::report::runs(&context.store().results_dir())?.iter().any(|run| run.study == row.study()) {
         return score_row(context, args, &row);
     }
     let by_label = args.named.by_label(context);
@@ -73,7 +73,7 @@ const STAGES: [&str; 6] = ["intermediate", "target", "embed", "retrieve", "predi
 
 /// A number, and everything that it was made from.
 fn score_row(context: &Context, args: &ExplainArgs, row: &RowName) -> Result<ExitCode> {
-    let store = context.store()?;
+    let store = context.store();
     let ScoreRows { run, artifact, rows } = row.find(&store)?;
     let steps = provenance(&store, &artifact, &args.named.changes.lock)?;
     let mut shown = Vec::new();
@@ -99,7 +99,7 @@ fn tell(context: &Context, args: &ExplainArgs, artifact: &Artifact) -> Result<()
         show(artifact, args.json);
         return Ok(());
     }
-    let steps = provenance(&context.store()?, artifact, &args.named.changes.lock)?;
+    let steps = provenance(&context.store(), artifact, &args.named.changes.lock)?;
     if args.json {
         print_json(&serde_json::json!({ "made_from": steps }));
     } else {

@@ -83,7 +83,7 @@ enum LayoutName {
 
 pub fn run(context: &Context, args: &ImportArgs) -> Result<ExitCode> {
     let What::Predictions(args) = &args.what;
-    let store = context.store()?;
+    let store = context.store();
     let layout = match args.layout {
         LayoutName::Xtreme => Layout::Xtreme,
         LayoutName::Table => Layout::Table,

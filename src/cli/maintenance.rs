@@ -26,7 +26,7 @@ pub struct GcArgs {
 }
 
 pub fn verify(context: &Context, args: &VerifyArgs) -> Result<ExitCode> {
-    let (files, problems) = context.store()?.verify()?;
+    let (files, problems) = context.existing_store()?.verify()?;
     if args.json {
         print_json(&serde_json::json!({"files": files, "problems": problems}));
     } else {
@@ -39,7 +39,7 @@ pub fn verify(context: &Context, args: &VerifyArgs) -> Result<ExitCode> {
 }
 
 pub fn gc(context: &Context, args: &GcArgs) -> Result<ExitCode> {
-    let garbage = context.store()?.collect_garbage(args.dry_run, args.keep_checkpoints)?;
+    let garbage = context.existing_store()?.collect_garbage(args.dry_run, args.keep_checkpoints)?;
     if args.json {
         print_json(&garbage);
         return Ok(ExitCode::Success);

@@ -130,8 +130,14 @@ struct Context {
 }
 
 impl Context {
-    fn store(&self) -> Result<Store> {
-        Ok(Store::open(&self.home)?)
+    /// The store, which may have to be made.
+    fn store(&self) -> Store {
+        Store::new(&self.home)
+    }
+
+    /// The store, for a command that has nothing to say without one.
+    fn existing_store(&self) -> Result<Store> {
+        Ok(Store::existing(&self.home)?)
     }
 }
 

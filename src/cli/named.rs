@@ -38,7 +38,7 @@ impl Named {
         if self.name.len() < 6 || !self.name.chars().all(|c| c.is_ascii_hexdigit()) {
             return Ok(None);
         }
-        let artifacts = context.store()?.list()?;
+        let artifacts = context.store().list()?;
         Ok(artifacts.into_iter().find(|artifact| artifact.manifest.key.as_str().starts_with(&self.name)))
     }
 

@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 
 use super::Context;
 use crate::error::{ExitCode, Result};
-use crate::report::{self, OutputFormat, QueryTable, Rows};
+use crate::report::{self, OutputFormat, QueryTable, ReportError, Rows};
 use crate::store::Artifact;
 use crate::study::canonical_artifacts;
 
@@ -18,13 +18,14 @@ pub struct QueryArgs {
     /// One statement in Polars' SQL. Tables: those of results (SHOW TABLES lists them), reference (published scores),
     /// languages, and canonical_TASK.
     sql: String,
-    /// How to write the rows [default: what the name of --output ends in; table without one].
+    /// How to write the rows [default: what the name of --output ends in; table without --output].
     #[arg(long, value_enum)]
     format: Option<QueryFormat>,
-    /// Most rows that a table shows.
-    #[arg(long, default_value_t = 200)]
-    rows: usize,
-    /// Writes to FILE instead of printing; it appears whole, in the place of what was there.
+    /// Most rows that a table shows [default: 200 when printed, all in a file].
+    #[arg(long, value_name = "N")]
+    rows: Option<usize>,
+    /// Writes to FILE instead of printing; it appears whole, in the place of what was there. Its name ends in .csv, .json or
+    /// .parquet, or --format says what it is.
     #[arg(long, value_name = "FILE", required_if_eq("format", "parquet"))]
     output: Option<PathBuf>,
 }
@@ -41,17 +42,43 @@ enum QueryFormat {
     Parquet,
 }
 
+/// Rows of a table that are printed where nothing else is said.
+const PRINTED_ROWS: usize = 200;
+
+impl QueryArgs {
+    /// What to write, which a file's name may tell.
+    fn format(&self) -> Result<QueryFormat, ReportError> {
+        let Some(path) = &self.output else { return Ok(self.format.unwrap_or(QueryFormat::Table)) };
+        if path.is_dir() {
+            return Err(ReportError::place(path, "is a directory; name a file in it"));
+        }
+        let suffix = path.extension().unwrap_or_default().to_ascii_lowercase();
+        match (self.format, suffix.to_str()) {
+            (Some(format), _) => Ok(format),
+            (None, Some("csv")) => Ok(QueryFormat::Csv),
+            (None, Some("json")) => Ok(QueryFormat::Json),
+            (None, Some("parquet")) => Ok(QueryFormat::Parquet),
+            _ => Err(ReportError::place(
+                path,
+                "ends in none of .csv, .json and .parquet; rename it, or choose with --format",
+            )),
+        }
+    }
+}
+
 pub fn run(context: &Context, args: &QueryArgs) -> Result<ExitCode> {
-    let store = context.store()?;
+    let format = args.format()?;
+    let store = context.existing_store()?;
     let mut tables = report::results_tables(&store.results_dir())?;
     tables.push(report::reference_table()?);
     tables.push(report::languages_table(context.registry.languages()));
     tables.extend(canonical_tables(&store.list()?));
     let rows = report::query(&args.sql, &tables)?;
-    let suffix = args.output.as_ref().and_then(|path| path.extension()?.to_str());
-    let format = args.format.or_else(|| QueryFormat::from_str(suffix?, true).ok()).unwrap_or(QueryFormat::Table);
     let format = match format {
-        QueryFormat::Table => OutputFormat::Table { limit: args.rows },
+        QueryFormat::Table => {
+            let limit = if args.output.is_some() { usize::MAX } else { PRINTED_ROWS };
+            OutputFormat::Table { limit: args.rows.unwrap_or(limit) }
+        }
         QueryFormat::Csv => OutputFormat::Csv,
         QueryFormat::Json => OutputFormat::Json,
         QueryFormat::Parquet => {

@@ -66,7 +66,7 @@ pub fn run(context: &Context, args: &ReportArgs) -> Result<ExitCode> {
 /// What there is of a study, or of everything imported.
 fn results(context: &Context, study: &StudyArgs) -> Result<StudyResults> {
     if study.study == IMPORTED {
-        return imported_results(&context.store()?, &context.registry);
+        return imported_results(&context.existing_store()?, &context.registry);
     }
     let resolved = study.resolve(context)?;
     let setup = resolved.setup(context)?;

@@ -23,7 +23,7 @@ pub struct RescoreArgs {
 }
 
 pub fn run(context: &Context, args: &RescoreArgs) -> Result<ExitCode> {
-    let rescored = rescore(&context.store()?, &context.registry, args.study.as_deref())?;
+    let rescored = rescore(&context.existing_store()?, &context.registry, args.study.as_deref())?;
     let count = |wanted: fn(&Rescoring) -> bool| rescored.iter().filter(|one| wanted(&one.verdict)).count();
     let different = count(|verdict| matches!(verdict, Rescoring::Different { .. }));
     let unscorable = count(|verdict| matches!(verdict, Rescoring::Unscorable { .. }));

@@ -20,12 +20,36 @@ pub struct ScoreArgs {
     submission: SubmissionArgs,
 }
 
+/// What says something of a study's stages and nothing of a folder. `--offline` is no contradiction: a folder is scored so, and
+/// the environment may set it for everything.
+const OF_A_STUDY: [&str; 19] = [
+    "study",
+    "data",
+    "tokenizer",
+    "encoder",
+    "layers",
+    "pooling",
+    "mini_size",
+    "limit",
+    "languages",
+    "seed",
+    "device",
+    "allow_count_drift",
+    "lock",
+    "locked",
+    "workers",
+    "checkpoint_every",
+    "tensorboard",
+    "intermediate",
+    "target",
+];
+
 /// Scoring of a folder instead of a study.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Folder in XTREME's layout, instead of a study")]
 struct SubmissionArgs {
     /// Predictions: `TASK/test-LANGUAGE.tsv` (`.json` for question answering, mewslix and lareqa, `.jsonl` for xcopa).
-    #[arg(long, value_name = "DIR", requires = "labels")]
+    #[arg(long, value_name = "DIR", requires = "labels", conflicts_with_all = OF_A_STUDY)]
     predictions: Option<PathBuf>,
     /// Labels in the same layout.
     #[arg(long, value_name = "DIR", requires = "predictions")]
@@ -102,4 +126,23 @@ fn table(submission: &Submission) -> String {
     }
     lines.extend(notes.iter().enumerate().map(|(number, note)| format!("[{}] {note}", number + 1)));
     lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Args as _;
+
+    use super::*;
+
+    #[test]
+    fn nothing_of_a_study_is_taken_with_a_folder() {
+        let command = ScoreArgs::augment_args(clap::Command::new("score"));
+        let predictions = command.get_arguments().find(|arg| arg.get_id() == "predictions").unwrap();
+        let refused: Vec<&str> =
+            command.get_arg_conflicts_with(predictions).into_iter().map(|arg| arg.get_id().as_str()).collect();
+        let of_a_folder = ["predictions", "labels", "suite", "task", "allow_missing", "json", "offline"];
+        for arg in command.get_arguments().map(|arg| arg.get_id().as_str()) {
+            assert_ne!(refused.contains(&arg), of_a_folder.contains(&arg), "{arg}");
+        }
+    }
 }

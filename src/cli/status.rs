@@ -24,7 +24,7 @@ struct StageStatus {
 }
 
 pub fn run(context: &Context, args: &StatusArgs) -> Result<ExitCode> {
-    let store = context.store()?;
+    let store = context.existing_store()?;
     let mut stages: BTreeMap<String, StageStatus> = BTreeMap::new();
     for artifact in store.list()? {
         let status = stages.entry(artifact.manifest.stage.clone()).or_default();

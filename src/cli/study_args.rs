@@ -228,7 +228,7 @@ impl StudyChanges {
         if let Some(pooling) = self.pooling {
             model.retrieval.pooling = pooling;
         }
-        let store = context.store()?;
+        let store = context.store();
         let (raw, origin) = match (&self.data, study.edition) {
             (Some(dir), _) => (RawChoice::Directory(dir.clone()), RawOrigin::Directory),
             (None, Edition::Mini) => (RawChoice::Mini, RawOrigin::Mini),

@@ -2,7 +2,9 @@
 //!
 //! A task becomes a folder of one Parquet file a split (its languages one after the other; the rows have a column
 //! `language`) and `croissant.json`: JSON-LD of Croissant 1.0 (<http://mlcommons.org/croissant/1.0>), with each file's sha256
-//! and size, a record set a split, and a field a column, described in the words of `schemas/`.
+//! and size, a record set a split, and a field a column, described in the words of `schemas/`. Licence, creator, date
+//! and URL are what the task file says of the dataset: what it does not say is left out, though Croissant asks for it. Rows of the
+//! mini edition are not that dataset's, and say so.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -18,17 +20,21 @@ use crate::schema::{self, Table};
 use crate::shard::{Writer, read_batches};
 use crate::task::{Split, Task};
 
-/// Writes the canonical tables of `task` and their metadata into the directory `out`. `digest` is that of the artifact that the
-/// tables come from.
-pub fn write_croissant(
-    task: &Task,
-    tables: &[(Split, String, PathBuf)],
-    digest: &str,
-    out: &Path,
-) -> Result<(), ExchangeError> {
+/// The canonical tables of a task.
+pub struct CanonicalData<'a> {
+    /// Split, language, file.
+    pub tables: &'a [(Split, String, PathBuf)],
+    /// The digest of all of them.
+    pub digest: &'a str,
+    /// Whether the rows are of the mini edition: in the layout of what the task file cites, but not by its authors.
+    pub mini: bool,
+}
+
+/// Writes the canonical tables of `task` and their metadata into the directory `out`.
+pub fn write_croissant(task: &Task, data: &CanonicalData<'_>, out: &Path) -> Result<(), ExchangeError> {
     let table = schema::canonical(task.format);
     let mut splits: BTreeMap<Split, Vec<(&str, &Path)>> = BTreeMap::new();
-    for (split, language, path) in tables {
+    for (split, language, path) in data.tables {
         splits.entry(*split).or_default().push((language, path));
     }
     let (mut distribution, mut records) = (Vec::new(), Vec::new());
@@ -55,16 +61,54 @@ pub fn write_croissant(
         }));
         records.push(record_set(table, split.name(), &name));
     }
-    let metadata = json!({
+    let mut metadata = json!({
         "@context": context(), "@type": "sc:Dataset", "conformsTo": "http://mlcommons.org/croissant/1.0",
-        "name": task.id, "description": description(task, table), "version": "1.0.0", "license": task.license,
-        "citeAs": task.citation, "url": "./", "keywords": task.domain,
-        "inLanguage": languages(tables), "alternateName": format!("{} ({})", task.id, &digest[..12.min(digest.len())]),
-        "distribution": distribution, "recordSet": records,
+        "name": task.id, "description": description(task, table, data.mini), "version": version(table, data.digest),
+        "inLanguage": languages(data.tables), "distribution": distribution, "recordSet": records,
     });
+    for (name, value) in if data.mini { facts_of_mini() } else { facts(task) } {
+        metadata[name] = value;
+    }
     let path = out.join("croissant.json");
     let text = serde_json::to_string_pretty(&metadata).unwrap_or_default() + "\n";
     Ok(std::fs::write(&path, text).at("write", &path)?)
+}
+
+/// The form is that of the schema; the content is another with each digest, which semantic versioning has as build metadata.
+fn version(table: &Table, digest: &str) -> String {
+    format!("{}.0.0+{}", table.version, &digest[..12.min(digest.len())])
+}
+
+/// What the task file says of the dataset; nothing where it says nothing.
+fn facts(task: &Task) -> Vec<(&'static str, Value)> {
+    // A URL is one as it is; other words are the name of a work.
+    let is_url = task.license.starts_with("https://") || task.license.starts_with("http://");
+    let license = if is_url { json!(task.license) } else { json!({"@type": "sc:CreativeWork", "name": task.license}) };
+    let mut facts = vec![("license", license), ("keywords", json!(task.domain))];
+    if !task.citation.is_empty() {
+        facts.push(("citeAs", json!(task.citation)));
+    }
+    if !task.authors.is_empty() {
+        let person = |name: &String| json!({"@type": "sc:Person", "name": name});
+        facts.push(("creator", task.authors.iter().map(person).collect()));
+    }
+    if !task.published.is_empty() {
+        facts.push(("datePublished", json!(task.published)));
+    }
+    match &task.source.hub {
+        _ if !task.homepage.is_empty() => facts.push(("url", json!(task.homepage))),
+        Some(hub) => facts.push(("url", json!(format!("https://huggingface.co/datasets/{}", hub.repo)))),
+        None => (),
+    }
+    facts
+}
+
+/// The mini edition's text and licence are Trestle's own, whatever the task file says of the original.
+fn facts_of_mini() -> Vec<(&'static str, Value)> {
+    vec![
+        ("license", json!("https://spdx.org/licenses/Apache-2.0")),
+        ("creator", json!({"@type": "sc:Organization", "name": "Trestle"})),
+    ]
 }
 
 fn languages(tables: &[(Split, String, PathBuf)]) -> Vec<&str> {
@@ -74,8 +118,9 @@ fn languages(tables: &[(Split, String, PathBuf)]) -> Vec<&str> {
     languages
 }
 
-fn description(task: &Task, table: &Table) -> String {
-    let mut text = format!("Task {} in Trestle's canonical form `{}`: {}", task.id, task.format, table.description);
+fn description(task: &Task, table: &Table, mini: bool) -> String {
+    let mut text = if mini { "Invented text of Trestle's mini edition. ".to_owned() } else { String::new() };
+    let _ = write!(text, "Task {} in Trestle's canonical form `{}`: {}", task.id, task.format, table.description);
     if !task.labels.is_empty() {
         let _ = write!(text, " Labels: {}.", task.labels.join(", "));
     }
@@ -99,7 +144,11 @@ fn record_set(table: &Table, split: &str, file: &str) -> Value {
             described
         })
         .collect();
-    json!({"@type": "cr:RecordSet", "@id": split, "name": split, "description": table.description, "field": fields})
+    // What `schemas/` says to be unique within a split.
+    let key = ["language", "example_id"].map(|name| json!({"@id": format!("{split}/{name}")}));
+    json!({
+        "@type": "cr:RecordSet", "@id": split, "name": split, "description": table.description, "key": key, "field": fields,
+    })
 }
 
 /// The type of a column, or of a list's items, in schema.org's words.

@@ -19,7 +19,7 @@ mod predictions;
 pub mod results;
 mod submission;
 
-pub use croissant::write_croissant;
+pub use croissant::{CanonicalData, write_croissant};
 pub use error::ExchangeError;
 pub use layout::{Layout, SystemFile, system_files};
 pub use output::{OutputDir, write_new};

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::ExchangeError;
 use crate::error::{FileError, IoContext};
+use crate::temporary::temporary_file;
 
 /// A directory beside the one that it will be, gone unless it is finished.
 pub struct OutputDir {
@@ -55,7 +56,7 @@ impl Drop for OutputDir {
 pub fn write_new(path: &Path, text: &str) -> Result<(), ExchangeError> {
     let folder = parent(path);
     std::fs::create_dir_all(&folder).at("create directory", &folder)?;
-    let mut file = tempfile::NamedTempFile::new_in(&folder).at("write", path)?;
+    let mut file = temporary_file(&folder).at("write", path)?;
     file.write_all(text.as_bytes()).at("write", path)?;
     file.as_file().sync_all().at("sync", path)?;
     match file.persist_noclobber(path) {

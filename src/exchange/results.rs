@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 
-use crate::task::{Format, Languages, Task};
+use crate::task::{Format, Languages, Metric, Task};
 
 /// One score row.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,6 +37,8 @@ pub struct TaskScores<'a> {
     pub data: String,
     /// The score artifact's key.
     pub key: String,
+    /// The key of the model that predicted; that of the predictions where none of ours did.
+    pub model: String,
     /// The metrics whose mean stands for the task.
     pub headline: &'static [&'static str],
     /// The rows, of one hidden state.
@@ -48,7 +50,8 @@ pub struct TaskScores<'a> {
 pub struct System {
     /// A name for people: `mini/mnli/seed-1`.
     pub name: String,
-    /// The model's key; that of the predictions where none of ours predicted.
+    /// A digest of what predicted: a row has a model for each target, whose keys stand beside the targets' scores
+    /// ([`TaskScores::model`]).
     pub revision: String,
     /// The version of the code.
     pub code_version: String,
@@ -61,8 +64,11 @@ impl TaskScores<'_> {
         languages
     }
 
+    /// The metric's own values in `language`. The mean that stands for a target in tables is no metric of other projects: where
+    /// they have a place for it, it is [`TaskScores::main_score`].
     fn of(&self, language: &str) -> impl Iterator<Item = &ScoreRecord> {
-        self.scores.iter().filter(move |score| score.language == language)
+        let metrics = self.task.metric.map_or(&[][..], Metric::rows);
+        self.scores.iter().filter(move |score| score.language == language && metrics.contains(&score.metric.as_str()))
     }
 
     /// The mean of the headline metrics in `language`.
@@ -77,7 +83,7 @@ impl TaskScores<'_> {
 }
 
 /// The result file of one task as `mteb` 2 writes it (class `TaskResult`): a list of scores for each split, an entry a language,
-/// from 0 to 1. Languages are ISO 639-3 with the script's ISO 15924 code. There is no evaluation time: the same scores give the
+/// from 0 to 1, with the model's key beside them (the file's own fields have no place for it). Languages are ISO 639-3 with the script's ISO 15924 code. There is no evaluation time: the same scores give the
 /// same bytes.
 pub fn mteb(scores: &TaskScores<'_>, languages: &Languages) -> Value {
     let entries: Vec<Value> = scores
@@ -92,6 +98,7 @@ pub fn mteb(scores: &TaskScores<'_>, languages: &Languages) -> Value {
                 entry.insert("examples".to_owned(), json!(score.examples));
             }
             entry.insert("main_score".to_owned(), json!(scores.main_score(code) / 100.0));
+            entry.insert("model_key".to_owned(), json!(scores.model));
             entry.insert("hf_subset".to_owned(), json!(code));
             let known = languages.get(code);
             let name = known
@@ -165,7 +172,7 @@ pub fn lm_eval(system: &System, all: &[TaskScores<'_>]) -> Value {
             samples.insert(name.clone(), json!({"original": examples, "effective": examples}));
             let config = json!({
                 "task": name, "test_split": scores.task.evaluate.name(), "num_fewshot": 0,
-                "metadata": {"score_key": scores.key, "license": scores.task.license},
+                "metadata": {"score_key": scores.key, "model_key": scores.model, "license": scores.task.license},
             });
             configs.insert(name.clone(), config);
             names.push(name);
@@ -245,11 +252,18 @@ mod tests {
     #[test]
     fn values_are_shares_and_the_main_score_is_the_mean_of_the_headline() {
         let registry = Registry::load(&[]).unwrap();
-        let scores = vec![record("de", "exact_match", 40.0), record("de", "f1", 60.0), record("zh", "f1", 10.0)];
+        let mean = "mean of f1 and exact_match";
+        let scores = vec![
+            record("de", "exact_match", 40.0),
+            record("de", "f1", 60.0),
+            record("de", mean, 50.0),
+            record("zh", "f1", 10.0),
+        ];
         let scores = TaskScores {
             task: registry.task("xquad", "").unwrap(),
             data: "d".to_owned(),
             key: "k".to_owned(),
+            model: "m".to_owned(),
             headline: &["f1", "exact_match"],
             scores,
         };
@@ -261,7 +275,14 @@ mod tests {
         let harness = lm_eval(&system(), std::slice::from_ref(&scores));
         assert_eq!(harness["results"]["xquad_de"]["f1,none"], json!(0.6));
         assert_eq!(harness["n-samples"]["xquad_zh"]["effective"], json!(40));
+        assert_eq!(
+            (&german["model_key"], &harness["configs"]["xquad_de"]["metadata"]["model_key"]),
+            (&json!("m"), &json!("m"))
+        );
         let card = model_index(&system(), &[scores]);
+        for text in [file.to_string(), harness.to_string(), card.clone()] {
+            assert!(text.contains("exact_match") && !text.contains("mean of"), "{text}");
+        }
         assert!(card.contains("name: \"mini/mnli/seed-1\"") && card.contains("value: 60.0"), "{card}");
     }
 

@@ -109,6 +109,14 @@ pub enum ReportError {
         /// The tables there are.
         tables: String,
     },
+    /// A place that no result can be written to.
+    #[error("{}: {problem}", path.display())]
+    Place {
+        /// The place.
+        path: PathBuf,
+        /// What is wrong with it, and the remedy.
+        problem: &'static str,
+    },
     /// A result that the output format can't hold.
     #[error("the result can't be written as {format}: {message}")]
     Output {
@@ -127,6 +135,10 @@ fn of_layer(layer: Option<i32>) -> String {
 }
 
 impl ReportError {
+    pub(crate) fn place(path: &Path, problem: &'static str) -> Self {
+        ReportError::Place { path: path.to_owned(), problem }
+    }
+
     pub(super) fn schema(path: &Path, source: SchemaError) -> Self {
         ReportError::Schema { path: path.to_owned(), source }
     }
@@ -142,7 +154,10 @@ impl ReportError {
             ReportError::NoRow { .. } | ReportError::NeitherHas { .. } => ExitCode::Config,
             ReportError::Schema { source, .. } => source.exit(),
             ReportError::Summary { .. } | ReportError::Run { .. } => ExitCode::Data,
-            ReportError::WholeAndPart { .. } | ReportError::Sql { .. } | ReportError::Output { .. } => ExitCode::Usage,
+            ReportError::WholeAndPart { .. }
+            | ReportError::Sql { .. }
+            | ReportError::Place { .. }
+            | ReportError::Output { .. } => ExitCode::Usage,
             ReportError::Render(_) => ExitCode::Internal,
         }
     }

@@ -78,12 +78,13 @@ fn whole(path: &Path, write: impl FnOnce(&Path) -> Result<(), ReportError>) -> R
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.partial", std::process::id()));
     let partial = path.with_file_name(name);
-    if let Err(error) = write(&partial) {
+    let moved = || std::fs::rename(&partial, path).at("move into place", path).map_err(FileError::into);
+    let written = write(&partial).and_then(|()| moved());
+    if written.is_err() {
         // The first error tells more than one about tidying up after it.
         let _ = std::fs::remove_file(&partial);
-        return Err(error);
     }
-    std::fs::rename(&partial, path).at("move into place", path).map_err(FileError::into)
+    written
 }
 
 fn table(rows: &RecordBatch, limit: usize) -> Result<String, arrow::error::ArrowError> {
@@ -211,6 +212,9 @@ mod tests {
         let refused = RecordBatch::try_from_iter([("words", Arc::new(lists.finish()) as ArrayRef)]).unwrap();
         write_file(&refused, OutputFormat::Csv, &path).unwrap_err();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), written(&rows(), OutputFormat::Csv));
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+        // Nor where the file is written but can't have its place.
+        std::fs::create_dir(dir.path().join("folder")).unwrap();
+        write_file(&rows(), OutputFormat::Csv, &dir.path().join("folder")).unwrap_err();
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
     }
 }

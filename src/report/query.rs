@@ -8,6 +8,9 @@ use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use polars::prelude::{DataFrame, IntoLazy};
 use polars::sql::{SQLContext, extract_table_identifiers};
+use sqlparser::ast::Statement;
+use sqlparser::dialect::GenericDialect;
+use sqlparser::parser::{Parser, ParserError, ParserOptions};
 
 use super::ReportError;
 use crate::shard::{self, frame};
@@ -36,21 +39,29 @@ pub enum Rows {
     Memory(Vec<RecordBatch>),
 }
 
-/// Runs one SQL statement (Polars' dialect) over `tables` and returns its rows. Only tables that the statement names are
-/// read. `SHOW TABLES` lists them all.
+/// Most characters of the engine's words in an error, which may hold a syntax tree: room for a table's columns.
+const LONGEST_MESSAGE: usize = 300;
+
+/// Runs one SQL statement (Polars' dialect) over `tables` and returns its rows: SELECT, WITH, SHOW TABLES, which lists them
+/// all, or EXPLAIN. Only tables that the statement names are read.
 ///
 /// # Errors
-/// [`ReportError::Sql`] for SQL that does not parse, names what is not there, or asks for what the engine can't do; it
-/// lists the tables. Files that can't be read, named.
+/// [`ReportError::Sql`] for SQL that does not parse, would change something, names what is not there, or asks for what the
+/// engine can't do; it lists the tables. Files that can't be read, named.
 pub fn query(sql: &str, tables: &[QueryTable]) -> Result<RecordBatch, ReportError> {
     let failed = |message: String| {
         let mut names: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
         names.sort_unstable();
-        // The engine appends its plan after an empty line.
-        let message = message.split("\n\n").next().unwrap_or_default().to_owned();
+        let line = message.lines().next().unwrap_or_default();
+        let cut = line.char_indices().nth(LONGEST_MESSAGE).map(|(end, _)| format!("{}…", &line[..end]));
+        let message = cut.unwrap_or_else(|| line.to_owned());
         let tables = if names.is_empty() { "none yet, run a study first".to_owned() } else { names.join(", ") };
         ReportError::Sql { message, tables }
     };
+    let statements = parse(sql).map_err(|e| failed(e.to_string()))?;
+    if !statements.iter().all(reads) {
+        return Err(failed("only SELECT, WITH, SHOW TABLES and EXPLAIN are run, and no file is changed".to_owned()));
+    }
     let named = extract_table_identifiers(sql, false, true).map_err(|e| failed(e.to_string()))?;
     let mut context = SQLContext::new();
     for table in tables {
@@ -61,6 +72,22 @@ pub fn query(sql: &str, tables: &[QueryTable]) -> Result<RecordBatch, ReportErro
     let outcome = catch_unwind(AssertUnwindSafe(|| context.execute(sql)?.collect()));
     let rows = outcome.map_err(|_| failed("the engine does not support this statement".to_owned()))?;
     Ok(frame::from_polars(&rows.map_err(|e| failed(e.to_string()))?)?)
+}
+
+/// The statements of `sql`, as the engine parses them.
+fn parse(sql: &str) -> Result<Vec<Statement>, ParserError> {
+    let options = ParserOptions { trailing_commas: true, ..ParserOptions::default() };
+    Parser::new(&GenericDialect).with_options(options).try_with_sql(sql)?.parse_statements()
+}
+
+/// Whether a statement only reads. The engine would run others on its own copies of the tables and print what is left of them,
+/// as if that had become of the files.
+fn reads(statement: &Statement) -> bool {
+    match statement {
+        Statement::Query(_) | Statement::ShowTables { .. } => true,
+        Statement::Explain { statement, .. } => reads(statement),
+        _ => false,
+    }
 }
 
 fn load(rows: &Rows) -> Result<DataFrame, ReportError> {
@@ -208,6 +235,7 @@ mod tests {
             "SELECT 1; SELECT 2",
             "SELECT * FROM read_parquet('/etc/passwd')",
             "SELECT CAST(value AS UINT1) FROM scores",
+            "DELETE FROM scores",
             "",
         ];
         for sql in wrong {

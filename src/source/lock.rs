@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::SourceError;
 use crate::error::IoContext;
+use crate::temporary::temporary_file;
 
 const HEAD: &str = "# Written by `trestle fetch`: the resolved revision and the digest of every file taken from the hub.\n\
                     # Checked ever after; not to be edited by hand.\n\n";
@@ -94,7 +95,7 @@ impl Lock {
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         std::fs::create_dir_all(folder).at("create directory", folder)?;
         let body = toml::to_string(self).expect("a lock of strings and numbers is TOML");
-        let mut file = tempfile::NamedTempFile::new_in(folder).at("write", path)?;
+        let mut file = temporary_file(folder).at("write", path)?;
         file.write_all(HEAD.as_bytes()).and_then(|()| file.write_all(body.as_bytes())).at("write", path)?;
         file.as_file().sync_all().at("sync", path)?;
         file.persist(path).map_err(|e| e.error).at("write", path)?;

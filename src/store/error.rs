@@ -12,6 +12,12 @@ pub enum StoreError {
     /// An output is not readable Parquet.
     #[error(transparent)]
     Shard(#[from] ShardError),
+    /// There is nothing to read.
+    #[error("no store at {}; name another with --home, or make it with `trestle run`", root.display())]
+    NoStore {
+        /// Where it was looked for.
+        root: PathBuf,
+    },
     /// A manifest is broken.
     #[error("{} is not a readable manifest ({message}); remove its directory and run again", path.display())]
     Manifest {
@@ -28,6 +34,7 @@ impl StoreError {
         match self {
             StoreError::File(e) => e.exit(),
             StoreError::Shard(e) => e.exit(),
+            StoreError::NoStore { .. } => ExitCode::Missing,
             StoreError::Manifest { .. } => ExitCode::Storage,
         }
     }

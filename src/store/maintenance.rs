@@ -1,13 +1,12 @@
 //! Looking after a store: verification of every byte, and removal of what crashed processes left.
 
-use std::fs::File;
 use std::path::PathBuf;
 
 use rayon::prelude::*;
 use serde::Serialize;
 
 use super::transaction::remove_dir;
-use super::{Store, StoreError, digest_file, subdirectories};
+use super::{Store, StoreError, digest_file, lock_file, subdirectories};
 use crate::error::IoContext;
 use crate::source::hub;
 
@@ -56,18 +55,17 @@ impl Store {
     /// Finds outputs, checkpoints and parts of downloads that no running process owns; removes them unless `dry_run`. With
     /// `keep_checkpoints` those stay that a cut-off training or transfer goes on from.
     pub fn collect_garbage(&self, dry_run: bool, keep_checkpoints: bool) -> Result<Vec<Garbage>, StoreError> {
-        let lock = |name: String| self.root.join("locks").join(format!("{name}.lock"));
         let mut candidates: Vec<(PathBuf, PathBuf)> = Vec::new();
         for dir in subdirectories(&self.artifacts_dir().join(".tmp"))? {
             let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            candidates.push((dir, lock(name)));
+            candidates.push((dir, self.lock_path(&name)));
         }
         if !keep_checkpoints {
             for stage in subdirectories(&self.root.join("scratch"))? {
                 for dir in subdirectories(&stage)? {
                     let part = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
                     let name = format!("{}-{}", part(&stage), part(&dir));
-                    candidates.push((dir, lock(name)));
+                    candidates.push((dir, self.lock_path(&name)));
                 }
             }
             let partial = subdirectories(&self.raw_dir())?.into_iter().find(|dir| dir.ends_with(hub::PARTIAL));
@@ -75,8 +73,8 @@ impl Store {
         }
         let mut garbage = Vec::new();
         for (path, lock_path) in candidates {
-            let lock =
-                File::options().create(true).truncate(false).write(true).open(&lock_path).at("open", &lock_path)?;
+            // Held until the directory is gone.
+            let lock = lock_file(&lock_path)?;
             if lock.try_lock().is_err() {
                 continue;
             }

@@ -77,13 +77,19 @@ impl Artifact {
 }
 
 impl Store {
-    /// Opens the store at `root`, creating its directories.
-    pub fn open(root: &Path) -> Result<Self, StoreError> {
-        let store = Self { root: root.to_owned() };
-        for folder in [store.artifacts_dir().join(".tmp"), root.join("scratch"), root.join("locks"), store.raw_dir()] {
-            std::fs::create_dir_all(&folder).at("create directory", &folder)?;
-        }
-        Ok(store)
+    /// The store at `root`. Its directories are made when something is put into them, so that looking leaves no trace.
+    pub fn new(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
+    /// The store at `root`, for those who only read it.
+    ///
+    /// # Errors
+    /// [`StoreError::NoStore`] where nothing was put into one yet.
+    pub fn existing(root: &Path) -> Result<Self, StoreError> {
+        let store = Self::new(root);
+        let holds = [store.artifacts_dir(), store.raw_dir(), store.results_dir()].iter().any(|folder| folder.is_dir());
+        if holds { Ok(store) } else { Err(StoreError::NoStore { root: root.to_owned() }) }
     }
 
     /// The store's directory.
@@ -113,6 +119,10 @@ impl Store {
         self.root.join("scratch").join(stage).join(key.as_str())
     }
 
+    fn lock_path(&self, name: &str) -> PathBuf {
+        self.root.join("locks").join(format!("{name}.lock"))
+    }
+
     /// The artifact of `identity`, if it was committed.
     pub fn lookup(&self, identity: &Identity) -> Result<Option<Artifact>, StoreError> {
         self.artifact(&identity.stage, &identity.key())
@@ -133,8 +143,8 @@ impl Store {
     /// process holds the lock; `waiting` is called once before that.
     pub fn begin(&self, identity: Identity, waiting: impl FnOnce()) -> Result<Begin, StoreError> {
         let key = identity.key();
-        let path = self.root.join("locks").join(format!("{}-{key}.lock", identity.stage));
-        let lock = File::options().create(true).truncate(false).write(true).open(&path).at("open", &path)?;
+        let path = self.lock_path(&format!("{}-{key}", identity.stage));
+        let lock = lock_file(&path)?;
         if lock.try_lock().is_err() {
             waiting();
             lock.lock().at("lock", &path)?;
@@ -162,10 +172,21 @@ impl Store {
     }
 }
 
-/// The directories directly below `path`, sorted.
+/// The file to lock at `path`, made where it is not there.
+fn lock_file(path: &Path) -> Result<File, StoreError> {
+    let folder = path.parent().unwrap_or(path);
+    std::fs::create_dir_all(folder).at("create directory", folder)?;
+    Ok(File::options().create(true).truncate(false).write(true).open(path).at("open", path)?)
+}
+
+/// The directories directly below `path`, sorted; none where it is not there.
 fn subdirectories(path: &Path) -> Result<Vec<PathBuf>, StoreError> {
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(path).at("read directory", path)? {
+    let entries = match std::fs::read_dir(path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(found),
+        entries => entries.at("read directory", path)?,
+    };
+    for entry in entries {
         let entry = entry.at("read directory", path)?.path();
         if entry.is_dir() {
             found.push(entry);

@@ -53,7 +53,7 @@ fn what_cannot_change_the_output_is_not_in_the_key() {
 #[test]
 fn an_artifact_appears_whole_or_not_at_all() {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(dir.path()).unwrap();
+    let store = Store::new(dir.path());
     let Begin::Open(transaction) = store.begin(identity(), || ()).unwrap() else { panic!("nothing was there") };
     std::fs::write(transaction.dir().join("half.txt"), "half").unwrap();
     drop(transaction);
@@ -70,7 +70,7 @@ fn an_artifact_appears_whole_or_not_at_all() {
 #[test]
 fn a_changed_byte_is_found() {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(dir.path()).unwrap();
+    let store = Store::new(dir.path());
     let artifact = make(&store, identity(), "whole");
     std::fs::write(artifact.dir.join("sub/file.txt"), "whole!").unwrap();
     let (files, problems) = store.verify().unwrap();
@@ -81,7 +81,7 @@ fn a_changed_byte_is_found() {
 #[test]
 fn scratch_outlives_a_crash_and_goes_with_the_commit() {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(dir.path()).unwrap();
+    let store = Store::new(dir.path());
     let Begin::Open(transaction) = store.begin(identity(), || ()).unwrap() else { panic!("nothing was there") };
     let scratch = transaction.scratch().to_owned();
     std::fs::create_dir_all(&scratch).unwrap();
@@ -97,7 +97,7 @@ fn scratch_outlives_a_crash_and_goes_with_the_commit() {
 #[test]
 fn explain_names_the_parameter_and_the_input_that_changed() {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(dir.path()).unwrap();
+    let store = Store::new(dir.path());
     assert_eq!(store.explain(&identity()).unwrap(), Explanation::New);
     make(&store, identity(), "whole");
     assert_eq!(store.explain(&identity()).unwrap(), Explanation::Present);
@@ -112,7 +112,7 @@ fn explain_names_the_parameter_and_the_input_that_changed() {
 #[test]
 fn two_threads_on_one_key_make_it_once() {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(dir.path()).unwrap();
+    let store = Store::new(dir.path());
     let made = std::sync::atomic::AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for _ in 0..4 {

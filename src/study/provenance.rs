@@ -341,7 +341,7 @@ mod tests {
     #[test]
     fn a_walk_reaches_the_lock_file_and_tells_two_revisions_apart() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(&dir.path().join("work")).unwrap();
+        let store = Store::new(&dir.path().join("work"));
         let (old, new) = ("ab".repeat(32), "cd".repeat(32));
         let lock = dir.path().join("sources.lock");
         let mut text = String::from("version = 1\n");

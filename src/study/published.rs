@@ -11,9 +11,9 @@ use super::provenance::{artifact, no_such};
 use super::stage::{evaluation_tables, prediction_tables, tables};
 use crate::error::Result;
 use crate::exchange::results::{ScoreRecord, System, TaskScores};
-use crate::exchange::{OutputDir, SubmissionTable, write_croissant, write_submission};
+use crate::exchange::{CanonicalData, OutputDir, SubmissionTable, write_croissant, write_submission};
 use crate::report::{self, Run};
-use crate::store::{Artifact, Store};
+use crate::store::{Artifact, Store, digest_bytes};
 use crate::task::{Registry, Task};
 
 /// One target of a published row, with its artifacts.
@@ -118,25 +118,33 @@ impl PublishedCell<'_> {
         i32::try_from(first).ok()
     }
 
+    /// The key of the model that predicted; that of the predictions where none of ours did.
+    fn model(&self) -> String {
+        let model = self.predictions.manifest.inputs.get("model").and_then(|input| input.key.as_ref());
+        model.map_or_else(|| self.run.predict_key.clone(), ToString::to_string)
+    }
+
     /// The scores as other projects take them.
     pub fn task_scores(&self) -> Result<TaskScores<'_>> {
         Ok(TaskScores {
             task: self.task,
             data: self.gold.manifest.digest.clone(),
             key: self.score.manifest.key.to_string(),
+            model: self.model(),
             headline: self.task.metric.map_or(&[], |metric| metric.headline()),
             scores: self.scores()?.into_iter().map(|(record, _)| record).collect(),
         })
     }
 }
 
-/// Whose scores the cells of one row are.
+/// Whose scores the cells of one row are. Its revision is the BLAKE3 digest of lines `TARGET MODEL`, sorted.
 pub fn system(cells: &[PublishedCell<'_>]) -> Option<System> {
-    let PublishedCell { run, predictions, .. } = cells.first()?;
-    let model = predictions.manifest.inputs.get("model").and_then(|input| input.key.as_ref());
+    let run = &cells.first()?.run;
+    let mut models: Vec<String> = cells.iter().map(|cell| format!("{} {}\n", cell.task.id, cell.model())).collect();
+    models.sort();
     Some(System {
         name: format!("{}/{}/seed-{}", run.study, run.intermediate, run.seed),
-        revision: model.map_or_else(|| run.predict_key.clone(), ToString::to_string),
+        revision: digest_bytes(models.concat().as_bytes()),
         code_version: run.code_version.clone(),
     })
 }
@@ -199,9 +207,27 @@ pub fn export_croissant(store: &Store, tasks: &[&Task], output: &Path) -> Result
         let out = dir.path().join(&task.id);
         std::fs::create_dir_all(&out).map_err(|e| crate::error::FileError::new("create directory", &out, e))?;
         let tables: Vec<_> = tables(artifact).collect();
-        write_croissant(task, &tables, &artifact.manifest.digest, &out)?;
+        let digest = &artifact.manifest.digest;
+        let data = CanonicalData { tables: &tables, digest, mini: is_mini(store, artifact)? };
+        write_croissant(task, &data, &out)?;
         written.push(task.id.clone());
     }
     dir.finish()?;
     Ok(written)
+}
+
+/// Whether canonical rows, or those of the parts that they are composed of, were generated.
+fn is_mini(store: &Store, artifact: &Artifact) -> Result<bool> {
+    for input in artifact.manifest.inputs.values() {
+        let (Some(stage), Some(key)) = (&input.stage, &input.key) else { continue };
+        if stage == "generate" {
+            return Ok(true);
+        }
+        if let Some(part) = store.artifact(stage, key)?
+            && is_mini(store, &part)?
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

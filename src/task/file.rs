@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{FileSpec, Normalize, Sources, TaskError};
+use super::{Expected, FileSpec, Normalize, Sources, Split, TaskError};
 
 /// The shape of a task's examples: which canonical schema, tokenised schema, head and prediction it has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -149,60 +149,6 @@ impl Metric {
     }
 }
 
-/// A part of a dataset.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Split {
-    /// Training examples.
-    Train,
-    /// Development examples: early stopping, model selection.
-    Validation,
-    /// Examples that scores are computed on.
-    Test,
-}
-
-impl Split {
-    /// The split of this name.
-    pub fn named(name: &str) -> Option<Self> {
-        [Split::Train, Split::Validation, Split::Test].into_iter().find(|split| split.name() == name)
-    }
-
-    /// The name used in paths and tables.
-    pub fn name(self) -> &'static str {
-        match self {
-            Split::Train => "train",
-            Split::Validation => "validation",
-            Split::Test => "test",
-        }
-    }
-}
-
-impl fmt::Display for Split {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// The published number of examples of one split.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Expected {
-    /// In each language that the split has.
-    Each(u64),
-    /// By language; others are not checked.
-    ByLanguage(BTreeMap<String, u64>),
-}
-
-impl Expected {
-    /// The number in `language`, if one is published.
-    pub fn of(&self, language: &str) -> Option<u64> {
-        match self {
-            Expected::Each(count) => Some(*count),
-            Expected::ByLanguage(counts) => counts.get(language).copied(),
-        }
-    }
-}
-
 /// One task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -254,6 +200,15 @@ pub struct Task {
     /// Where the data were published: a BibTeX-style key or an arXiv id.
     #[serde(default)]
     pub citation: String,
+    /// When the citation was published: `2018`, `2018-11` or `2018-11-02`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub published: String,
+    /// The authors of the citation, as they write their names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub authors: Vec<String>,
+    /// The dataset's page, where that is not its repository on the hub.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub homepage: String,
     /// The tasks whose examples, one after the other, are this task's; it has no raw files of its own then.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<String>,
@@ -274,6 +229,12 @@ fn english() -> Vec<String> {
 
 fn test_split() -> Split {
     Split::Test
+}
+
+/// Whether `text` is nothing, or a date as far as it is known.
+fn is_date(text: &str) -> bool {
+    let shape: String = text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+    ["", "0000", "0000-00", "0000-00-00"].contains(&shape.as_str())
 }
 
 /// The first name that stands twice.
@@ -315,6 +276,9 @@ impl Task {
         }
         if self.unanswerable && self.format != Format::SpanExtraction {
             return wrong(format!("`unanswerable` is for span-extraction, not for {}", self.format));
+        }
+        if !is_date(&self.published) {
+            return wrong(format!("published `{}` must be a year, YYYY-MM or YYYY-MM-DD", self.published));
         }
         if let Some(label) = twice(&self.labels) {
             return wrong(format!("label `{label}` stands twice"));
@@ -482,6 +446,7 @@ mod tests {
             ("layout = \"toy\"", "layuot = \"toy\"", "unknown field"),
             ("id = \"toy\"", "id = \"Toy\"", "lower-case"),
             ("license", "open_labels = true\nlicense", "not both"),
+            ("license", "published = \"May 2018\"\nlicense", "must be a year, YYYY-MM"),
             ("license", "unanswerable = true\nlicense", "is for span-extraction"),
             ("license", "added_languages = { more = [\"de\"] }\nlicense", "`suites` lacks"),
             ("license", "suites = [\"more\"]\nadded_languages = { more = [\"en\"] }\nlicense", "`en` stands twice"),

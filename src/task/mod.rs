@@ -11,13 +11,15 @@ mod model;
 mod registry;
 mod scaffold;
 mod source;
+mod split;
 mod study;
 
 pub use error::TaskError;
-pub use file::{Expected, Format, Metric, Role, Split, Task};
+pub use file::{Format, Metric, Role, Task};
 pub use language::{Language, Languages};
 pub use model::{EncoderSource, FromScratch, Lengths, Model, Pooling, RetrievalSettings, TokenizerSource};
 pub use registry::Registry;
 pub use scaffold::{ExampleFile, Scaffold};
 pub use source::{DirectorySource, FileSpec, HubSource, Normalize, OffsetUnit, Reader, Sources};
+pub use split::{Expected, Split};
 pub use study::{CHANCE, Edition, IMPORTED, NONE, Pretrain, Study};

@@ -179,6 +179,20 @@ mod tests {
     }
 
     #[test]
+    fn a_paper_on_arxiv_is_dated_by_its_number_and_has_authors() {
+        let registry = Registry::load(&[]).unwrap();
+        let dated = |task: &&Task| task.citation.starts_with("arXiv:") && task.parts.is_empty();
+        for task in registry.tasks().filter(dated) {
+            let number = &task.citation["arXiv:".len()..];
+            assert_eq!(task.published, format!("20{}-{}", &number[..2], &number[2..4]), "{}", task.id);
+            assert!(!task.authors.is_empty(), "{}", task.id);
+        }
+        // Every dataset has a page but the one that is put together here.
+        let nowhere = registry.tasks().filter(|task| task.source.hub.is_none() && task.homepage.is_empty());
+        assert_eq!(nowhere.map(|task| task.id.as_str()).collect::<Vec<_>>(), ["anli_plus"]);
+    }
+
+    #[test]
     fn the_parts_of_a_task_must_fit() {
         let dir = tempfile::tempdir().unwrap();
         let whole = |parts: &str| {

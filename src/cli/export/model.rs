@@ -43,6 +43,7 @@ fn parse_size(text: &str) -> std::result::Result<u64, String> {
 }
 
 pub fn run(context: &Context, args: &ModelArgs) -> Result<ExitCode> {
+    let store = context.existing_store()?;
     let artifact = match args.named.by_key(context)? {
         Some(artifact) => artifact,
         None => args
@@ -57,7 +58,7 @@ pub fn run(context: &Context, args: &ModelArgs) -> Result<ExitCode> {
         (None, false) => ExportedHead::Only,
     };
     let request = ExportRequest { artifact: &artifact, head, output: &args.output, shard_size: args.shard_size };
-    let exported = export(&request, &context.store()?, &context.registry)?;
+    let exported = export(&request, &store, &context.registry)?;
     let head = exported.head.map_or("without a head".to_owned(), |head| format!("with the head for {}", head.task));
     print(&format!("{}  {} {head}", args.output.display(), artifact.manifest.label));
     Ok(ExitCode::Success)

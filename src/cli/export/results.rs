@@ -62,7 +62,7 @@ pub struct CroissantArgs {
 
 impl RowArgs {
     fn cells<'a>(&self, context: &'a Context) -> Result<Vec<PublishedCell<'a>>> {
-        published(&context.store()?, &context.registry, &self.study, &self.row, self.seed)
+        published(&context.existing_store()?, &context.registry, &self.study, &self.row, self.seed)
     }
 
     /// Hands the row's scores to `write`.
@@ -116,7 +116,7 @@ pub fn model_index(context: &Context, args: &RowArgs) -> Result<ExitCode> {
 
 pub fn croissant(context: &Context, args: &CroissantArgs) -> Result<ExitCode> {
     let tasks: Vec<&Task> = args.task.iter().map(|id| context.registry.task(id, "--task")).collect::<Result<_, _>>()?;
-    for task in export_croissant(&context.store()?, &tasks, &args.output)? {
+    for task in export_croissant(&context.existing_store()?, &tasks, &args.output)? {
         print(&args.output.join(task).join("croissant.json").display().to_string());
     }
     Ok(ExitCode::Success)

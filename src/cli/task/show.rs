@@ -47,7 +47,7 @@ type Sample = Vec<(String, String)>;
 
 pub fn run(context: &Context, args: &ShowArgs) -> Result<ExitCode> {
     let task = context.registry.task(&args.id, "the command line")?;
-    let artifacts = context.store()?.list()?;
+    let artifacts = context.store().list()?;
     let canonical = canonical_artifacts(&artifacts).remove(&task.id);
     let (tables, samples) = match canonical {
         Some(canonical) => (profile(&artifacts, canonical)?, samples(task, canonical)?),
@@ -107,6 +107,9 @@ fn facts(task: &Task) -> Vec<(&'static str, String)> {
     add("domain", task.domain.join(", "));
     add("licence", task.license.clone());
     add("citation", task.citation.clone());
+    add("authors", task.authors.join(", "));
+    add("date", task.published.clone());
+    add("homepage", task.homepage.clone());
     if let Some(source) = &task.source.directory {
         for (split, files) in &source.files {
             add("files", format!("{split}: {}", below(&source.layout, &files.paths())));
