@@ -1,20 +1,21 @@
 //! Another system's predictions, read and checked against gold: whole, or an error that names the place.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::fmt;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use arrow::array::{Array, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
-use serde::de::{DeserializeOwned, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
 
 use super::examples::{self, Example, Examples, Kind};
-use super::layout::Shape;
+use super::layout::shape_of;
 use super::{ExchangeError, Layout, SystemFile};
-use crate::error::IoContext;
 use crate::evaluate::Prediction;
+use crate::evaluate::submission::Shape;
+use crate::evaluate::submission::json::{self, Entries, Text};
+use crate::evaluate::submission::text::{self, Lines};
 use crate::shard::read_batches;
 use crate::task::{Pooling, Task};
 
@@ -38,7 +39,7 @@ pub fn read_predictions(
     files: &[SystemFile],
     gold: &[(String, PathBuf)],
 ) -> Result<Vec<(String, Vec<Prediction>)>, ExchangeError> {
-    let shape = Shape::of(task)?;
+    let shape = shape_of(task)?;
     let gold: BTreeMap<&str, Examples> = gold
         .iter()
         .map(|(language, path)| Ok((language.as_str(), examples::read(path, task.format)?)))
@@ -71,7 +72,7 @@ pub fn read_predictions(
                 Layout::Xtreme => submitted(&file.path, shape, examples, &shared)?,
                 Layout::Table => table(&file.path, task, &file.language)?,
             };
-            if placed.is_empty() && shape != Shape::Pairs {
+            if placed.is_empty() {
                 return Err(ExchangeError::content(&file.path, "is empty; expected a prediction for each example"));
             }
             check(&file.path, task, shape, examples, &shared, &placed)?;
@@ -102,72 +103,83 @@ fn submitted(
     examples: &Examples,
     shared: &Shared<'_>,
 ) -> Result<Vec<Placed>, ExchangeError> {
-    let text = utf8(path)?;
-    if text.trim().is_empty() && shape != Shape::Pairs {
-        return Err(ExchangeError::content(path, "is empty; expected a prediction for each example"));
-    }
     let placed = |place: String, id: &str, answer: String| Placed {
         place,
         prediction: Prediction::new(id.to_owned(), answer, 1.0),
     };
+    let at = |line: usize| format!("line {line}");
     match shape {
-        Shape::Labels | Shape::Choices | Shape::Numbers => {
-            let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        Shape::Labels | Shape::Numbers => {
+            let text = text::read_lines(path, shape)?;
+            let lines: Vec<&str> = Lines(&text).collect();
             same_count(path, "lines", lines.len(), examples)?;
             let one = |(number, (line, example)): (usize, (&&str, &Example))| {
-                let place = format!("line {}", number + 1);
-                let answer = match shape {
-                    Shape::Numbers => {
-                        line.parse::<usize>().ok().and_then(|number| examples.index.get(number).cloned()).ok_or_else(
-                            || {
-                                let count = examples.index.len();
-                                let problem = format!(
-                                    "{place}: `{line}` is not the line of one of {count} sentences, counted from 0"
-                                );
-                                ExchangeError::content(path, problem)
-                            },
-                        )?
-                    }
-                    _ => (*line).to_owned(),
+                let place = at(number + 1);
+                let answer = if shape == Shape::Numbers {
+                    let problem = || {
+                        let count = examples.index.len();
+                        format!("{place}: `{line}` is not the line of one of {count} sentences, counted from 0")
+                    };
+                    let number = line.parse::<usize>().ok().filter(|_| text::is_number(line));
+                    let found = number.and_then(|number| examples.index.get(number).cloned());
+                    found.ok_or_else(|| ExchangeError::content(path, problem()))?
+                } else {
+                    (*line).to_owned()
                 };
                 Ok(placed(place, &example.id, answer))
             };
             lines.iter().zip(&examples.rows).enumerate().map(one).collect()
         }
+        Shape::Choices => {
+            let text = text::read(path)?;
+            let choices = json::line_labels(path, &text)?;
+            same_count(path, "lines", choices.len(), examples)?;
+            let one =
+                |((line, choice), example): ((usize, u32), &Example)| placed(at(line), &example.id, choice.to_string());
+            Ok(choices.into_iter().zip(&examples.rows).map(one).collect())
+        }
         Shape::Tags => {
-            let sentences = sentences(&text);
+            let text = text::read_lines(path, shape)?;
+            let sentences = text::sentences(&text);
             same_count(path, "sentences", sentences.len(), examples)?;
-            let one = |((line, tags), example): ((usize, Vec<&str>), &Example)| {
-                placed(format!("line {line}"), &example.id, tags.join(" "))
+            let mut line = 1;
+            let one = |(sentence, example): (Range<usize>, &Example)| {
+                let tags: Vec<&str> = Lines(&text[sentence]).collect();
+                let place = at(line);
+                line += tags.len() + 1;
+                placed(place, &example.id, tags.join(" "))
             };
             Ok(sentences.into_iter().zip(&examples.rows).map(one).collect())
         }
-        Shape::Pairs => text
-            .lines()
-            .enumerate()
-            .map(|(number, line)| {
-                let place = format!("line {}", number + 1);
-                match line.trim().split_once('\t') {
-                    Some((query, found)) => Ok(placed(place, query.trim(), found.trim().to_owned())),
-                    None => {
-                        Err(ExchangeError::content(path, format!("{place}: expected two ids with a tab between them")))
-                    }
-                }
-            })
-            .collect(),
+        Shape::Pairs => {
+            let text = text::read_lines(path, shape)?;
+            let pairs = text::pairs(path, &text)?.into_iter().enumerate();
+            let one = |(number, pair): (usize, &str)| {
+                let (query, found) = pair.split_once('\t').unwrap_or((pair, ""));
+                placed(at(number + 1), query, found.to_owned())
+            };
+            Ok(pairs.map(one).collect())
+        }
         Shape::Answers => {
-            let answers: Entries<String> = json(path, &text, "one object of question id to answer")?;
-            Ok(answers.0.into_iter().map(|(id, answer)| placed(format!("answer to `{id}`"), &id, answer)).collect())
+            let text = text::read(path)?;
+            let answers: Entries<'_, Text<'_>> = json::entries(path, &text, shape)?;
+            answers.index(path)?;
+            let one = |(id, Text(answer)): (Cow<'_, str>, Text<'_>)| {
+                placed(format!("answer to `{id}`"), &id, answer.into_owned())
+            };
+            Ok(answers.0.into_iter().map(one).collect())
         }
         Shape::Ranking => {
-            let rankings: Entries<Vec<String>> = json(path, &text, "one object of query id to the ids found")?;
+            let text = text::read(path)?;
+            let rankings: Entries<'_, Vec<Text<'_>>> = json::entries(path, &text, shape)?;
+            rankings.index(path)?;
             let mut all = Vec::new();
             for (id, found) in rankings.0 {
-                for (place, found) in found.into_iter().enumerate() {
+                for (place, Text(found)) in found.into_iter().enumerate() {
                     // An id that one language alone has needs no language before it.
-                    let found = match shared.get(found.as_str()).map(Vec::as_slice) {
+                    let found = match shared.get(found.as_ref()).map(Vec::as_slice) {
                         Some([language]) => format!("{language}:{found}"),
-                        _ => found,
+                        _ => found.into_owned(),
                     };
                     let mut one = placed(format!("ranking of `{id}`"), &id, found);
                     one.prediction.rank = Some(i32::try_from(place + 1).unwrap_or(i32::MAX));
@@ -179,15 +191,6 @@ fn submitted(
     }
 }
 
-fn utf8(path: &Path) -> Result<String, ExchangeError> {
-    let bytes = std::fs::read(path).at("read", path)?;
-    String::from_utf8(bytes).map_err(|error| {
-        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-        ExchangeError::content(path, format!("line {line} is not UTF-8; write the file in UTF-8"))
-    })
-}
-
 fn same_count(path: &Path, unit: &str, found: usize, examples: &Examples) -> Result<(), ExchangeError> {
     let expected = examples.rows.len();
     if found == expected {
@@ -197,54 +200,6 @@ fn same_count(path: &Path, unit: &str, found: usize, examples: &Examples) -> Res
     let problem =
         format!("{found} {unit}, but {expected} examples in {gold}; give one prediction for each, in their order");
     Err(if found < expected { ExchangeError::incomplete(path, problem) } else { ExchangeError::content(path, problem) })
-}
-
-/// The tags of each sentence and its first line, from 1. A blank line ends a sentence.
-fn sentences(text: &str) -> Vec<(usize, Vec<&str>)> {
-    let mut sentences = Vec::new();
-    let mut sentence: Vec<&str> = Vec::new();
-    let mut first = 1;
-    for (number, line) in text.lines().map(str::trim).enumerate() {
-        if line.is_empty() {
-            sentences.push((first, std::mem::take(&mut sentence)));
-            first = number + 2;
-        } else {
-            sentence.push(line);
-        }
-    }
-    if !sentence.is_empty() {
-        sentences.push((first, sentence));
-    }
-    sentences
-}
-
-/// The entries of a JSON object in their order, a key that stands twice included.
-struct Entries<V>(Vec<(String, V)>);
-
-impl<'de, V: Deserialize<'de>> Deserialize<'de> for Entries<V> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader<V>(std::marker::PhantomData<V>);
-        impl<'de, V: Deserialize<'de>> Visitor<'de> for Reader<V> {
-            type Value = Entries<V>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
-                let mut entries = Vec::new();
-                while let Some(entry) = map.next_entry()? {
-                    entries.push(entry);
-                }
-                Ok(Entries(entries))
-            }
-        }
-        deserializer.deserialize_map(Reader(std::marker::PhantomData))
-    }
-}
-
-fn json<T: DeserializeOwned>(path: &Path, text: &str, expected: &str) -> Result<T, ExchangeError> {
-    serde_json::from_str(text).map_err(|e| ExchangeError::content(path, format!("{e}; expected {expected}")))
 }
 
 /// The columns of a table that predictions take; the first two must be there.
@@ -266,7 +221,7 @@ const COLUMNS: [&str; 11] = [
 fn table(path: &Path, task: &Task, language: &str) -> Result<Vec<Placed>, ExchangeError> {
     let mut rows = Vec::new();
     if path.extension().is_some_and(|suffix| suffix == "csv") {
-        let text = utf8(path)?;
+        let text = text::utf8(path)?;
         let mut reader = csv::Reader::from_reader(text.as_bytes());
         let broken = |e: csv::Error| ExchangeError::content(path, format!("is no CSV table: {e}"));
         let header: Vec<String> = reader.headers().map_err(broken)?.iter().map(str::to_owned).collect();

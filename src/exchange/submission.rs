@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 
 use super::ExchangeError;
 use super::examples::{self, Example, Examples, Kind};
-use super::layout::Shape;
+use super::layout::shape_of;
 use crate::error::IoContext;
+use crate::evaluate::submission::Shape;
 use crate::shard::{Columns, read_batches};
 use crate::task::Task;
 
@@ -40,7 +41,7 @@ pub fn write_submission(
     labels: Option<&Path>,
 ) -> Result<Vec<String>, ExchangeError> {
     let task = table.task;
-    let shape = Shape::of(task)?;
+    let shape = shape_of(task)?;
     let gold: BTreeMap<&str, Examples> = table
         .gold
         .iter()
@@ -136,7 +137,8 @@ fn answers(
             }
         };
         let _ = match shape {
-            Shape::Labels | Shape::Choices => writeln!(text, "{best}"),
+            Shape::Labels => writeln!(text, "{best}"),
+            Shape::Choices => writeln!(text, "{{\"label\": {best}}}"),
             Shape::Tags => writeln!(text, "{}\n", best.replace(' ', "\n")),
             Shape::Pairs => writeln!(text, "{}\t{best}", example.id),
             Shape::Numbers => match lines.get(best.as_str()) {
@@ -174,7 +176,9 @@ fn right_answers(shape: Shape, examples: &Examples) -> Result<String, ExchangeEr
     for example in &examples.rows {
         let _ = match &example.kind {
             Kind::Label(label) => writeln!(text, "{}", label.as_ref().ok_or_else(|| blank(example))?),
-            Kind::Choice { answer, .. } => writeln!(text, "{}", answer.ok_or_else(|| blank(example))?),
+            Kind::Choice { answer, .. } => {
+                writeln!(text, "{{\"label\": {}}}", answer.ok_or_else(|| blank(example))?)
+            }
             Kind::Words { tags, .. } => writeln!(text, "{}\n", tags.as_ref().ok_or_else(|| blank(example))?.join("\n")),
             Kind::Question { context, question, answers } => {
                 articles.push(article(&example.id, context, question, answers));

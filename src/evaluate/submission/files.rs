@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 
+use super::Shape;
 use super::json::{self, Answer, Entries, Question, Text};
-use super::text::{Lines, line_error, line_of, read, read_lines, sentences, shown};
+use super::text::{Lines, is_number, line_error, line_of, pairs, read, read_lines, sentences, shown};
 use crate::evaluate::EvaluateError;
 use crate::evaluate::metric::{self, Answers, Chunker, Normalization, Statistics, Values, total};
 use crate::task::Metric;
@@ -67,12 +68,16 @@ impl Scoring {
         }
     }
 
-    /// How its files' names end.
-    pub fn suffix(self) -> &'static str {
+    /// What its files hold.
+    pub fn shape(self) -> Shape {
         match self {
-            Scoring::Labels(_) | Scoring::Numbers | Scoring::Tags(_) | Scoring::Pairs => "tsv",
-            Scoring::Choices => "jsonl",
-            Scoring::Squad | Scoring::Mlqa | Scoring::ReciprocalRank | Scoring::AveragePrecision => "json",
+            Scoring::Labels(_) => Shape::Labels,
+            Scoring::Numbers => Shape::Numbers,
+            Scoring::Tags(_) => Shape::Tags,
+            Scoring::Pairs => Shape::Pairs,
+            Scoring::Choices => Shape::Choices,
+            Scoring::Squad | Scoring::Mlqa => Shape::Answers,
+            Scoring::ReciprocalRank | Scoring::AveragePrecision => Shape::Ranking,
         }
     }
 
@@ -150,14 +155,14 @@ impl Files {
     }
 
     /// Both files' texts, labels first.
-    fn texts(&self, expected: &str) -> Result<(String, String), EvaluateError> {
+    fn texts(&self, shape: Shape) -> Result<(String, String), EvaluateError> {
         let (labels, predictions) =
-            rayon::join(|| read_lines(&self.labels, expected), || read_lines(&self.predictions, expected));
+            rayon::join(|| read_lines(&self.labels, shape), || read_lines(&self.predictions, shape));
         Ok((labels?, predictions?))
     }
 
     fn lines(&self, known: Option<&[&str]>) -> Result<Sum, EvaluateError> {
-        let (labels, predictions) = self.texts("this task has one label a line")?;
+        let (labels, predictions) = self.texts(Shape::Labels)?;
         let begun = Instant::now();
         let (mut correct, mut count) = (0_u64, 0_usize);
         let mut gold = Lines(&labels);
@@ -192,7 +197,7 @@ impl Files {
     }
 
     fn tags(&self, known: &[&str]) -> Result<Sum, EvaluateError> {
-        let (labels, predictions) = self.texts("this task has one tag a line, and a blank line after each sentence")?;
+        let (labels, predictions) = self.texts(Shape::Tags)?;
         let begun = Instant::now();
         let (gold, predicted) = rayon::join(|| sentences(&labels), || sentences(&predictions));
         self.same_count("sentences", predicted.len(), gold.len())?;
@@ -238,7 +243,7 @@ impl Files {
     }
 
     fn pairs(&self) -> Result<Sum, EvaluateError> {
-        let (labels, predictions) = self.texts("this task has two ids a line, with a tab between")?;
+        let (labels, predictions) = self.texts(Shape::Pairs)?;
         let begun = Instant::now();
         let (labels, predictions) =
             rayon::join(|| pair_set(&self.labels, &labels), || pair_set(&self.predictions, &predictions));
@@ -273,10 +278,9 @@ impl Files {
     fn answers(&self, normalization: Normalization, allow_missing: bool) -> Result<Sum, EvaluateError> {
         let (labels, predictions) = rayon::join(|| read(&self.labels), || read(&self.predictions));
         let (labels, predictions) = (labels?, predictions?);
-        let expected = "one object of question id to answer";
         let (questions, answers) = rayon::join(
             || json::questions(&self.labels, &labels),
-            || json::entries::<Text<'_>>(&self.predictions, &predictions, expected),
+            || json::entries::<Text<'_>>(&self.predictions, &predictions, Shape::Answers),
         );
         let (questions, answers) = (questions?, answers?);
         let begun = Instant::now();
@@ -307,9 +311,8 @@ impl Files {
     fn ranked(&self, scoring: Scoring, allow_missing: bool) -> Result<Sum, EvaluateError> {
         type Found<'a> = Vec<Text<'a>>;
         let (labels, predictions) = (read(&self.labels)?, read(&self.predictions)?);
-        let expected = "one object of id to a list of ids, best first";
-        let gold: Entries<'_, Found<'_>> = json::entries(&self.labels, &labels, expected)?;
-        let found: Entries<'_, Found<'_>> = json::entries(&self.predictions, &predictions, expected)?;
+        let gold: Entries<'_, Found<'_>> = json::entries(&self.labels, &labels, Shape::Ranking)?;
+        let found: Entries<'_, Found<'_>> = json::entries(&self.predictions, &predictions, Shape::Ranking)?;
         let begun = Instant::now();
         gold.index(&self.labels)?;
         let places = self.matched(gold.0.iter().map(|(id, _)| id), &found, "query", allow_missing)?;
@@ -384,20 +387,13 @@ impl Files {
 fn is_known(label: &str, known: Option<&[&str]>) -> bool {
     match known {
         Some(known) => known.contains(&label),
-        None => !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_digit()),
+        None => is_number(label),
     }
 }
 
 /// The pairs of a file, sorted, each once.
 fn pair_set<'a>(path: &Path, text: &'a str) -> Result<Vec<&'a str>, EvaluateError> {
-    let mut pairs = Vec::new();
-    for (number, line) in Lines(text).enumerate() {
-        if line.matches('\t').count() != 1 {
-            let problem = format!("`{}` is no pair; write two ids with a tab between", shown(line));
-            return Err(line_error(path, number + 1, problem));
-        }
-        pairs.push(line);
-    }
+    let mut pairs = pairs(path, text)?;
     pairs.sort_unstable();
     pairs.dedup();
     Ok(pairs)

@@ -12,8 +12,9 @@
 //! error unless what lacks is allowed to, and then it is counted.
 
 mod files;
-mod json;
-mod text;
+pub(crate) mod json;
+mod shape;
+pub(crate) mod text;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -28,6 +29,7 @@ use super::metric::Values;
 use crate::error::IoContext;
 
 use files::{Files, Scoring};
+pub(crate) use shape::Shape;
 
 /// What to score.
 #[derive(Debug, Clone, Copy)]
@@ -130,7 +132,7 @@ fn score_task(
     let mut unanswered = 0;
     let mut missing = Vec::new();
     for language in &languages {
-        let place = |folder: &Path| folder.join(task).join(format!("test-{language}.{}", scoring.suffix()));
+        let place = |folder: &Path| scoring.shape().file(folder, task, language);
         let files = Files { task, predictions: place(request.predictions), labels: place(request.labels) };
         if !files.predictions.exists() || !files.labels.exists() {
             missing.push(format!("{task}/{language}"));

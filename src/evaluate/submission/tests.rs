@@ -24,8 +24,7 @@ impl Fixture {
     }
 
     fn path(&self, side: &str, task: &str, language: &str) -> PathBuf {
-        let suffix = Scoring::of(task).suffix();
-        self.dir.path().join(side).join(task).join(format!("test-{language}.{suffix}"))
+        Scoring::of(task).shape().file(&self.dir.path().join(side), task, language)
     }
 
     fn write(&self, side: &str, task: &str, language: &str, text: impl AsRef<[u8]>) {
@@ -136,7 +135,7 @@ fn lines_and_tags_must_match_the_labels() {
     let json = "predictions/pawsx/test-ja.tsv: line 1: is JSON; this task has one label a line";
     assert_eq!(fails(b"{\"0\": 1}"), json);
     let empty =
-        "predictions/pawsx/test-ja.tsv: line 1: the file is empty; write one prediction for each example of the labels";
+        "predictions/pawsx/test-ja.tsv: line 1: the file is empty; expected a line or an entry for each example";
     assert_eq!(fails(b"\n"), empty);
     let encoding = "predictions/pawsx/test-ja.tsv: line 2: is not UTF-8; save the file in that encoding";
     assert_eq!(fails(b"0\n\xff\n1\n"), encoding);
