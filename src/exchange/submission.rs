@@ -140,7 +140,11 @@ fn answers(
             Shape::Labels => writeln!(text, "{best}"),
             Shape::Choices => writeln!(text, "{{\"label\": {best}}}"),
             Shape::Tags => writeln!(text, "{}\n", best.replace(' ', "\n")),
-            Shape::Pairs => writeln!(text, "{}\t{best}", example.id),
+            Shape::Pairs => {
+                let mut told = HashSet::new();
+                let mut pairs = ranked.iter().filter(|found| told.insert(*found));
+                pairs.try_for_each(|found| writeln!(text, "{}\t{found}", example.id))
+            }
             Shape::Numbers => match lines.get(best.as_str()) {
                 Some(line) => writeln!(text, "{line}"),
                 None => {
@@ -216,4 +220,29 @@ fn article(id: &str, context: &str, question: &str, answers: &[(String, u32)]) -
 
 fn pretty(value: &Value) -> String {
     serde_json::to_string_pretty(value).unwrap_or_default() + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn example(id: &str, gold: Option<&str>) -> Example {
+        Example { id: id.to_owned(), kind: Kind::Query(gold.map(str::to_owned)) }
+    }
+
+    fn texts(texts: &[&str]) -> Vec<String> {
+        texts.iter().map(|text| (*text).to_owned()).collect()
+    }
+
+    #[test]
+    fn every_pair_of_a_query_is_told_once() {
+        let rows = vec![example("de-1", Some("en-1 en-2")), example("de-2", None), example("de-3", Some("en-3"))];
+        let examples = Examples { path: PathBuf::from("gold"), rows, index: texts(&["en-1", "en-2", "en-3"]) };
+        let found =
+            Found::from([("de-1".to_owned(), texts(&["en-2", "en-1", "en-2"])), ("de-2".to_owned(), texts(&["en-3"]))]);
+        let written = answers(Shape::Pairs, Path::new("found"), &examples, &found, &HashSet::new()).unwrap();
+        assert_eq!(written, "de-1\ten-2\nde-1\ten-1\nde-2\ten-3\n");
+        let written = right_answers(Shape::Pairs, &examples).unwrap();
+        assert_eq!(written, "de-1\ten-1\nde-1\ten-2\nde-3\ten-3\n");
+    }
 }
