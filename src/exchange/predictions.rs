@@ -153,12 +153,21 @@ fn submitted(
         }
         Shape::Pairs => {
             let text = text::read_lines(path, shape)?;
-            let pairs = text::pairs(path, &text)?.into_iter().enumerate();
-            let one = |(number, pair): (usize, &str)| {
+            let (mut told, mut ranks) = (HashSet::new(), HashMap::new());
+            let mut all = Vec::new();
+            for (number, pair) in text::pairs(path, &text)?.into_iter().enumerate() {
+                // As the script reads them, pairs are a set.
+                if !told.insert(pair) {
+                    continue;
+                }
                 let (query, found) = pair.split_once('\t').unwrap_or((pair, ""));
-                placed(at(number + 1), query, found.to_owned())
-            };
-            Ok(pairs.map(one).collect())
+                let rank = ranks.entry(query).or_insert(0);
+                *rank += 1;
+                let mut one = placed(at(number + 1), query, found.to_owned());
+                one.prediction.rank = Some(*rank);
+                all.push(one);
+            }
+            Ok(all)
         }
         Shape::Answers => {
             let text = text::read(path)?;
@@ -305,12 +314,17 @@ fn number<T: std::str::FromStr>(cells: &HashMap<&str, String>, name: &str) -> Re
 }
 
 /// Layer and pooling, in retrieval.
-type Setting<'a> = (Option<i32>, Option<&'a str>);
+type Setting = (Option<i32>, Option<&'static str>);
 
-/// An example and a rank.
-type Answered<'a> = (&'a str, Option<i32>);
+/// What is answered in one setting.
+#[derive(Default)]
+struct Answered<'a> {
+    examples: HashSet<&'a str>,
+    ranks: HashSet<(&'a str, i32)>,
+    found: HashSet<(&'a str, &'a str)>,
+}
 
-/// That each example is answered once in each set (layer and pooling, in retrieval), and as its task allows.
+/// That each example is answered once in each setting, and as its task allows. Returns the settings.
 fn check(
     path: &Path,
     task: &Task,
@@ -318,10 +332,10 @@ fn check(
     examples: &Examples,
     shared: &Shared<'_>,
     placed: &[Placed],
-) -> Result<(), ExchangeError> {
+) -> Result<Vec<Setting>, ExchangeError> {
     let known: HashMap<&str, &Example> = examples.rows.iter().map(|example| (example.id.as_str(), example)).collect();
     let index: HashSet<&str> = examples.index.iter().map(String::as_str).collect();
-    let mut sets: BTreeMap<Setting<'_>, HashSet<Answered<'_>>> = BTreeMap::new();
+    let mut settings: BTreeMap<Setting, Answered<'_>> = BTreeMap::new();
     for Placed { place, prediction } in placed {
         let wrong = |problem: String| Err(ExchangeError::content(path, format!("{place}: {problem}")));
         let id = prediction.example_id.as_str();
@@ -331,11 +345,19 @@ fn check(
         if !prediction.confidence.is_finite() {
             return wrong("its confidence is not a number".to_owned());
         }
-        let set = sets.entry((prediction.layer, prediction.pooling)).or_default();
-        if !set.insert((id, prediction.rank)) {
+        let answer = prediction.prediction.as_str();
+        let answered = settings.entry((prediction.layer, prediction.pooling)).or_default();
+        let rank = prediction.rank.unwrap_or(1);
+        if shape != Shape::Pairs && !answered.ranks.insert((id, rank)) {
             return wrong(format!("`{id}` is answered twice; give one prediction for each example"));
         }
-        let answer = prediction.prediction.as_str();
+        if matches!(shape, Shape::Pairs | Shape::Ranking) && !answered.found.insert((id, answer)) {
+            return wrong(format!("`{answer}` is found for `{id}` twice; name it once"));
+        }
+        // Of several sentences found, the first is the answer where they are no ranking.
+        if rank == 1 || shape == Shape::Ranking {
+            answered.examples.insert(id);
+        }
         let label = |label: &str| task.open_labels || task.labels.iter().any(|known| known == label);
         match (&example.kind, shape) {
             (Kind::Label(_), _) if !label(answer) => {
@@ -378,16 +400,13 @@ fn check(
             _ => (),
         }
     }
-    // Of pairs, only those that were found are told; of rankings, only what is ranked.
-    if matches!(shape, Shape::Pairs | Shape::Ranking) {
-        return Ok(());
-    }
-    for ((layer, _), set) in &sets {
-        if let Some(example) = examples.rows.iter().find(|example| !set.contains(&(example.id.as_str(), None))) {
+    // Of pairs, only those that were found are told.
+    for ((layer, _), answered) in settings.iter().filter(|_| shape != Shape::Pairs) {
+        if let Some(example) = examples.rows.iter().find(|example| !answered.examples.contains(example.id.as_str())) {
             let layer = layer.map(|layer| format!(" at layer {layer}")).unwrap_or_default();
             let problem = format!("no prediction for example `{}`{layer}; give one for each", example.id);
             return Err(ExchangeError::incomplete(path, problem));
         }
     }
-    Ok(())
+    Ok(settings.into_keys().collect())
 }
