@@ -12,10 +12,10 @@ use arrow::datatypes::DataType;
 use super::examples::{self, Example, Examples, Kind};
 use super::layout::shape_of;
 use super::{ExchangeError, Layout, SystemFile};
-use crate::evaluate::Prediction;
 use crate::evaluate::submission::Shape;
 use crate::evaluate::submission::json::{self, Entries, Text};
 use crate::evaluate::submission::text::{self, Lines};
+use crate::evaluate::{EvaluateError, Prediction, Setting};
 use crate::shard::read_batches;
 use crate::task::{Pooling, Task};
 
@@ -32,7 +32,7 @@ struct Placed {
 ///
 /// # Errors
 /// A language on one side only; a file that is empty, not UTF-8, or not of its layout; an example that is missing,
-/// unknown or answered twice; a label, choice, tag or sentence that the task does not have; tags too many or too few.
+/// unknown or answered twice; layers and poolings that differ between languages; a label, choice, tag or sentence that the task does not have; tags too many or too few.
 pub fn read_predictions(
     task: &Task,
     layout: Layout,
@@ -64,21 +64,30 @@ pub fn read_predictions(
         return Err(ExchangeError::incomplete(folder, problem));
     }
     let shared = shared_index(shape, &gold);
-    files
-        .iter()
-        .map(|file| {
-            let examples = &gold[file.language.as_str()];
-            let placed = match layout {
-                Layout::Xtreme => submitted(&file.path, shape, examples, &shared)?,
-                Layout::Table => table(&file.path, task, &file.language)?,
-            };
-            if placed.is_empty() {
-                return Err(ExchangeError::content(&file.path, "is empty; expected a prediction for each example"));
-            }
-            check(&file.path, task, shape, examples, &shared, &placed)?;
-            Ok((file.language.clone(), placed.into_iter().map(|placed| placed.prediction).collect()))
-        })
-        .collect()
+    let mut read = Vec::with_capacity(files.len());
+    let mut expected: Option<Vec<Setting>> = None;
+    for file in files {
+        let examples = &gold[file.language.as_str()];
+        let placed = match layout {
+            Layout::Xtreme => submitted(&file.path, shape, examples, &shared)?,
+            Layout::Table => table(&file.path, task, &file.language)?,
+        };
+        if placed.is_empty() {
+            return Err(ExchangeError::content(&file.path, "is empty; expected a prediction for each example"));
+        }
+        let found = check(&file.path, task, shape, examples, &shared, &placed)?;
+        let expected = expected.get_or_insert_with(|| found.clone());
+        if *expected != found {
+            let (path, found, expected) = (file.path.clone(), listed(&found), listed(expected));
+            return Err(EvaluateError::Layers { path, found, expected }.into());
+        }
+        read.push((file.language.clone(), placed.into_iter().map(|placed| placed.prediction).collect()));
+    }
+    Ok(read)
+}
+
+fn listed(settings: &[Setting]) -> String {
+    settings.iter().map(Setting::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// The languages that have an index sentence of an id, where the index is that of all languages.
@@ -313,9 +322,6 @@ fn number<T: std::str::FromStr>(cells: &HashMap<&str, String>, name: &str) -> Re
     cells.get(name).map(parse).transpose()
 }
 
-/// Layer and pooling, in retrieval.
-type Setting = (Option<i32>, Option<&'static str>);
-
 /// What is answered in one setting.
 #[derive(Default)]
 struct Answered<'a> {
@@ -335,7 +341,7 @@ fn check(
 ) -> Result<Vec<Setting>, ExchangeError> {
     let known: HashMap<&str, &Example> = examples.rows.iter().map(|example| (example.id.as_str(), example)).collect();
     let index: HashSet<&str> = examples.index.iter().map(String::as_str).collect();
-    let mut settings: BTreeMap<Setting, Answered<'_>> = BTreeMap::new();
+    let mut settings: BTreeMap<(Option<i32>, Option<&str>), Answered<'_>> = BTreeMap::new();
     for Placed { place, prediction } in placed {
         let wrong = |problem: String| Err(ExchangeError::content(path, format!("{place}: {problem}")));
         let id = prediction.example_id.as_str();
@@ -408,5 +414,7 @@ fn check(
             return Err(ExchangeError::incomplete(path, problem));
         }
     }
-    Ok(settings.into_keys().collect())
+    let setting =
+        |(layer, pooling): (Option<i32>, Option<&str>)| Setting { layer, pooling: pooling.map(str::to_owned) };
+    Ok(settings.into_keys().map(setting).collect())
 }
