@@ -351,6 +351,9 @@ fn check(
         if !prediction.confidence.is_finite() {
             return wrong("its confidence is not a number".to_owned());
         }
+        if prediction.null_score_difference.is_some_and(|difference| !difference.is_finite()) {
+            return wrong("its null_score_difference is not a number".to_owned());
+        }
         let answer = prediction.prediction.as_str();
         let answered = settings.entry((prediction.layer, prediction.pooling)).or_default();
         let rank = prediction.rank.unwrap_or(1);
