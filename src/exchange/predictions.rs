@@ -281,6 +281,8 @@ fn check_columns(path: &Path, header: &[String]) -> Result<(), ExchangeError> {
         format!("has no column `{missing}`; its columns may be {known}")
     } else if let Some(other) = header.iter().find(|column| !COLUMNS.contains(&column.as_str())) {
         format!("has a column `{other}`, which predictions have not; its columns may be {known}")
+    } else if let Some((_, twice)) = header.iter().enumerate().find(|(at, column)| header[..*at].contains(*column)) {
+        format!("has a column `{twice}` twice; keep one")
     } else {
         return Ok(());
     };
@@ -420,4 +422,20 @@ fn check(
     let setting =
         |(layer, pooling): (Option<i32>, Option<&str>)| Setting { layer, pooling: pooling.map(str::to_owned) };
     Ok(settings.into_keys().map(setting).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_column_stands_once() {
+        let problem = |header: &[&str]| {
+            let header: Vec<String> = header.iter().map(|name| (*name).to_owned()).collect();
+            check_columns(Path::new("de.csv"), &header).err().map(|error| error.to_string())
+        };
+        assert_eq!(problem(&["prediction", "example_id", "rank"]), None);
+        let twice = problem(&["example_id", "prediction", "rank", "prediction"]).unwrap();
+        assert_eq!(twice, "de.csv: has a column `prediction` twice; keep one");
+    }
 }
