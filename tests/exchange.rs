@@ -262,6 +262,16 @@ fn wrong_tables_are_refused_by_row_and_column() {
             4,
             "row 1: `sure` in column `confidence` is not a number",
         ),
+        (
+            table("example_id,prediction,null_score_difference", &|_, id| format!("{id},neutral,NaN")),
+            4,
+            "row 1: its null_score_difference is not a number",
+        ),
+        (
+            table("example_id,prediction,prediction", &|_, id| format!("{id},maybe,neutral")),
+            4,
+            "has a column `prediction` twice; keep one",
+        ),
         (table("example_id,prediction,pooling", &|_, id| format!("{id},neutral,max")), 4, "`max` is no pooling"),
         (
             table("example_id,prediction", &|place, id| format!("{},neutral", if place == 3 { "9999" } else { id })),

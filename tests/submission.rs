@@ -1,4 +1,5 @@
-//! A row in XTREME's layout: it is scored there as it is in the store, and comes back as it left.
+//! A row in XTREME's layout: it is scored there as it is in the store, and comes back as it left. What only some tasks have:
+//! pairs, rankings, languages that a suite added.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -113,4 +114,118 @@ fn choices(trestle: &Trestle) {
         std::fs::write(file, "{\"label\": 0}\n".repeat(lines)).unwrap();
     }
     trestle.ok(&["import", "predictions", text(&folder), "--suite", "xtreme-r", "--name", "choices"]);
+}
+
+fn write(path: &Path, text: &str) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, text).unwrap();
+}
+
+#[test]
+fn pairs_and_rankings_are_checked_before_anything_is_kept() {
+    let trestle = Trestle::new();
+    trestle.ok(&["normalize", "tiny-retrieval", "--quiet"]);
+    let ids = |task: &str, language: &str, side: &str| -> Vec<String> {
+        let sql = format!(
+            "SELECT example_id FROM canonical_{task} WHERE split = 'test' AND language = '{language}' AND side = '{side}'"
+        );
+        trestle.query(&sql).iter().map(|row| row["example_id"].as_str().unwrap().to_owned()).collect()
+    };
+    let folder = trestle.dir.path().join("system");
+    let import = |layout: &str, task: &str| {
+        let suite = if task == "lareqa" { "xtreme-r" } else { "xtreme" };
+        let choice = ["--layout", layout, "--suite", suite, "--task", task, "--name", "system"];
+        trestle.run(&[&["import", "predictions", text(&folder)], &choice[..]].concat())
+    };
+
+    // A query may have several counterparts, and a pair stands for itself however often it is written.
+    for language in ["de", "zh"] {
+        let (queries, index) = (ids("bucc2018", language, "query"), ids("bucc2018", language, "index"));
+        let line = |found: usize| format!("{}\t{}\n", queries[0], index[found]);
+        write(&folder.join(format!("bucc2018/test-{language}.tsv")), &[line(1), line(0), line(1)].concat());
+    }
+    let said = import("xtreme", "bucc2018");
+    assert_eq!(said.code, 0, "{}", said.err);
+    let ranks = "SELECT rank, prediction FROM predictions WHERE study = 'imported' AND language = 'de' ORDER BY rank";
+    let index = ids("bucc2018", "de", "index");
+    let expected = [
+        serde_json::json!({"rank": 1, "prediction": index[1]}),
+        serde_json::json!({"rank": 2, "prediction": index[0]}),
+    ];
+    assert_eq!(trestle.query(ranks), expected);
+    let german = folder.join("bucc2018/test-de.tsv");
+    let labels = trestle.dir.path().join("labels");
+    write(&labels.join("bucc2018/test-de.tsv"), &std::fs::read_to_string(&german).unwrap());
+    let score = ["score", "--predictions", text(&folder), "--labels", text(&labels), "--task", "bucc2018"];
+    for content in ["", "\n", "\u{feff}"] {
+        write(&german, content);
+        for said in [import("xtreme", "bucc2018"), trestle.run(&[&score[..], &["--allow-missing"]].concat())] {
+            assert_eq!(said.code, 4, "{}", said.err);
+            assert!(said.err.contains("test-de.tsv: line 1: the file is empty; expected a line"), "{}", said.err);
+        }
+    }
+
+    let kept = trestle.artifacts("import").len();
+    let answer = ids("lareqa", "en", "index").swap_remove(0);
+    let ranking = |language: &str, layer: u32, ranks: &[(&str, u32)]| {
+        let row = |query: &String| -> String {
+            ranks.iter().map(|(language, rank)| format!("{query},{language}:{answer},{rank},{layer}\n")).collect()
+        };
+        let rows: String = ids("lareqa", language, "query").iter().map(row).collect();
+        write(&folder.join(format!("lareqa/{language}.csv")), &format!("example_id,prediction,rank,layer\n{rows}"));
+    };
+    for (layer, ranks, code, says) in [
+        (0, &[("en", 1), ("en", 2)][..], 4, "de.csv: row 2: `en:"),
+        (0, &[("en", 1), ("de", 1)], 4, "de.csv: row 2: "),
+        (0, &[], 4, "de.csv: is empty"),
+        (1, &[("en", 1)], 5, "en.csv: predictions for layers 0, but 1 in the languages before"),
+        (0, &[("en", 3)], 0, ""),
+    ] {
+        ["en", "zh"].iter().for_each(|language| ranking(language, 0, &[("en", 1)]));
+        ranking("de", layer, ranks);
+        let said = import("table", "lareqa");
+        assert_eq!(said.code, code, "{}", said.err);
+        assert!(said.err.contains(says), "`{says}` is not in {}", said.err);
+        assert_eq!(trestle.artifacts("import").len(), kept + usize::from(code == 0), "{says}");
+    }
+}
+
+#[test]
+fn an_import_is_in_the_languages_of_its_suite() {
+    let trestle = Trestle::new();
+    let mut task = trestle::task::Registry::load(&[]).unwrap().task("panx", "").unwrap().clone();
+    task.languages = ["de", "en"].map(str::to_owned).into();
+    task.added_languages = [("xtreme-r".to_owned(), vec!["fi".to_owned()])].into();
+    let files = trestle.dir.path().join("tasks");
+    write(&files.join("panx.toml"), &toml::to_string(&task).unwrap());
+    let run =
+        |arguments: &[&str]| support::said(&trestle.command(arguments).arg("--tasks").arg(&files).output().unwrap());
+    let made = run(&["normalize", "--task", "panx", "--suite", "xtreme-r", "--mini-size", "0.05", "--quiet"]);
+    assert_eq!(made.code, 0, "{}", made.err);
+    let folder = trestle.dir.path().join("system");
+    let give = |language: &str| {
+        let sql = format!("SELECT tags FROM canonical_panx WHERE split = 'test' AND language = '{language}'");
+        let sentence = |row: &Value| "O\n".repeat(row["tags"].as_array().unwrap().len()) + "\n";
+        let text: String = trestle.query(&sql).iter().map(sentence).collect();
+        write(&folder.join(format!("panx/test-{language}.tsv")), &text);
+    };
+    let import = |suite: &str| run(&["import", "predictions", text(&folder), "--suite", suite, "--name", "system"]);
+    ["de", "en"].into_iter().for_each(give);
+    let said = import("xtreme");
+    assert_eq!(said.code, 0, "{}", said.err);
+    let scored = trestle.query("SELECT DISTINCT language FROM scores WHERE study = 'imported' ORDER BY language");
+    assert_eq!(scored, ["de", "en"].map(|language| serde_json::json!({"language": language})));
+    let said = run(&["rescore", "imported"]);
+    assert_eq!(said.code, 0, "{}{}", said.out, said.err);
+    let said = import("xtreme-r");
+    assert!(said.code == 5 && said.err.contains("no predictions in `fi`"), "{}", said.err);
+    give("fi");
+    let said = import("xtreme");
+    assert!(
+        said.code == 4 && said.err.contains("for suite xtreme has no language `fi`; it has de, en"),
+        "{}",
+        said.err
+    );
+    let said = import("xtreme-r");
+    assert_eq!(said.code, 0, "{}", said.err);
 }

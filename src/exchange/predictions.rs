@@ -26,7 +26,7 @@ struct Placed {
 }
 
 /// Reads `files`, predictions of `task`, and checks them against `gold`, the canonical tables of its evaluation split by
-/// language. Returns the predictions by language.
+/// language, in the languages that `suite` has. Returns the predictions by language.
 ///
 /// A layout that says no more than the answer (XTREME's) stands for a system that is sure of it: confidence 1.
 ///
@@ -35,6 +35,7 @@ struct Placed {
 /// unknown or answered twice; layers and poolings that differ between languages; a label, choice, tag or sentence that the task does not have; tags too many or too few.
 pub fn read_predictions(
     task: &Task,
+    suite: &str,
     layout: Layout,
     files: &[SystemFile],
     gold: &[(String, PathBuf)],
@@ -45,12 +46,17 @@ pub fn read_predictions(
         .map(|(language, path)| Ok((language.as_str(), examples::read(path, task.format)?)))
         .collect::<Result<_, ExchangeError>>()?;
     let given: BTreeSet<&str> = files.iter().map(|file| file.language.as_str()).collect();
-    let wanted: BTreeSet<&str> =
-        gold.iter().filter(|(_, examples)| !examples.rows.is_empty()).map(|(language, _)| *language).collect();
+    // Gold may have the languages that another suite added.
+    let of_suite = task.languages_of(Some(suite));
+    let asked = |(language, examples): &(&&str, &Examples)| {
+        !examples.rows.is_empty() && of_suite.iter().any(|own| own == **language)
+    };
+    let wanted: BTreeSet<&str> = gold.iter().filter(asked).map(|(language, _)| *language).collect();
     if let Some(file) = files.iter().find(|file| !wanted.contains(file.language.as_str())) {
         let known: Vec<&str> = wanted.iter().copied().collect();
         let problem = format!(
-            "the gold of task {} has no language `{}`; it has {}: leave the file out, or normalize the task in that language",
+            "the gold of task {} for suite {suite} has no language `{}`; it has {}: leave the file out, or normalize the \
+             task in that language",
             task.id,
             file.language,
             known.join(", ")
