@@ -173,6 +173,9 @@ impl Files {
                 (Some(label), Some(prediction)) => {
                     count += 1;
                     correct += u64::from(label == prediction);
+                    if !is_known(label, known) {
+                        return Err(self.blanked(&labels, label));
+                    }
                     if label != prediction && !is_known(prediction, known) {
                         return Err(self.unknown(&predictions, prediction, known));
                     }
@@ -186,7 +189,13 @@ impl Files {
         Ok(Sum::whole(metric::padded([correct as f64, count as f64]), begun))
     }
 
-    /// The error about a label that is none.
+    /// The error about a line of the labels that holds none.
+    fn blanked(&self, text: &str, label: &str) -> EvaluateError {
+        let problem = format!("`{}` is no label of {}; take labels that are not blanked", shown(label), self.task);
+        line_error(&self.labels, line_of(text, label), problem)
+    }
+
+    /// The error about a prediction that is no label.
     fn unknown(&self, text: &str, label: &str, known: Option<&[&str]>) -> EvaluateError {
         let remedy = match known {
             Some(known) => format!("write one of {}", known.join(", ")),
@@ -207,6 +216,7 @@ impl Files {
             let mut pairs = Vec::with_capacity(64);
             loop {
                 match (gold.next(), predicted.next()) {
+                    (Some(label), Some(_)) if !known.contains(&label) => return Err(self.blanked(&labels, label)),
                     (Some(label), Some(tag)) if tag != label && !known.contains(&tag) => {
                         return Err(self.unknown(&predictions, tag, Some(known)));
                     }
@@ -265,7 +275,11 @@ impl Files {
         let begun = Instant::now();
         self.same_count("lines", predicted.len(), gold.len())?;
         let mut correct = 0_u32;
-        for (&(_, gold), &(line, choice)) in gold.iter().zip(&predicted) {
+        for (&(gold_line, gold), &(line, choice)) in gold.iter().zip(&predicted) {
+            if gold > 1 {
+                let problem = format!("`{gold}` is no label of {}; take labels that are not blanked", self.task);
+                return Err(line_error(&self.labels, gold_line, problem));
+            }
             if choice > 1 {
                 let problem = format!("`{choice}` is no choice of {}; write 0 or 1", self.task);
                 return Err(line_error(&self.predictions, line, problem));

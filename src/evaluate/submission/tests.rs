@@ -118,6 +118,28 @@ fn labels_that_are_blank_are_refused() {
 }
 
 #[test]
+fn labels_of_no_task_are_refused_even_where_the_predictions_have_them() {
+    for (suite, task, language, good, blank, line, label) in [
+        (Suite::Xtreme, "xnli", "sw", "neutral\nneutral\n", "neutral\n\n", 2, ""),
+        (Suite::Xtreme, "pawsx", "ja", "0\n1\n", "2\n1\n", 1, "2"),
+        (Suite::Xtreme, "tatoeba", "fi", "0\n1\n", "0\n-\n", 2, "-"),
+        (Suite::Xtreme, "udpos", "fi", "X\n\nX\nX\n", "X\n\nX\nNN\n", 4, "NN"),
+        (Suite::XtremeR, "xcopa", "qu", "{\"label\": 0}\n", "{\"label\": 2}\n", 1, "2"),
+    ] {
+        let fixture = Fixture::new(suite, &[(task, good)]);
+        fixture.write("labels", task, language, blank);
+        let path = fixture.path("labels", task, language);
+        let name = path.file_name().unwrap().to_string_lossy();
+        let message = format!(
+            "labels/{task}/{name}: line {line}: `{label}` is no label of {task}; take labels that are not blanked"
+        );
+        assert_eq!(fixture.fails(&[task]), message);
+        fixture.write("predictions", task, language, blank);
+        assert_eq!(fixture.fails(&[task]), message);
+    }
+}
+
+#[test]
 fn lines_and_tags_must_match_the_labels() {
     let lines = Fixture::new(Suite::Xtreme, &[("pawsx", "0\n1\n1\n")]);
     let fails = |text: &[u8]| {
