@@ -92,10 +92,17 @@ pub fn score_submission(request: &SubmissionRequest<'_>) -> Result<Submission, E
     };
     let (mut scores, mut means) = (Vec::new(), Vec::new());
     let mut comparing = Duration::ZERO;
+    let mut without = Vec::new();
     for task in suite.tasks().filter(wanted) {
-        if let Some(mean) = score_task(request, task, &mut scores, &mut comparing)? {
-            means.push(mean);
+        match score_task(request, task, &mut scores, &mut comparing)? {
+            Some(mean) => means.push(mean),
+            None => without.push(task),
         }
+    }
+    // A task that was named, or the whole suite, of which there is nothing.
+    if means.is_empty() || !(request.tasks.is_empty() || without.is_empty()) {
+        let missing = if request.tasks.is_empty() { known } else { without };
+        return Err(EvaluateError::Incomplete { suite: suite.name(), missing: missing.join(", ") });
     }
     let means = if request.tasks.is_empty() {
         suite_means(suite, &means, request.allow_missing)?

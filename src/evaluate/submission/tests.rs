@@ -213,6 +213,10 @@ fn ranked_lists_are_scored_by_place() {
     assert!(fixture.fails(&["mewslix"]).ends_with("example `m`: `Q1` stands twice in its list; rank each once"));
 }
 
+fn suite_languages(task: &str) -> Vec<&'static str> {
+    Suite::Xtreme.languages(task).unwrap()
+}
+
 #[test]
 fn what_lacks_is_an_error_or_said() {
     let fixture = Fixture::new(Suite::Xtreme, &[("pawsx", "0\n"), ("xnli", "neutral\n")]);
@@ -229,6 +233,21 @@ fn what_lacks_is_an_error_or_said() {
     assert_eq!(submission.scores[1].languages.len(), 13);
     let all = &submission.means[0];
     assert_eq!((all.tasks, &all.missing[..3]), (2, &["xnli/sw", "xnli/ur", "panx"].map(str::to_owned)[..]));
+    // Nothing at all is no mean.
+    for language in suite_languages("pawsx") {
+        fs::remove_file(fixture.path("labels", "pawsx", language)).unwrap();
+    }
+    let named = |tasks: &[&str]| fixture.score(tasks, true).map_err(|error| error.to_string());
+    assert_eq!(named(&[]).unwrap().scores.len(), 1);
+    assert_eq!(named(&["xnli"]).unwrap().scores.len(), 1);
+    for tasks in [&["pawsx"][..], &["pawsx", "xnli"]] {
+        assert!(named(tasks).unwrap_err().starts_with("xtreme lacks pawsx; add them"), "{tasks:?}");
+    }
+    assert!(named(&["panx"]).unwrap_err().starts_with("xtreme lacks panx; add them"));
+    for language in suite_languages("xnli") {
+        let _ = fs::remove_file(fixture.path("predictions", "xnli", language));
+    }
+    assert!(named(&[]).unwrap_err().starts_with("xtreme lacks pawsx, xnli, panx, "));
 }
 
 #[test]
