@@ -14,6 +14,7 @@ use super::Shape;
 use super::json::{self, Answer, Entries, Question, Text};
 use super::text::{Lines, is_number, line_error, line_of, pairs, read, read_lines, sentences, shown};
 use crate::evaluate::EvaluateError;
+use crate::evaluate::hash::IdMap;
 use crate::evaluate::metric::{self, Answers, Chunker, Normalization, Statistics, Values, total};
 use crate::task::Metric;
 
@@ -330,15 +331,15 @@ impl Files {
         let begun = Instant::now();
         gold.index(&self.labels)?;
         let places = self.matched(gold.0.iter().map(|(id, _)| id), &found, "query", allow_missing)?;
-        let mut statistics = Statistics::default();
-        for ((id, right), place) in gold.0.iter().zip(&places) {
+        let query = |((id, right), place): (&(Cow<'_, str>, Found<'_>), &Option<usize>)| {
             let Some(first) = right.first() else {
                 let problem = "has no gold in the labels; take labels that are not blanked";
                 return Err(EvaluateError::example(&self.labels, id, problem));
             };
             let list: &[Text<'_>] = place.map_or(&[], |place| &found.0[place].1);
-            if let Some(twice) = (1..list.len()).find(|at| list[..*at].iter().any(|other| other.0 == list[*at].0)) {
-                let problem = format!("`{}` stands twice in its list; rank each once", shown(&list[twice].0));
+            let mut known = IdMap::with_capacity_and_hasher(list.len(), Default::default());
+            if let Some(twice) = list.iter().find(|one| known.insert(one.0.as_ref(), ()).is_some()) {
+                let problem = format!("`{}` stands twice in its list; rank each once", shown(&twice.0));
                 return Err(EvaluateError::example(&self.predictions, id, problem));
             }
             let value = match scoring {
@@ -348,10 +349,12 @@ impl Files {
                 }
                 _ => metric::reciprocal_rank(list.iter().map(|one| one.0 == first.0.trim())),
             };
-            statistics = total([&statistics, &metric::ranked(value)]);
-        }
+            Ok(metric::ranked(value))
+        };
+        let queries = gold.0.par_iter().zip(&places).map(query);
+        let queries: Vec<Statistics> = queries.collect::<Result<_, EvaluateError>>()?;
         let unanswered = places.iter().filter(|place| place.is_none()).count();
-        Ok(Sum { statistics, unanswered, begun })
+        Ok(Sum { statistics: total(&queries), unanswered, begun })
     }
 
     /// Where each of `ids` stands among the predictions. A prediction for no id is an error, and so is an id without one unless
