@@ -384,7 +384,9 @@ fn check(
                     task.labels.join(", ")
                 ));
             }
-            (Kind::Choice { choices, .. }, _) if !answer.parse::<u32>().is_ok_and(|index| index < *choices) => {
+            (Kind::Choice { choices, .. }, _)
+                if !(text::is_number(answer) && answer.parse::<u32>().is_ok_and(|index| index < *choices)) =>
+            {
                 return wrong(format!("`{answer}` is not one of its choices, 0 to {}", choices.saturating_sub(1)));
             }
             (Kind::Words { count, .. }, _) => {

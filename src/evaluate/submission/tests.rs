@@ -1,4 +1,5 @@
 use std::path::PathBuf;
+use std::time::Instant;
 
 use super::*;
 use serde_json::Value;
@@ -211,6 +212,17 @@ fn ranked_lists_are_scored_by_place() {
     assert!((first(1) - 100.0 / 3.0).abs() < 1e-9);
     fixture.write("predictions", "mewslix", "ar", r#"{"m": ["Q1", "Q1"]}"#);
     assert!(fixture.fails(&["mewslix"]).ends_with("example `m`: `Q1` stands twice in its list; rank each once"));
+}
+
+#[test]
+fn a_long_list_is_looked_through_once() {
+    let fixture = Fixture::new(Suite::XtremeR, &[("mewslix", r#"{"m": ["Q7"]}"#)]);
+    let ids: Vec<String> = (0..100_000).map(|id| format!("\"Q{id}\"")).collect();
+    fixture.write("predictions", "mewslix", "ar", format!("{{\"m\": [{}]}}", ids.join(", ")));
+    let begun = Instant::now();
+    assert_eq!(fixture.score(&["mewslix"], false).unwrap().scores[0].languages[0].1, 12.5);
+    // Each id against each of the others takes minutes.
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
 }
 
 fn suite_languages(task: &str) -> Vec<&'static str> {
