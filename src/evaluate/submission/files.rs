@@ -138,9 +138,9 @@ impl Files {
     /// Scores the predictions. Questions without an answer are an error unless `allow_missing`.
     pub fn score(&self, scoring: Scoring, language: &str, allow_missing: bool) -> Result<Scored, EvaluateError> {
         let sum = match scoring {
-            Scoring::Labels(known) => self.lines(Some(known))?,
+            Scoring::Labels(labels) => self.lines(Some(&Known::new(labels)))?,
             Scoring::Numbers => self.lines(None)?,
-            Scoring::Tags(known) => self.tags(known)?,
+            Scoring::Tags(labels) => self.tags(&Known::new(labels))?,
             Scoring::Pairs => self.pairs()?,
             Scoring::Choices => self.choices()?,
             Scoring::Squad => self.answers(Normalization::SQUAD, allow_missing)?,
@@ -162,7 +162,7 @@ impl Files {
         Ok((labels?, predictions?))
     }
 
-    fn lines(&self, known: Option<&[&str]>) -> Result<Sum, EvaluateError> {
+    fn lines(&self, known: Option<&Known>) -> Result<Sum, EvaluateError> {
         let (labels, predictions) = self.texts(Shape::Labels)?;
         let begun = Instant::now();
         let (mut correct, mut count) = (0_u64, 0_usize);
@@ -197,16 +197,16 @@ impl Files {
     }
 
     /// The error about a prediction that is no label.
-    fn unknown(&self, text: &str, label: &str, known: Option<&[&str]>) -> EvaluateError {
+    fn unknown(&self, text: &str, label: &str, known: Option<&Known>) -> EvaluateError {
         let remedy = match known {
-            Some(known) => format!("write one of {}", known.join(", ")),
+            Some(known) => format!("write one of {}", known.labels.join(", ")),
             None => "write the number of the line that was found, counted from 0".to_owned(),
         };
         let problem = format!("`{}` is no label of {}; {remedy}", shown(label), self.task);
         line_error(&self.predictions, line_of(text, label), problem)
     }
 
-    fn tags(&self, known: &[&str]) -> Result<Sum, EvaluateError> {
+    fn tags(&self, known: &Known) -> Result<Sum, EvaluateError> {
         let (labels, predictions) = self.texts(Shape::Tags)?;
         let begun = Instant::now();
         let (gold, predicted) = rayon::join(|| sentences(&labels), || sentences(&predictions));
@@ -217,8 +217,8 @@ impl Files {
             let mut pairs = Vec::with_capacity(64);
             loop {
                 match (gold.next(), predicted.next()) {
-                    (Some(label), Some(_)) if !known.contains(&label) => return Err(self.blanked(&labels, label)),
-                    (Some(label), Some(tag)) if tag != label && !known.contains(&tag) => {
+                    (Some(label), Some(_)) if !known.has(label) => return Err(self.blanked(&labels, label)),
+                    (Some(label), Some(tag)) if tag != label && !known.has(tag) => {
                         return Err(self.unknown(&predictions, tag, Some(known)));
                     }
                     (Some(label), Some(tag)) => pairs.push((label, tag)),
@@ -400,10 +400,37 @@ impl Files {
     }
 }
 
+/// The labels of a task, each where its ends and its length put it, so that looking one up is one comparison.
+struct Known {
+    labels: &'static [&'static str],
+    places: [&'static str; 64],
+}
+
+impl Known {
+    fn new(labels: &'static [&'static str]) -> Self {
+        let mut places = [""; 64];
+        for label in labels {
+            places[Self::place(label)] = label;
+        }
+        Self { labels, places }
+    }
+
+    fn has(&self, label: &str) -> bool {
+        // Of two at one place the other is found among all.
+        !label.is_empty() && (self.places[Self::place(label)] == label || self.labels.contains(&label))
+    }
+
+    fn place(label: &str) -> usize {
+        let bytes = label.as_bytes();
+        let end = |byte: Option<&u8>| byte.map_or(0, |byte| usize::from(*byte));
+        (end(bytes.first()) + 5 * end(bytes.last()) + bytes.len()) % 64
+    }
+}
+
 /// Whether `label` is one of `known`; a number, if any will do.
-fn is_known(label: &str, known: Option<&[&str]>) -> bool {
+fn is_known(label: &str, known: Option<&Known>) -> bool {
     match known {
-        Some(known) => known.contains(&label),
+        Some(known) => known.has(label),
         None => is_number(label),
     }
 }
