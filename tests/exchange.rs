@@ -161,8 +161,8 @@ fn wrong_files_are_refused_by_name_and_nothing_is_kept() {
         4,
         "`maybe` is no label of task xnli; its labels: ",
     );
-    check("xnli/test-de.tsv", b"", 4, "test-de.tsv: is empty");
-    check("xnli/test-de.tsv", b"neutral\nneu\xfftral\n", 4, "test-de.tsv: line 2 is not UTF-8");
+    check("xnli/test-de.tsv", b"", 4, "test-de.tsv: line 1: the file is empty");
+    check("xnli/test-de.tsv", b"neutral\nneu\xfftral\n", 4, "test-de.tsv: line 2: is not UTF-8");
     check("xnli/test-sw.tsv", labels.as_bytes(), 4, "has no language `sw`; it has de, en, zh");
     check("xnli/test-de.csv", b"", 0, "");
     let tags = read("udpos/test-de.tsv");
@@ -186,7 +186,7 @@ fn wrong_files_are_refused_by_name_and_nothing_is_kept() {
     let one_less = answers.replacen(&format!("\"{first}\":\"x\","), "", 1);
     check("xquad/test-de.json", one_less.as_bytes(), 5, &format!("no prediction for example `{first}`"));
     let twice = answers.replacen('{', &format!("{{\"{first}\":\"y\","), 1);
-    check("xquad/test-de.json", twice.as_bytes(), 4, &format!("`{first}` is answered twice"));
+    check("xquad/test-de.json", twice.as_bytes(), 4, &format!("example `{first}`: stands twice"));
     check("xquad/test-de.json", b"[1]", 4, "expected one object of question id to answer");
     check("xquad/test-de.json", tags.as_bytes(), 4, "expected one object of question id to answer");
     let numbers = read("tatoeba/test-de.tsv");
@@ -197,6 +197,9 @@ fn wrong_files_are_refused_by_name_and_nothing_is_kept() {
         "line 1: `99` is not the line of one of 15 sentences",
     );
     check("tatoeba/test-de.tsv", numbers.replacen('0', "en-0", 1).as_bytes(), 4, "line 1: `en-0` is not the line");
+    check("tatoeba/test-de.tsv", numbers.replacen('0', "+1", 1).as_bytes(), 4, "line 1: `+1` is not the line");
+    // What an editor leaves is read as the score command reads it: a mark before the text, carriage returns.
+    check("xnli/test-de.tsv", format!("\u{feff}{}", labels.replace('\n', "\r")).as_bytes(), 0, "");
     check("xcopa/test-et.tsv", b"0\n", 3, "folder `xcopa` is of no task of suite xtreme (it is of xtreme-r)");
     check("glue/test-en.tsv", b"0\n", 3, "folder `glue` is of no task of suite xtreme; ");
     check(
@@ -206,7 +209,7 @@ fn wrong_files_are_refused_by_name_and_nothing_is_kept() {
         "the store holds no canonical table of split test of task `pawsx`; make it with `trestle normalize",
     );
     check("panx/panx.json", b"{}", 3, "expected panx/test-LANGUAGE.tsv, and found panx.json; is it another task's?");
-    assert!(trestle.artifacts("import").len() <= 4, "of the one that passes");
+    assert!(trestle.artifacts("import").len() <= 5, "of those that pass");
 
     let run = |arguments: &[&str]| trestle.run(&[&["import", "predictions"], arguments].concat());
     std::fs::remove_file(folder.join("xnli/test-zh.tsv")).unwrap();
@@ -258,6 +261,16 @@ fn wrong_tables_are_refused_by_row_and_column() {
             table("example_id,prediction,confidence", &|_, id| format!("{id},neutral,sure")),
             4,
             "row 1: `sure` in column `confidence` is not a number",
+        ),
+        (
+            table("example_id,prediction,null_score_difference", &|_, id| format!("{id},neutral,NaN")),
+            4,
+            "row 1: its null_score_difference is not a number",
+        ),
+        (
+            table("example_id,prediction,prediction", &|_, id| format!("{id},maybe,neutral")),
+            4,
+            "has a column `prediction` twice; keep one",
         ),
         (table("example_id,prediction,pooling", &|_, id| format!("{id},neutral,max")), 4, "`max` is no pooling"),
         (

@@ -38,7 +38,7 @@ enum What {
     trestle report imported"
 )]
 struct PredictionsArgs {
-    /// The folder: TASK/test-LANGUAGE.tsv (.json for questions), or TASK/LANGUAGE.parquet (or .csv) with --layout table.
+    /// The folder: TASK/test-LANGUAGE.tsv (.json for questions and rankings, .jsonl for xcopa), or TASK/LANGUAGE.parquet (or .csv) with --layout table.
     #[arg(value_name = "DIR")]
     folder: PathBuf,
     /// What the system is called: its row in tables.
@@ -47,7 +47,7 @@ struct PredictionsArgs {
     /// How predictions lie in the folder.
     #[arg(long, value_enum, default_value_t = LayoutName::Xtreme)]
     layout: LayoutName,
-    /// Whose tasks.
+    /// Whose tasks and languages.
     #[arg(long, value_parser = ["xtreme", "xtreme-r"], default_value = "xtreme")]
     suite: String,
     /// Only these tasks [default: all that have a folder].
@@ -90,6 +90,7 @@ pub fn run(context: &Context, args: &ImportArgs) -> Result<ExitCode> {
     };
     let found = system_files(&args.folder, layout, &context.registry, &args.suite, &args.task)?;
     let request = ImportRequest {
+        suite: &args.suite,
         layout,
         gold: gold(context, args, found.iter().map(|(task, _)| task.id.clone()).collect())?,
         files: found,

@@ -151,7 +151,7 @@ pub enum EvaluateError {
     },
     /// A suite's mean over fewer tasks or languages than it has.
     #[error(
-        "{suite} lacks {missing}; add them, choose tasks with --task, or average over what there is with --allow-missing"
+        "{suite} lacks {missing}; add them, choose tasks with --task, or average over what else there is with --allow-missing"
     )]
     Incomplete {
         /// The suite.

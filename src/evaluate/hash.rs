@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 /// A map from ids to what is known of them.
-pub(super) type IdMap<'a, T> = HashMap<&'a str, T, BuildHasherDefault<IdHasher>>;
+pub(crate) type IdMap<'a, T> = HashMap<&'a str, T, BuildHasherDefault<IdHasher>>;
 
 /// Folds eight bytes at a time by a multiplication. Whoever writes a file of ids may make them collide, and would wait longer
 /// for his scores.
 #[derive(Default)]
-pub(super) struct IdHasher(u64);
+pub(crate) struct IdHasher(u64);
 
 impl IdHasher {
     fn fold(&mut self, word: u64) {

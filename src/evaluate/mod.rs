@@ -40,7 +40,7 @@ mod prediction;
 mod random;
 pub mod retrieval;
 mod score;
-mod submission;
+pub(crate) mod submission;
 
 pub use aggregate::Suite;
 pub use analyze::{AnalyzeCell, AnalyzeRequest, AnalyzeTables, AnalyzeTarget, analyze, median};

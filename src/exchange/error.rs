@@ -1,6 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::{ExitCode, FileError};
+use crate::evaluate::EvaluateError;
 use crate::shard::ShardError;
 
 /// What goes wrong with other systems' files.
@@ -12,6 +13,9 @@ pub enum ExchangeError {
     /// A Parquet file.
     #[error(transparent)]
     Shard(#[from] ShardError),
+    /// A file of XTREME's layout that can't be read as such.
+    #[error(transparent)]
+    Submission(#[from] EvaluateError),
     /// A file is not what its layout says.
     #[error("{}: {problem}", path.display())]
     Content {
@@ -78,6 +82,7 @@ impl ExchangeError {
         match self {
             ExchangeError::File(e) => e.exit(),
             ExchangeError::Shard(e) => e.exit(),
+            ExchangeError::Submission(e) => e.exit(),
             ExchangeError::Content { .. } => ExitCode::Data,
             ExchangeError::Incomplete { .. } => ExitCode::Missing,
             ExchangeError::Folder { .. } | ExchangeError::Unsupported { .. } | ExchangeError::Exists { .. } => {

@@ -1,10 +1,6 @@
 //! XTREME's folder layout, and tables.
 //!
-//! A submission to XTREME is `TASK/test-LANGUAGE.tsv` (`.json` for questions and rankings), as its `evaluate.py` reads it
-//! (<https://github.com/google-research/xtreme>, at 838c13b6): labels, and tags with a blank line between sentences, stand one
-//! a line in the order of the test file; Tatoeba's lines are the 0-based line of the sentence found for each query; BUCC's
-//! are pairs of ids; answers are a JSON object by question id, and so are the rankings of Mewsli-X. XCOPA and LAReQA, which
-//! `evaluate.py` does not read, are written likewise: the 0-based choice a line, and a ranking by query.
+//! XTREME's is that of [`crate::evaluate::submission`], whose readers serve here as well. Lines are in the order of the test file.
 //!
 //! A table is `TASK/LANGUAGE.parquet` or `TASK/LANGUAGE.csv` with columns `example_id` and `prediction`, and as many of
 //! the others of `schemas/predictions.json` as its writer has.
@@ -14,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::ExchangeError;
 use crate::error::IoContext;
+use crate::evaluate::submission::Shape;
 use crate::task::{Format, Registry, Task};
 
 /// How predictions lie in a folder.
@@ -35,49 +32,22 @@ impl Layout {
     }
 }
 
-/// What a file of XTREME's layout holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shape {
-    /// A label a line.
-    Labels,
-    /// A 0-based choice a line.
-    Choices,
-    /// A tag a line, a blank line between sentences.
-    Tags,
-    /// An object of question id to answer.
-    Answers,
-    /// The 0-based line of an index sentence a line.
-    Numbers,
-    /// `query TAB counterpart` a line, only where there is one.
-    Pairs,
-    /// An object of query id to the ids found, the best first.
-    Ranking,
-}
-
-impl Shape {
-    /// What predictions of `task` are.
-    pub(super) fn of(task: &Task) -> Result<Self, ExchangeError> {
-        let metric = task.metric.map(|metric| metric.name());
-        Ok(match (task.format, metric) {
-            (Format::Classification | Format::PairClassification, _) => Shape::Labels,
-            (Format::MultipleChoice, _) => Shape::Choices,
-            (Format::WordTagging, _) => Shape::Tags,
-            (Format::SpanExtraction, _) => Shape::Answers,
-            (Format::SentenceRetrieval, Some("accuracy")) => Shape::Numbers,
-            (Format::SentenceRetrieval, Some("bitext-f1")) => Shape::Pairs,
-            (Format::SentenceRetrieval, Some(_)) => Shape::Ranking,
-            (Format::SentenceRetrieval | Format::Text, _) => {
-                let (task, problem) = (task.id.clone(), "it has no metric".to_owned());
-                return Err(ExchangeError::Unsupported { task, layout: "xtreme", problem });
-            }
-        })
-    }
-
-    /// The place of a language's file.
-    pub(super) fn file(self, folder: &Path, task: &str, language: &str) -> PathBuf {
-        let suffix = if matches!(self, Shape::Answers | Shape::Ranking) { "json" } else { "tsv" };
-        folder.join(task).join(format!("test-{language}.{suffix}"))
-    }
+/// What predictions of `task` are in XTREME's layout.
+pub(super) fn shape_of(task: &Task) -> Result<Shape, ExchangeError> {
+    let metric = task.metric.map(|metric| metric.name());
+    Ok(match (task.format, metric) {
+        (Format::Classification | Format::PairClassification, _) => Shape::Labels,
+        (Format::MultipleChoice, _) => Shape::Choices,
+        (Format::WordTagging, _) => Shape::Tags,
+        (Format::SpanExtraction, _) => Shape::Answers,
+        (Format::SentenceRetrieval, Some("accuracy")) => Shape::Numbers,
+        (Format::SentenceRetrieval, Some("bitext-f1")) => Shape::Pairs,
+        (Format::SentenceRetrieval, Some(_)) => Shape::Ranking,
+        (Format::SentenceRetrieval | Format::Text, _) => {
+            let (task, problem) = (task.id.clone(), "it has no metric".to_owned());
+            return Err(ExchangeError::Unsupported { task, layout: "xtreme", problem });
+        }
+    })
 }
 
 /// One file of a system's predictions.
@@ -144,14 +114,14 @@ pub fn system_files<'a>(
 
 fn pattern(layout: Layout) -> &'static str {
     match layout {
-        Layout::Xtreme => "test-LANGUAGE.tsv (.json for questions and rankings)",
+        Layout::Xtreme => "test-LANGUAGE.tsv (.json for questions and rankings, .jsonl for xcopa)",
         Layout::Table => "LANGUAGE.parquet or LANGUAGE.csv",
     }
 }
 
 fn files_of(folder: &Path, layout: Layout, task: &Task) -> Result<Vec<SystemFile>, ExchangeError> {
     let place = folder.join(&task.id);
-    let shape = Shape::of(task)?;
+    let shape = shape_of(task)?;
     let (mut files, mut others) = (BTreeMap::new(), BTreeSet::new());
     for entry in std::fs::read_dir(&place).at("read directory", &place)? {
         let path = entry.at("read directory", &place)?.path();

@@ -1,20 +1,21 @@
 //! Another system's predictions, read and checked against gold: whole, or an error that names the place.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::fmt;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use arrow::array::{Array, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
-use serde::de::{DeserializeOwned, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
 
 use super::examples::{self, Example, Examples, Kind};
-use super::layout::Shape;
+use super::layout::shape_of;
 use super::{ExchangeError, Layout, SystemFile};
-use crate::error::IoContext;
-use crate::evaluate::Prediction;
+use crate::evaluate::submission::Shape;
+use crate::evaluate::submission::json::{self, Entries, Text};
+use crate::evaluate::submission::text::{self, Lines};
+use crate::evaluate::{EvaluateError, Prediction, Setting};
 use crate::shard::read_batches;
 use crate::task::{Pooling, Task};
 
@@ -25,31 +26,37 @@ struct Placed {
 }
 
 /// Reads `files`, predictions of `task`, and checks them against `gold`, the canonical tables of its evaluation split by
-/// language. Returns the predictions by language.
+/// language, in the languages that `suite` has. Returns the predictions by language.
 ///
 /// A layout that says no more than the answer (XTREME's) stands for a system that is sure of it: confidence 1.
 ///
 /// # Errors
 /// A language on one side only; a file that is empty, not UTF-8, or not of its layout; an example that is missing,
-/// unknown or answered twice; a label, choice, tag or sentence that the task does not have; tags too many or too few.
+/// unknown or answered twice; layers and poolings that differ between languages; a label, choice, tag or sentence that the task does not have; tags too many or too few.
 pub fn read_predictions(
     task: &Task,
+    suite: &str,
     layout: Layout,
     files: &[SystemFile],
     gold: &[(String, PathBuf)],
 ) -> Result<Vec<(String, Vec<Prediction>)>, ExchangeError> {
-    let shape = Shape::of(task)?;
+    let shape = shape_of(task)?;
     let gold: BTreeMap<&str, Examples> = gold
         .iter()
         .map(|(language, path)| Ok((language.as_str(), examples::read(path, task.format)?)))
         .collect::<Result<_, ExchangeError>>()?;
     let given: BTreeSet<&str> = files.iter().map(|file| file.language.as_str()).collect();
-    let wanted: BTreeSet<&str> =
-        gold.iter().filter(|(_, examples)| !examples.rows.is_empty()).map(|(language, _)| *language).collect();
+    // Gold may have the languages that another suite added.
+    let of_suite = task.languages_of(Some(suite));
+    let asked = |(language, examples): &(&&str, &Examples)| {
+        !examples.rows.is_empty() && of_suite.iter().any(|own| own == **language)
+    };
+    let wanted: BTreeSet<&str> = gold.iter().filter(asked).map(|(language, _)| *language).collect();
     if let Some(file) = files.iter().find(|file| !wanted.contains(file.language.as_str())) {
         let known: Vec<&str> = wanted.iter().copied().collect();
         let problem = format!(
-            "the gold of task {} has no language `{}`; it has {}: leave the file out, or normalize the task in that language",
+            "the gold of task {} for suite {suite} has no language `{}`; it has {}: leave the file out, or normalize the \
+             task in that language",
             task.id,
             file.language,
             known.join(", ")
@@ -63,21 +70,30 @@ pub fn read_predictions(
         return Err(ExchangeError::incomplete(folder, problem));
     }
     let shared = shared_index(shape, &gold);
-    files
-        .iter()
-        .map(|file| {
-            let examples = &gold[file.language.as_str()];
-            let placed = match layout {
-                Layout::Xtreme => submitted(&file.path, shape, examples, &shared)?,
-                Layout::Table => table(&file.path, task, &file.language)?,
-            };
-            if placed.is_empty() && shape != Shape::Pairs {
-                return Err(ExchangeError::content(&file.path, "is empty; expected a prediction for each example"));
-            }
-            check(&file.path, task, shape, examples, &shared, &placed)?;
-            Ok((file.language.clone(), placed.into_iter().map(|placed| placed.prediction).collect()))
-        })
-        .collect()
+    let mut read = Vec::with_capacity(files.len());
+    let mut expected: Option<Vec<Setting>> = None;
+    for file in files {
+        let examples = &gold[file.language.as_str()];
+        let placed = match layout {
+            Layout::Xtreme => submitted(&file.path, shape, examples, &shared)?,
+            Layout::Table => table(&file.path, task, &file.language)?,
+        };
+        if placed.is_empty() {
+            return Err(ExchangeError::content(&file.path, "is empty; expected a prediction for each example"));
+        }
+        let found = check(&file.path, task, shape, examples, &shared, &placed)?;
+        let expected = expected.get_or_insert_with(|| found.clone());
+        if *expected != found {
+            let (path, found, expected) = (file.path.clone(), listed(&found), listed(expected));
+            return Err(EvaluateError::Layers { path, found, expected }.into());
+        }
+        read.push((file.language.clone(), placed.into_iter().map(|placed| placed.prediction).collect()));
+    }
+    Ok(read)
+}
+
+fn listed(settings: &[Setting]) -> String {
+    settings.iter().map(Setting::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// The languages that have an index sentence of an id, where the index is that of all languages.
@@ -102,72 +118,92 @@ fn submitted(
     examples: &Examples,
     shared: &Shared<'_>,
 ) -> Result<Vec<Placed>, ExchangeError> {
-    let text = utf8(path)?;
-    if text.trim().is_empty() && shape != Shape::Pairs {
-        return Err(ExchangeError::content(path, "is empty; expected a prediction for each example"));
-    }
     let placed = |place: String, id: &str, answer: String| Placed {
         place,
         prediction: Prediction::new(id.to_owned(), answer, 1.0),
     };
+    let at = |line: usize| format!("line {line}");
     match shape {
-        Shape::Labels | Shape::Choices | Shape::Numbers => {
-            let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        Shape::Labels | Shape::Numbers => {
+            let text = text::read_lines(path, shape)?;
+            let lines: Vec<&str> = Lines(&text).collect();
             same_count(path, "lines", lines.len(), examples)?;
             let one = |(number, (line, example)): (usize, (&&str, &Example))| {
-                let place = format!("line {}", number + 1);
-                let answer = match shape {
-                    Shape::Numbers => {
-                        line.parse::<usize>().ok().and_then(|number| examples.index.get(number).cloned()).ok_or_else(
-                            || {
-                                let count = examples.index.len();
-                                let problem = format!(
-                                    "{place}: `{line}` is not the line of one of {count} sentences, counted from 0"
-                                );
-                                ExchangeError::content(path, problem)
-                            },
-                        )?
-                    }
-                    _ => (*line).to_owned(),
+                let place = at(number + 1);
+                let answer = if shape == Shape::Numbers {
+                    let problem = || {
+                        let count = examples.index.len();
+                        format!("{place}: `{line}` is not the line of one of {count} sentences, counted from 0")
+                    };
+                    let number = line.parse::<usize>().ok().filter(|_| text::is_number(line));
+                    let found = number.and_then(|number| examples.index.get(number).cloned());
+                    found.ok_or_else(|| ExchangeError::content(path, problem()))?
+                } else {
+                    (*line).to_owned()
                 };
                 Ok(placed(place, &example.id, answer))
             };
             lines.iter().zip(&examples.rows).enumerate().map(one).collect()
         }
+        Shape::Choices => {
+            let text = text::read(path)?;
+            let choices = json::line_labels(path, &text)?;
+            same_count(path, "lines", choices.len(), examples)?;
+            let one =
+                |((line, choice), example): ((usize, u32), &Example)| placed(at(line), &example.id, choice.to_string());
+            Ok(choices.into_iter().zip(&examples.rows).map(one).collect())
+        }
         Shape::Tags => {
-            let sentences = sentences(&text);
+            let text = text::read_lines(path, shape)?;
+            let sentences = text::sentences(&text);
             same_count(path, "sentences", sentences.len(), examples)?;
-            let one = |((line, tags), example): ((usize, Vec<&str>), &Example)| {
-                placed(format!("line {line}"), &example.id, tags.join(" "))
+            let mut line = 1;
+            let one = |(sentence, example): (Range<usize>, &Example)| {
+                let tags: Vec<&str> = Lines(&text[sentence]).collect();
+                let place = at(line);
+                line += tags.len() + 1;
+                placed(place, &example.id, tags.join(" "))
             };
             Ok(sentences.into_iter().zip(&examples.rows).map(one).collect())
         }
-        Shape::Pairs => text
-            .lines()
-            .enumerate()
-            .map(|(number, line)| {
-                let place = format!("line {}", number + 1);
-                match line.trim().split_once('\t') {
-                    Some((query, found)) => Ok(placed(place, query.trim(), found.trim().to_owned())),
-                    None => {
-                        Err(ExchangeError::content(path, format!("{place}: expected two ids with a tab between them")))
-                    }
+        Shape::Pairs => {
+            let text = text::read_lines(path, shape)?;
+            let (mut told, mut ranks) = (HashSet::new(), HashMap::new());
+            let mut all = Vec::new();
+            for (number, pair) in text::pairs(path, &text)?.into_iter().enumerate() {
+                // As the script reads them, pairs are a set.
+                if !told.insert(pair) {
+                    continue;
                 }
-            })
-            .collect(),
+                let (query, found) = pair.split_once('\t').unwrap_or((pair, ""));
+                let rank = ranks.entry(query).or_insert(0);
+                *rank += 1;
+                let mut one = placed(at(number + 1), query, found.to_owned());
+                one.prediction.rank = Some(*rank);
+                all.push(one);
+            }
+            Ok(all)
+        }
         Shape::Answers => {
-            let answers: Entries<String> = json(path, &text, "one object of question id to answer")?;
-            Ok(answers.0.into_iter().map(|(id, answer)| placed(format!("answer to `{id}`"), &id, answer)).collect())
+            let text = text::read(path)?;
+            let answers: Entries<'_, Text<'_>> = json::entries(path, &text, shape)?;
+            answers.index(path)?;
+            let one = |(id, Text(answer)): (Cow<'_, str>, Text<'_>)| {
+                placed(format!("answer to `{id}`"), &id, answer.into_owned())
+            };
+            Ok(answers.0.into_iter().map(one).collect())
         }
         Shape::Ranking => {
-            let rankings: Entries<Vec<String>> = json(path, &text, "one object of query id to the ids found")?;
+            let text = text::read(path)?;
+            let rankings: Entries<'_, Vec<Text<'_>>> = json::entries(path, &text, shape)?;
+            rankings.index(path)?;
             let mut all = Vec::new();
             for (id, found) in rankings.0 {
-                for (place, found) in found.into_iter().enumerate() {
+                for (place, Text(found)) in found.into_iter().enumerate() {
                     // An id that one language alone has needs no language before it.
-                    let found = match shared.get(found.as_str()).map(Vec::as_slice) {
+                    let found = match shared.get(found.as_ref()).map(Vec::as_slice) {
                         Some([language]) => format!("{language}:{found}"),
-                        _ => found,
+                        _ => found.into_owned(),
                     };
                     let mut one = placed(format!("ranking of `{id}`"), &id, found);
                     one.prediction.rank = Some(i32::try_from(place + 1).unwrap_or(i32::MAX));
@@ -179,15 +215,6 @@ fn submitted(
     }
 }
 
-fn utf8(path: &Path) -> Result<String, ExchangeError> {
-    let bytes = std::fs::read(path).at("read", path)?;
-    String::from_utf8(bytes).map_err(|error| {
-        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-        ExchangeError::content(path, format!("line {line} is not UTF-8; write the file in UTF-8"))
-    })
-}
-
 fn same_count(path: &Path, unit: &str, found: usize, examples: &Examples) -> Result<(), ExchangeError> {
     let expected = examples.rows.len();
     if found == expected {
@@ -197,54 +224,6 @@ fn same_count(path: &Path, unit: &str, found: usize, examples: &Examples) -> Res
     let problem =
         format!("{found} {unit}, but {expected} examples in {gold}; give one prediction for each, in their order");
     Err(if found < expected { ExchangeError::incomplete(path, problem) } else { ExchangeError::content(path, problem) })
-}
-
-/// The tags of each sentence and its first line, from 1. A blank line ends a sentence.
-fn sentences(text: &str) -> Vec<(usize, Vec<&str>)> {
-    let mut sentences = Vec::new();
-    let mut sentence: Vec<&str> = Vec::new();
-    let mut first = 1;
-    for (number, line) in text.lines().map(str::trim).enumerate() {
-        if line.is_empty() {
-            sentences.push((first, std::mem::take(&mut sentence)));
-            first = number + 2;
-        } else {
-            sentence.push(line);
-        }
-    }
-    if !sentence.is_empty() {
-        sentences.push((first, sentence));
-    }
-    sentences
-}
-
-/// The entries of a JSON object in their order, a key that stands twice included.
-struct Entries<V>(Vec<(String, V)>);
-
-impl<'de, V: Deserialize<'de>> Deserialize<'de> for Entries<V> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader<V>(std::marker::PhantomData<V>);
-        impl<'de, V: Deserialize<'de>> Visitor<'de> for Reader<V> {
-            type Value = Entries<V>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
-                let mut entries = Vec::new();
-                while let Some(entry) = map.next_entry()? {
-                    entries.push(entry);
-                }
-                Ok(Entries(entries))
-            }
-        }
-        deserializer.deserialize_map(Reader(std::marker::PhantomData))
-    }
-}
-
-fn json<T: DeserializeOwned>(path: &Path, text: &str, expected: &str) -> Result<T, ExchangeError> {
-    serde_json::from_str(text).map_err(|e| ExchangeError::content(path, format!("{e}; expected {expected}")))
 }
 
 /// The columns of a table that predictions take; the first two must be there.
@@ -266,7 +245,7 @@ const COLUMNS: [&str; 11] = [
 fn table(path: &Path, task: &Task, language: &str) -> Result<Vec<Placed>, ExchangeError> {
     let mut rows = Vec::new();
     if path.extension().is_some_and(|suffix| suffix == "csv") {
-        let text = utf8(path)?;
+        let text = text::utf8(path)?;
         let mut reader = csv::Reader::from_reader(text.as_bytes());
         let broken = |e: csv::Error| ExchangeError::content(path, format!("is no CSV table: {e}"));
         let header: Vec<String> = reader.headers().map_err(broken)?.iter().map(str::to_owned).collect();
@@ -308,6 +287,8 @@ fn check_columns(path: &Path, header: &[String]) -> Result<(), ExchangeError> {
         format!("has no column `{missing}`; its columns may be {known}")
     } else if let Some(other) = header.iter().find(|column| !COLUMNS.contains(&column.as_str())) {
         format!("has a column `{other}`, which predictions have not; its columns may be {known}")
+    } else if let Some((_, twice)) = header.iter().enumerate().find(|(at, column)| header[..*at].contains(*column)) {
+        format!("has a column `{twice}` twice; keep one")
     } else {
         return Ok(());
     };
@@ -349,13 +330,15 @@ fn number<T: std::str::FromStr>(cells: &HashMap<&str, String>, name: &str) -> Re
     cells.get(name).map(parse).transpose()
 }
 
-/// Layer and pooling, in retrieval.
-type Setting<'a> = (Option<i32>, Option<&'a str>);
+/// What is answered in one setting.
+#[derive(Default)]
+struct Answered<'a> {
+    examples: HashSet<&'a str>,
+    ranks: HashSet<(&'a str, i32)>,
+    found: HashSet<(&'a str, &'a str)>,
+}
 
-/// An example and a rank.
-type Answered<'a> = (&'a str, Option<i32>);
-
-/// That each example is answered once in each set (layer and pooling, in retrieval), and as its task allows.
+/// That each example is answered once in each setting, and as its task allows. Returns the settings.
 fn check(
     path: &Path,
     task: &Task,
@@ -363,10 +346,10 @@ fn check(
     examples: &Examples,
     shared: &Shared<'_>,
     placed: &[Placed],
-) -> Result<(), ExchangeError> {
+) -> Result<Vec<Setting>, ExchangeError> {
     let known: HashMap<&str, &Example> = examples.rows.iter().map(|example| (example.id.as_str(), example)).collect();
     let index: HashSet<&str> = examples.index.iter().map(String::as_str).collect();
-    let mut sets: BTreeMap<Setting<'_>, HashSet<Answered<'_>>> = BTreeMap::new();
+    let mut settings: BTreeMap<(Option<i32>, Option<&str>), Answered<'_>> = BTreeMap::new();
     for Placed { place, prediction } in placed {
         let wrong = |problem: String| Err(ExchangeError::content(path, format!("{place}: {problem}")));
         let id = prediction.example_id.as_str();
@@ -376,11 +359,22 @@ fn check(
         if !prediction.confidence.is_finite() {
             return wrong("its confidence is not a number".to_owned());
         }
-        let set = sets.entry((prediction.layer, prediction.pooling)).or_default();
-        if !set.insert((id, prediction.rank)) {
-            return wrong(format!("`{id}` is answered twice; give one prediction for each example"));
+        if prediction.null_score_difference.is_some_and(|difference| !difference.is_finite()) {
+            return wrong("its null_score_difference is not a number".to_owned());
         }
         let answer = prediction.prediction.as_str();
+        let answered = settings.entry((prediction.layer, prediction.pooling)).or_default();
+        let rank = prediction.rank.unwrap_or(1);
+        if shape != Shape::Pairs && !answered.ranks.insert((id, rank)) {
+            return wrong(format!("`{id}` is answered twice; give one prediction for each example"));
+        }
+        if matches!(shape, Shape::Pairs | Shape::Ranking) && !answered.found.insert((id, answer)) {
+            return wrong(format!("`{answer}` is found for `{id}` twice; name it once"));
+        }
+        // Of several sentences found, the first is the answer where they are no ranking.
+        if rank == 1 || shape == Shape::Ranking {
+            answered.examples.insert(id);
+        }
         let label = |label: &str| task.open_labels || task.labels.iter().any(|known| known == label);
         match (&example.kind, shape) {
             (Kind::Label(_), _) if !label(answer) => {
@@ -390,7 +384,9 @@ fn check(
                     task.labels.join(", ")
                 ));
             }
-            (Kind::Choice { choices, .. }, _) if !answer.parse::<u32>().is_ok_and(|index| index < *choices) => {
+            (Kind::Choice { choices, .. }, _)
+                if !(text::is_number(answer) && answer.parse::<u32>().is_ok_and(|index| index < *choices)) =>
+            {
                 return wrong(format!("`{answer}` is not one of its choices, 0 to {}", choices.saturating_sub(1)));
             }
             (Kind::Words { count, .. }, _) => {
@@ -423,16 +419,31 @@ fn check(
             _ => (),
         }
     }
-    // Of pairs, only those that were found are told; of rankings, only what is ranked.
-    if matches!(shape, Shape::Pairs | Shape::Ranking) {
-        return Ok(());
-    }
-    for ((layer, _), set) in &sets {
-        if let Some(example) = examples.rows.iter().find(|example| !set.contains(&(example.id.as_str(), None))) {
+    // Of pairs, only those that were found are told.
+    for ((layer, _), answered) in settings.iter().filter(|_| shape != Shape::Pairs) {
+        if let Some(example) = examples.rows.iter().find(|example| !answered.examples.contains(example.id.as_str())) {
             let layer = layer.map(|layer| format!(" at layer {layer}")).unwrap_or_default();
             let problem = format!("no prediction for example `{}`{layer}; give one for each", example.id);
             return Err(ExchangeError::incomplete(path, problem));
         }
     }
-    Ok(())
+    let setting =
+        |(layer, pooling): (Option<i32>, Option<&str>)| Setting { layer, pooling: pooling.map(str::to_owned) };
+    Ok(settings.into_keys().map(setting).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_column_stands_once() {
+        let problem = |header: &[&str]| {
+            let header: Vec<String> = header.iter().map(|name| (*name).to_owned()).collect();
+            check_columns(Path::new("de.csv"), &header).err().map(|error| error.to_string())
+        };
+        assert_eq!(problem(&["prediction", "example_id", "rank"]), None);
+        let twice = problem(&["example_id", "prediction", "rank", "prediction"]).unwrap();
+        assert_eq!(twice, "de.csv: has a column `prediction` twice; keep one");
+    }
 }

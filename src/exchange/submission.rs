@@ -9,10 +9,11 @@ use serde_json::{Value, json};
 
 use super::ExchangeError;
 use super::examples::{self, Example, Examples, Kind};
-use super::layout::Shape;
+use super::layout::shape_of;
 use crate::error::IoContext;
+use crate::evaluate::submission::Shape;
 use crate::shard::{Columns, read_batches};
-use crate::task::Task;
+use crate::task::{Metric, Task};
 
 /// The predictions of one task, as they lie in the store.
 #[derive(Debug, Clone)]
@@ -40,13 +41,13 @@ pub fn write_submission(
     labels: Option<&Path>,
 ) -> Result<Vec<String>, ExchangeError> {
     let task = table.task;
-    let shape = Shape::of(task)?;
+    let shape = shape_of(task)?;
     let gold: BTreeMap<&str, Examples> = table
         .gold
         .iter()
         .map(|(language, path)| Ok((language.as_str(), examples::read(path, task.format)?)))
         .collect::<Result<_, ExchangeError>>()?;
-    let unique = unique_ids(shape, &gold);
+    let shared = Shared::new(task, &gold);
     let mut written = Vec::new();
     for (language, path) in &table.predictions {
         let Some(examples) = gold.get(language.as_str()) else {
@@ -57,9 +58,9 @@ pub fn write_submission(
         };
         let threshold = table.thresholds.get(language).copied();
         let found = read(path, task, table.layer, threshold)?;
-        write(&shape.file(predictions, &task.id, language), &answers(shape, path, examples, &found, &unique)?)?;
+        write(&shape.file(predictions, &task.id, language), &answers(shape, path, examples, &found, &shared)?)?;
         if let Some(labels) = labels {
-            write(&shape.file(labels, &task.id, language), &right_answers(shape, examples)?)?;
+            write(&shape.file(labels, &task.id, language), &right_answers(shape, examples, &shared)?)?;
         }
         written.push(language.clone());
     }
@@ -100,18 +101,48 @@ fn read(path: &Path, task: &Task, layer: Option<i32>, threshold: Option<f64>) ->
     Ok(found.into_iter().map(|(id, ranked)| (id, ordered(ranked))).collect())
 }
 
-/// The ids of index sentences that one language alone has.
-fn unique_ids<'a>(shape: Shape, gold: &'a BTreeMap<&'a str, Examples>) -> HashSet<&'a str> {
-    let (mut once, mut more) = (HashSet::new(), HashSet::new());
-    if shape == Shape::Ranking {
+/// What the languages have in common, where queries search the sentences of all.
+#[derive(Default)]
+struct Shared<'a> {
+    /// The ids of index sentences that one language alone has: they need no language before them.
+    unique: HashSet<&'a str>,
+    /// The right sentences of a query in every language that has the query, where all of them count. The same question has the
+    /// same id in all.
+    right: HashMap<&'a str, Vec<String>>,
+}
+
+impl<'a> Shared<'a> {
+    fn new(task: &Task, gold: &'a BTreeMap<&'a str, Examples>) -> Self {
+        let mut shared = Self::default();
+        if !task.shares_index() {
+            return shared;
+        }
+        let mut more = HashSet::new();
         for id in gold.values().flat_map(|examples| &examples.index) {
-            if !once.insert(id.as_str()) {
+            if !shared.unique.insert(id.as_str()) {
                 more.insert(id.as_str());
             }
         }
+        shared.unique.retain(|id| !more.contains(id));
+        if task.metric == Some(Metric::MeanAveragePrecision) {
+            for (language, examples) in gold {
+                for example in &examples.rows {
+                    if let Kind::Query(Some(ids)) = &example.kind {
+                        let sentence = |id: &str| shared.plain(&format!("{language}:{id}")).to_owned();
+                        let sentences: Vec<String> = ids.split(' ').map(sentence).collect();
+                        shared.right.entry(&example.id).or_default().extend(sentences);
+                    }
+                }
+            }
+        }
+        shared
     }
-    once.retain(|id| !more.contains(id));
-    once
+
+    /// A sentence without its language, where its id says enough.
+    fn plain<'s>(&self, sentence: &'s str) -> &'s str {
+        let id = sentence.split_once(':').map_or(sentence, |(_, id)| id);
+        if self.unique.contains(id) { id } else { sentence }
+    }
 }
 
 fn answers(
@@ -119,7 +150,7 @@ fn answers(
     path: &Path,
     examples: &Examples,
     found: &Found,
-    unique: &HashSet<&str>,
+    shared: &Shared<'_>,
 ) -> Result<String, ExchangeError> {
     let lines: HashMap<&str, usize> = examples.index.iter().enumerate().map(|(line, id)| (id.as_str(), line)).collect();
     let mut text = String::new();
@@ -136,9 +167,14 @@ fn answers(
             }
         };
         let _ = match shape {
-            Shape::Labels | Shape::Choices => writeln!(text, "{best}"),
+            Shape::Labels => writeln!(text, "{best}"),
+            Shape::Choices => writeln!(text, "{{\"label\": {best}}}"),
             Shape::Tags => writeln!(text, "{}\n", best.replace(' ', "\n")),
-            Shape::Pairs => writeln!(text, "{}\t{best}", example.id),
+            Shape::Pairs => {
+                let mut told = HashSet::new();
+                let mut pairs = ranked.iter().filter(|found| told.insert(*found));
+                pairs.try_for_each(|found| writeln!(text, "{}\t{found}", example.id))
+            }
             Shape::Numbers => match lines.get(best.as_str()) {
                 Some(line) => writeln!(text, "{line}"),
                 None => {
@@ -150,11 +186,7 @@ fn answers(
                 Ok(())
             }
             Shape::Ranking => {
-                let plain = |found: &String| {
-                    let id = found.split_once(':').map_or(found.as_str(), |(_, id)| id);
-                    if unique.contains(id) { id.to_owned() } else { found.clone() }
-                };
-                object.insert(example.id.clone(), ranked.iter().map(plain).collect());
+                object.insert(example.id.clone(), ranked.iter().map(|found| shared.plain(found)).collect());
                 Ok(())
             }
         };
@@ -162,7 +194,7 @@ fn answers(
     Ok(if matches!(shape, Shape::Answers | Shape::Ranking) { pretty(&Value::Object(object)) } else { text })
 }
 
-fn right_answers(shape: Shape, examples: &Examples) -> Result<String, ExchangeError> {
+fn right_answers(shape: Shape, examples: &Examples, shared: &Shared<'_>) -> Result<String, ExchangeError> {
     let lines: HashMap<&str, usize> = examples.index.iter().enumerate().map(|(line, id)| (id.as_str(), line)).collect();
     let blank = |example: &Example| {
         let problem = format!("example `{}` has no gold; take a split whose gold is published", example.id);
@@ -174,7 +206,9 @@ fn right_answers(shape: Shape, examples: &Examples) -> Result<String, ExchangeEr
     for example in &examples.rows {
         let _ = match &example.kind {
             Kind::Label(label) => writeln!(text, "{}", label.as_ref().ok_or_else(|| blank(example))?),
-            Kind::Choice { answer, .. } => writeln!(text, "{}", answer.ok_or_else(|| blank(example))?),
+            Kind::Choice { answer, .. } => {
+                writeln!(text, "{{\"label\": {}}}", answer.ok_or_else(|| blank(example))?)
+            }
             Kind::Words { tags, .. } => writeln!(text, "{}\n", tags.as_ref().ok_or_else(|| blank(example))?.join("\n")),
             Kind::Question { context, question, answers } => {
                 articles.push(article(&example.id, context, question, answers));
@@ -186,7 +220,11 @@ fn right_answers(shape: Shape, examples: &Examples) -> Result<String, ExchangeEr
                 match shape {
                     Shape::Pairs => gold.split(' ').try_for_each(|id| writeln!(text, "{}\t{id}", example.id)),
                     Shape::Ranking => {
-                        object.insert(example.id.clone(), gold.split(' ').collect());
+                        let right = shared.right.get(example.id.as_str());
+                        object.insert(
+                            example.id.clone(),
+                            right.map_or_else(|| gold.split(' ').collect(), |right| json!(right)),
+                        );
                         Ok(())
                     }
                     _ => writeln!(text, "{}", lines.get(gold.as_str()).ok_or_else(|| blank(example))?),
@@ -212,4 +250,48 @@ fn article(id: &str, context: &str, question: &str, answers: &[(String, u32)]) -
 
 fn pretty(value: &Value) -> String {
     serde_json::to_string_pretty(value).unwrap_or_default() + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::task::Registry;
+
+    fn example(id: &str, gold: Option<&str>) -> Example {
+        Example { id: id.to_owned(), kind: Kind::Query(gold.map(str::to_owned)) }
+    }
+
+    fn texts(texts: &[&str]) -> Vec<String> {
+        texts.iter().map(|text| (*text).to_owned()).collect()
+    }
+
+    #[test]
+    fn every_pair_of_a_query_is_told_once() {
+        let rows = vec![example("de-1", Some("en-1 en-2")), example("de-2", None), example("de-3", Some("en-3"))];
+        let examples = Examples { path: PathBuf::from("gold"), rows, index: texts(&["en-1", "en-2", "en-3"]) };
+        let found =
+            Found::from([("de-1".to_owned(), texts(&["en-2", "en-1", "en-2"])), ("de-2".to_owned(), texts(&["en-3"]))]);
+        let written = answers(Shape::Pairs, Path::new("found"), &examples, &found, &Shared::default()).unwrap();
+        assert_eq!(written, "de-1\ten-2\nde-1\ten-1\nde-2\ten-3\n");
+        let written = right_answers(Shape::Pairs, &examples, &Shared::default()).unwrap();
+        assert_eq!(written, "de-1\ten-1\nde-1\ten-2\nde-3\ten-3\n");
+    }
+
+    #[test]
+    fn right_sentences_of_all_languages_are_labels() {
+        let registry = Registry::load(&[]).unwrap();
+        let table = |language: &str, index: &[&str], gold: &str| Examples {
+            path: PathBuf::from(language),
+            rows: vec![example("q", Some(gold))],
+            index: texts(index),
+        };
+        let gold = BTreeMap::from([("ar", table("ar", &["s1", "a"], "s1")), ("de", table("de", &["s1", "d"], "d"))]);
+        let labels = |task: &str| -> Value {
+            let shared = Shared::new(registry.task(task, "").unwrap(), &gold);
+            serde_json::from_str(&right_answers(Shape::Ranking, &gold["de"], &shared).unwrap()).unwrap()
+        };
+        assert_eq!(labels("lareqa"), json!({"q": ["ar:s1", "d"]}));
+        // An entity is named by its id alone.
+        assert_eq!(labels("mewslix"), json!({"q": ["d"]}));
+    }
 }

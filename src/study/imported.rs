@@ -26,6 +26,8 @@ use crate::task::{CHANCE, Edition, Format, IMPORTED, Language, Registry, Study, 
 /// What to import.
 #[derive(Debug, Clone)]
 pub struct ImportRequest<'a> {
+    /// The suite whose languages they are in.
+    pub suite: &'a str,
     /// How predictions lie in their files.
     pub layout: Layout,
     /// The files of each task, as [`crate::exchange::system_files`] finds them.
@@ -57,7 +59,8 @@ pub fn import(store: &Store, registry: &Registry, request: &ImportRequest<'_>) -
         let no_gold =
             || StudyError::NoCanonical { task: task.id.clone(), what: format!("of split {} ", task.evaluate) };
         let gold = gold.ok_or_else(no_gold)?;
-        let predictions = read_predictions(task, request.layout, files, &evaluation_tables(gold, task))?;
+        let tables = evaluation_tables(gold, task);
+        let predictions = read_predictions(task, request.suite, request.layout, files, &tables)?;
         checked.push((task, files, gold, predictions));
     }
     let mut scored = Vec::new();

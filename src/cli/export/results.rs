@@ -31,7 +31,7 @@ pub struct RowArgs {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The folder has predictions/TASK/test-LANGUAGE.tsv (.json for questions). Lines are in the order of the \
+    after_help = "The folder has predictions/TASK/test-LANGUAGE.tsv (.json for questions and rankings, .jsonl for xcopa). Lines are in the order of the \
     canonical tables, which is that of the raw files.\n\n\
     Examples:\n  trestle export submission mini --row mnli --output ~/submission\n  \
     trestle export submission mini --row mnli --with-labels --output both && \\\n    \

@@ -10,9 +10,11 @@ use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 
+use super::Shape;
 use super::json::{self, Answer, Entries, Question, Text};
-use super::text::{Lines, line_error, line_of, read, read_lines, sentences, shown};
+use super::text::{Lines, is_number, line_error, line_of, pairs, read, read_lines, sentences, shown};
 use crate::evaluate::EvaluateError;
+use crate::evaluate::hash::IdMap;
 use crate::evaluate::metric::{self, Answers, Chunker, Normalization, Statistics, Values, total};
 use crate::task::Metric;
 
@@ -67,12 +69,16 @@ impl Scoring {
         }
     }
 
-    /// How its files' names end.
-    pub fn suffix(self) -> &'static str {
+    /// What its files hold.
+    pub fn shape(self) -> Shape {
         match self {
-            Scoring::Labels(_) | Scoring::Numbers | Scoring::Tags(_) | Scoring::Pairs => "tsv",
-            Scoring::Choices => "jsonl",
-            Scoring::Squad | Scoring::Mlqa | Scoring::ReciprocalRank | Scoring::AveragePrecision => "json",
+            Scoring::Labels(_) => Shape::Labels,
+            Scoring::Numbers => Shape::Numbers,
+            Scoring::Tags(_) => Shape::Tags,
+            Scoring::Pairs => Shape::Pairs,
+            Scoring::Choices => Shape::Choices,
+            Scoring::Squad | Scoring::Mlqa => Shape::Answers,
+            Scoring::ReciprocalRank | Scoring::AveragePrecision => Shape::Ranking,
         }
     }
 
@@ -132,9 +138,9 @@ impl Files {
     /// Scores the predictions. Questions without an answer are an error unless `allow_missing`.
     pub fn score(&self, scoring: Scoring, language: &str, allow_missing: bool) -> Result<Scored, EvaluateError> {
         let sum = match scoring {
-            Scoring::Labels(known) => self.lines(Some(known))?,
+            Scoring::Labels(labels) => self.lines(Some(&Known::new(labels)))?,
             Scoring::Numbers => self.lines(None)?,
-            Scoring::Tags(known) => self.tags(known)?,
+            Scoring::Tags(labels) => self.tags(&Known::new(labels))?,
             Scoring::Pairs => self.pairs()?,
             Scoring::Choices => self.choices()?,
             Scoring::Squad => self.answers(Normalization::SQUAD, allow_missing)?,
@@ -150,14 +156,14 @@ impl Files {
     }
 
     /// Both files' texts, labels first.
-    fn texts(&self, expected: &str) -> Result<(String, String), EvaluateError> {
+    fn texts(&self, shape: Shape) -> Result<(String, String), EvaluateError> {
         let (labels, predictions) =
-            rayon::join(|| read_lines(&self.labels, expected), || read_lines(&self.predictions, expected));
+            rayon::join(|| read_lines(&self.labels, shape), || read_lines(&self.predictions, shape));
         Ok((labels?, predictions?))
     }
 
-    fn lines(&self, known: Option<&[&str]>) -> Result<Sum, EvaluateError> {
-        let (labels, predictions) = self.texts("this task has one label a line")?;
+    fn lines(&self, known: Option<&Known>) -> Result<Sum, EvaluateError> {
+        let (labels, predictions) = self.texts(Shape::Labels)?;
         let begun = Instant::now();
         let (mut correct, mut count) = (0_u64, 0_usize);
         let mut gold = Lines(&labels);
@@ -168,6 +174,9 @@ impl Files {
                 (Some(label), Some(prediction)) => {
                     count += 1;
                     correct += u64::from(label == prediction);
+                    if !is_known(label, known) {
+                        return Err(self.blanked(&labels, label));
+                    }
                     if label != prediction && !is_known(prediction, known) {
                         return Err(self.unknown(&predictions, prediction, known));
                     }
@@ -181,18 +190,24 @@ impl Files {
         Ok(Sum::whole(metric::padded([correct as f64, count as f64]), begun))
     }
 
-    /// The error about a label that is none.
-    fn unknown(&self, text: &str, label: &str, known: Option<&[&str]>) -> EvaluateError {
+    /// The error about a line of the labels that holds none.
+    fn blanked(&self, text: &str, label: &str) -> EvaluateError {
+        let problem = format!("`{}` is no label of {}; take labels that are not blanked", shown(label), self.task);
+        line_error(&self.labels, line_of(text, label), problem)
+    }
+
+    /// The error about a prediction that is no label.
+    fn unknown(&self, text: &str, label: &str, known: Option<&Known>) -> EvaluateError {
         let remedy = match known {
-            Some(known) => format!("write one of {}", known.join(", ")),
+            Some(known) => format!("write one of {}", known.labels.join(", ")),
             None => "write the number of the line that was found, counted from 0".to_owned(),
         };
         let problem = format!("`{}` is no label of {}; {remedy}", shown(label), self.task);
         line_error(&self.predictions, line_of(text, label), problem)
     }
 
-    fn tags(&self, known: &[&str]) -> Result<Sum, EvaluateError> {
-        let (labels, predictions) = self.texts("this task has one tag a line, and a blank line after each sentence")?;
+    fn tags(&self, known: &Known) -> Result<Sum, EvaluateError> {
+        let (labels, predictions) = self.texts(Shape::Tags)?;
         let begun = Instant::now();
         let (gold, predicted) = rayon::join(|| sentences(&labels), || sentences(&predictions));
         self.same_count("sentences", predicted.len(), gold.len())?;
@@ -202,7 +217,8 @@ impl Files {
             let mut pairs = Vec::with_capacity(64);
             loop {
                 match (gold.next(), predicted.next()) {
-                    (Some(label), Some(tag)) if tag != label && !known.contains(&tag) => {
+                    (Some(label), Some(_)) if !known.has(label) => return Err(self.blanked(&labels, label)),
+                    (Some(label), Some(tag)) if tag != label && !known.has(tag) => {
                         return Err(self.unknown(&predictions, tag, Some(known)));
                     }
                     (Some(label), Some(tag)) => pairs.push((label, tag)),
@@ -238,7 +254,7 @@ impl Files {
     }
 
     fn pairs(&self) -> Result<Sum, EvaluateError> {
-        let (labels, predictions) = self.texts("this task has two ids a line, with a tab between")?;
+        let (labels, predictions) = self.texts(Shape::Pairs)?;
         let begun = Instant::now();
         let (labels, predictions) =
             rayon::join(|| pair_set(&self.labels, &labels), || pair_set(&self.predictions, &predictions));
@@ -260,7 +276,11 @@ impl Files {
         let begun = Instant::now();
         self.same_count("lines", predicted.len(), gold.len())?;
         let mut correct = 0_u32;
-        for (&(_, gold), &(line, choice)) in gold.iter().zip(&predicted) {
+        for (&(gold_line, gold), &(line, choice)) in gold.iter().zip(&predicted) {
+            if gold > 1 {
+                let problem = format!("`{gold}` is no label of {}; take labels that are not blanked", self.task);
+                return Err(line_error(&self.labels, gold_line, problem));
+            }
             if choice > 1 {
                 let problem = format!("`{choice}` is no choice of {}; write 0 or 1", self.task);
                 return Err(line_error(&self.predictions, line, problem));
@@ -273,10 +293,9 @@ impl Files {
     fn answers(&self, normalization: Normalization, allow_missing: bool) -> Result<Sum, EvaluateError> {
         let (labels, predictions) = rayon::join(|| read(&self.labels), || read(&self.predictions));
         let (labels, predictions) = (labels?, predictions?);
-        let expected = "one object of question id to answer";
         let (questions, answers) = rayon::join(
             || json::questions(&self.labels, &labels),
-            || json::entries::<Text<'_>>(&self.predictions, &predictions, expected),
+            || json::entries::<Text<'_>>(&self.predictions, &predictions, Shape::Answers),
         );
         let (questions, answers) = (questions?, answers?);
         let begun = Instant::now();
@@ -307,21 +326,20 @@ impl Files {
     fn ranked(&self, scoring: Scoring, allow_missing: bool) -> Result<Sum, EvaluateError> {
         type Found<'a> = Vec<Text<'a>>;
         let (labels, predictions) = (read(&self.labels)?, read(&self.predictions)?);
-        let expected = "one object of id to a list of ids, best first";
-        let gold: Entries<'_, Found<'_>> = json::entries(&self.labels, &labels, expected)?;
-        let found: Entries<'_, Found<'_>> = json::entries(&self.predictions, &predictions, expected)?;
+        let gold: Entries<'_, Found<'_>> = json::entries(&self.labels, &labels, Shape::Ranking)?;
+        let found: Entries<'_, Found<'_>> = json::entries(&self.predictions, &predictions, Shape::Ranking)?;
         let begun = Instant::now();
         gold.index(&self.labels)?;
         let places = self.matched(gold.0.iter().map(|(id, _)| id), &found, "query", allow_missing)?;
-        let mut statistics = Statistics::default();
-        for ((id, right), place) in gold.0.iter().zip(&places) {
+        let query = |((id, right), place): (&(Cow<'_, str>, Found<'_>), &Option<usize>)| {
             let Some(first) = right.first() else {
                 let problem = "has no gold in the labels; take labels that are not blanked";
                 return Err(EvaluateError::example(&self.labels, id, problem));
             };
             let list: &[Text<'_>] = place.map_or(&[], |place| &found.0[place].1);
-            if let Some(twice) = (1..list.len()).find(|at| list[..*at].iter().any(|other| other.0 == list[*at].0)) {
-                let problem = format!("`{}` stands twice in its list; rank each once", shown(&list[twice].0));
+            let mut known = IdMap::with_capacity_and_hasher(list.len(), Default::default());
+            if let Some(twice) = list.iter().find(|one| known.insert(one.0.as_ref(), ()).is_some()) {
+                let problem = format!("`{}` stands twice in its list; rank each once", shown(&twice.0));
                 return Err(EvaluateError::example(&self.predictions, id, problem));
             }
             let value = match scoring {
@@ -331,10 +349,12 @@ impl Files {
                 }
                 _ => metric::reciprocal_rank(list.iter().map(|one| one.0 == first.0.trim())),
             };
-            statistics = total([&statistics, &metric::ranked(value)]);
-        }
+            Ok(metric::ranked(value))
+        };
+        let queries = gold.0.par_iter().zip(&places).map(query);
+        let queries: Vec<Statistics> = queries.collect::<Result<_, EvaluateError>>()?;
         let unanswered = places.iter().filter(|place| place.is_none()).count();
-        Ok(Sum { statistics, unanswered, begun })
+        Ok(Sum { statistics: total(&queries), unanswered, begun })
     }
 
     /// Where each of `ids` stands among the predictions. A prediction for no id is an error, and so is an id without one unless
@@ -380,24 +400,44 @@ impl Files {
     }
 }
 
+/// The labels of a task, each where its ends and its length put it, so that looking one up is one comparison.
+struct Known {
+    labels: &'static [&'static str],
+    places: [&'static str; 64],
+}
+
+impl Known {
+    fn new(labels: &'static [&'static str]) -> Self {
+        let mut places = [""; 64];
+        for label in labels {
+            places[Self::place(label)] = label;
+        }
+        Self { labels, places }
+    }
+
+    fn has(&self, label: &str) -> bool {
+        // Of two at one place the other is found among all.
+        !label.is_empty() && (self.places[Self::place(label)] == label || self.labels.contains(&label))
+    }
+
+    fn place(label: &str) -> usize {
+        let bytes = label.as_bytes();
+        let end = |byte: Option<&u8>| byte.map_or(0, |byte| usize::from(*byte));
+        (end(bytes.first()) + 5 * end(bytes.last()) + bytes.len()) % 64
+    }
+}
+
 /// Whether `label` is one of `known`; a number, if any will do.
-fn is_known(label: &str, known: Option<&[&str]>) -> bool {
+fn is_known(label: &str, known: Option<&Known>) -> bool {
     match known {
-        Some(known) => known.contains(&label),
-        None => !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_digit()),
+        Some(known) => known.has(label),
+        None => is_number(label),
     }
 }
 
 /// The pairs of a file, sorted, each once.
 fn pair_set<'a>(path: &Path, text: &'a str) -> Result<Vec<&'a str>, EvaluateError> {
-    let mut pairs = Vec::new();
-    for (number, line) in Lines(text).enumerate() {
-        if line.matches('\t').count() != 1 {
-            let problem = format!("`{}` is no pair; write two ids with a tab between", shown(line));
-            return Err(line_error(path, number + 1, problem));
-        }
-        pairs.push(line);
-    }
+    let mut pairs = pairs(path, text)?;
     pairs.sort_unstable();
     pairs.dedup();
     Ok(pairs)

@@ -7,6 +7,8 @@ use std::path::Path;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
+use super::Shape;
+use super::text::line_error;
 use crate::evaluate::EvaluateError;
 use crate::evaluate::hash::IdMap;
 
@@ -55,12 +57,12 @@ pub(super) fn questions<'a>(path: &Path, text: &'a str) -> Result<Vec<Question<'
 }
 
 /// The entries of one JSON object, in the order of the file.
-pub(super) struct Entries<'a, T>(pub Vec<(Cow<'a, str>, T)>);
+pub(crate) struct Entries<'a, T>(pub Vec<(Cow<'a, str>, T)>);
 
 /// A string that borrows where it can: serde's own `Cow` never does inside containers.
 #[derive(serde::Deserialize)]
 #[serde(transparent)]
-pub(super) struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
+pub(crate) struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
 
 impl<'de: 'a, 'a, T: Deserialize<'de>> Deserialize<'de> for Entries<'a, T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -86,7 +88,7 @@ impl<'de: 'a, 'a, T: Deserialize<'de>> Deserialize<'de> for Entries<'a, T> {
 
 impl<'a, T> Entries<'a, T> {
     /// Where each id stands; one that stands twice is an error.
-    pub fn index(&self, path: &Path) -> Result<IdMap<'_, usize>, EvaluateError> {
+    pub(crate) fn index(&self, path: &Path) -> Result<IdMap<'_, usize>, EvaluateError> {
         let mut index = IdMap::with_capacity_and_hasher(self.0.len(), Default::default());
         for (place, (id, _)) in self.0.iter().enumerate() {
             if index.insert(id.as_ref(), place).is_some() {
@@ -97,17 +99,17 @@ impl<'a, T> Entries<'a, T> {
     }
 }
 
-/// One object of id to `T`.
-pub(super) fn entries<'a, T: Deserialize<'a>>(
+/// One object of id to `T`, in a file of `shape`.
+pub(crate) fn entries<'a, T: Deserialize<'a>>(
     path: &Path,
     text: &'a str,
-    expected: &'static str,
+    shape: Shape,
 ) -> Result<Entries<'a, T>, EvaluateError> {
-    parse(path, text, expected)
+    parse(path, text, shape.expected())
 }
 
 /// The labels of a file with one JSON object a line, with their line numbers.
-pub(super) fn line_labels(path: &Path, text: &str) -> Result<Vec<(usize, u32)>, EvaluateError> {
+pub(crate) fn line_labels(path: &Path, text: &str) -> Result<Vec<(usize, u32)>, EvaluateError> {
     #[derive(serde::Deserialize)]
     struct Row {
         label: u32,
@@ -115,8 +117,8 @@ pub(super) fn line_labels(path: &Path, text: &str) -> Result<Vec<(usize, u32)>, 
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     let label = |(number, line)| {
         let row: Row = serde_json::from_str(line).map_err(|source| {
-            let problem = format!("{}; expected one object with a number `label`", without_place(&source));
-            super::text::line_error(path, number + 1, problem)
+            let problem = format!("{}; expected {}", without_place(&source), Shape::Choices.expected());
+            line_error(path, number + 1, problem)
         })?;
         Ok((number + 1, row.label))
     };

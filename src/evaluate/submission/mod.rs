@@ -12,8 +12,9 @@
 //! error unless what lacks is allowed to, and then it is counted.
 
 mod files;
-mod json;
-mod text;
+pub(crate) mod json;
+mod shape;
+pub(crate) mod text;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -28,6 +29,7 @@ use super::metric::Values;
 use crate::error::IoContext;
 
 use files::{Files, Scoring};
+pub(crate) use shape::Shape;
 
 /// What to score.
 #[derive(Debug, Clone, Copy)]
@@ -90,10 +92,17 @@ pub fn score_submission(request: &SubmissionRequest<'_>) -> Result<Submission, E
     };
     let (mut scores, mut means) = (Vec::new(), Vec::new());
     let mut comparing = Duration::ZERO;
+    let mut without = Vec::new();
     for task in suite.tasks().filter(wanted) {
-        if let Some(mean) = score_task(request, task, &mut scores, &mut comparing)? {
-            means.push(mean);
+        match score_task(request, task, &mut scores, &mut comparing)? {
+            Some(mean) => means.push(mean),
+            None => without.push(task),
         }
+    }
+    // A task that was named, or the whole suite, of which there is nothing.
+    if means.is_empty() || !(request.tasks.is_empty() || without.is_empty()) {
+        let missing = if request.tasks.is_empty() { known } else { without };
+        return Err(EvaluateError::Incomplete { suite: suite.name(), missing: missing.join(", ") });
     }
     let means = if request.tasks.is_empty() {
         suite_means(suite, &means, request.allow_missing)?
@@ -130,7 +139,7 @@ fn score_task(
     let mut unanswered = 0;
     let mut missing = Vec::new();
     for language in &languages {
-        let place = |folder: &Path| folder.join(task).join(format!("test-{language}.{}", scoring.suffix()));
+        let place = |folder: &Path| scoring.shape().file(folder, task, language);
         let files = Files { task, predictions: place(request.predictions), labels: place(request.labels) };
         if !files.predictions.exists() || !files.labels.exists() {
             missing.push(format!("{task}/{language}"));

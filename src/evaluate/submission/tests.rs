@@ -1,4 +1,5 @@
 use std::path::PathBuf;
+use std::time::Instant;
 
 use super::*;
 use serde_json::Value;
@@ -24,8 +25,7 @@ impl Fixture {
     }
 
     fn path(&self, side: &str, task: &str, language: &str) -> PathBuf {
-        let suffix = Scoring::of(task).suffix();
-        self.dir.path().join(side).join(task).join(format!("test-{language}.{suffix}"))
+        Scoring::of(task).shape().file(&self.dir.path().join(side), task, language)
     }
 
     fn write(&self, side: &str, task: &str, language: &str, text: impl AsRef<[u8]>) {
@@ -119,6 +119,28 @@ fn labels_that_are_blank_are_refused() {
 }
 
 #[test]
+fn labels_of_no_task_are_refused_even_where_the_predictions_have_them() {
+    for (suite, task, language, good, blank, line, label) in [
+        (Suite::Xtreme, "xnli", "sw", "neutral\nneutral\n", "neutral\n\n", 2, ""),
+        (Suite::Xtreme, "pawsx", "ja", "0\n1\n", "2\n1\n", 1, "2"),
+        (Suite::Xtreme, "tatoeba", "fi", "0\n1\n", "0\n-\n", 2, "-"),
+        (Suite::Xtreme, "udpos", "fi", "X\n\nX\nX\n", "X\n\nX\nNN\n", 4, "NN"),
+        (Suite::XtremeR, "xcopa", "qu", "{\"label\": 0}\n", "{\"label\": 2}\n", 1, "2"),
+    ] {
+        let fixture = Fixture::new(suite, &[(task, good)]);
+        fixture.write("labels", task, language, blank);
+        let path = fixture.path("labels", task, language);
+        let name = path.file_name().unwrap().to_string_lossy();
+        let message = format!(
+            "labels/{task}/{name}: line {line}: `{label}` is no label of {task}; take labels that are not blanked"
+        );
+        assert_eq!(fixture.fails(&[task]), message);
+        fixture.write("predictions", task, language, blank);
+        assert_eq!(fixture.fails(&[task]), message);
+    }
+}
+
+#[test]
 fn lines_and_tags_must_match_the_labels() {
     let lines = Fixture::new(Suite::Xtreme, &[("pawsx", "0\n1\n1\n")]);
     let fails = |text: &[u8]| {
@@ -136,7 +158,7 @@ fn lines_and_tags_must_match_the_labels() {
     let json = "predictions/pawsx/test-ja.tsv: line 1: is JSON; this task has one label a line";
     assert_eq!(fails(b"{\"0\": 1}"), json);
     let empty =
-        "predictions/pawsx/test-ja.tsv: line 1: the file is empty; write one prediction for each example of the labels";
+        "predictions/pawsx/test-ja.tsv: line 1: the file is empty; expected a line or an entry for each example";
     assert_eq!(fails(b"\n"), empty);
     let encoding = "predictions/pawsx/test-ja.tsv: line 2: is not UTF-8; save the file in that encoding";
     assert_eq!(fails(b"0\n\xff\n1\n"), encoding);
@@ -193,6 +215,21 @@ fn ranked_lists_are_scored_by_place() {
 }
 
 #[test]
+fn a_long_list_is_looked_through_once() {
+    let fixture = Fixture::new(Suite::XtremeR, &[("mewslix", r#"{"m": ["Q7"]}"#)]);
+    let ids: Vec<String> = (0..100_000).map(|id| format!("\"Q{id}\"")).collect();
+    fixture.write("predictions", "mewslix", "ar", format!("{{\"m\": [{}]}}", ids.join(", ")));
+    let begun = Instant::now();
+    assert_eq!(fixture.score(&["mewslix"], false).unwrap().scores[0].languages[0].1, 12.5);
+    // Each id against each of the others takes minutes.
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+}
+
+fn suite_languages(task: &str) -> Vec<&'static str> {
+    Suite::Xtreme.languages(task).unwrap()
+}
+
+#[test]
 fn what_lacks_is_an_error_or_said() {
     let fixture = Fixture::new(Suite::Xtreme, &[("pawsx", "0\n"), ("xnli", "neutral\n")]);
     let tasks = fixture.fails(&[]);
@@ -208,6 +245,21 @@ fn what_lacks_is_an_error_or_said() {
     assert_eq!(submission.scores[1].languages.len(), 13);
     let all = &submission.means[0];
     assert_eq!((all.tasks, &all.missing[..3]), (2, &["xnli/sw", "xnli/ur", "panx"].map(str::to_owned)[..]));
+    // Nothing at all is no mean.
+    for language in suite_languages("pawsx") {
+        fs::remove_file(fixture.path("labels", "pawsx", language)).unwrap();
+    }
+    let named = |tasks: &[&str]| fixture.score(tasks, true).map_err(|error| error.to_string());
+    assert_eq!(named(&[]).unwrap().scores.len(), 1);
+    assert_eq!(named(&["xnli"]).unwrap().scores.len(), 1);
+    for tasks in [&["pawsx"][..], &["pawsx", "xnli"]] {
+        assert!(named(tasks).unwrap_err().starts_with("xtreme lacks pawsx; add them"), "{tasks:?}");
+    }
+    assert!(named(&["panx"]).unwrap_err().starts_with("xtreme lacks panx; add them"));
+    for language in suite_languages("xnli") {
+        let _ = fs::remove_file(fixture.path("predictions", "xnli", language));
+    }
+    assert!(named(&[]).unwrap_err().starts_with("xtreme lacks pawsx, xnli, panx, "));
 }
 
 #[test]

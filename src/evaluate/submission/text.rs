@@ -5,20 +5,33 @@ use std::fs;
 use std::ops::Range;
 use std::path::Path;
 
+use super::Shape;
 use crate::error::IoContext;
 use crate::evaluate::EvaluateError;
 use crate::evaluate::metric::is_space;
 
-/// The text of a file, which must be UTF-8 and hold something.
-pub(super) fn read(path: &Path) -> Result<String, EvaluateError> {
+/// What some editors write before a text in UTF-8.
+const MARK: char = '\u{feff}';
+
+/// The text of a file, which must be UTF-8, without the mark of that encoding before it.
+pub(crate) fn utf8(path: &Path) -> Result<String, EvaluateError> {
     let bytes = fs::read(path).at("read", path)?;
-    let text = String::from_utf8(bytes).map_err(|error| {
+    let mut text = String::from_utf8(bytes).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();
         let line = 1 + error.as_bytes()[..valid].iter().filter(|byte| **byte == b'\n').count();
         line_error(path, line, "is not UTF-8; save the file in that encoding")
     })?;
+    if text.starts_with(MARK) {
+        text.drain(..MARK.len_utf8());
+    }
+    Ok(text)
+}
+
+/// The same of a file that must hold something.
+pub(crate) fn read(path: &Path) -> Result<String, EvaluateError> {
+    let text = utf8(path)?;
     if text.chars().all(is_space) {
-        return Err(line_error(path, 1, "the file is empty; write one prediction for each example of the labels"));
+        return Err(line_error(path, 1, "the file is empty; expected a line or an entry for each example"));
     }
     // A carriage return alone ends a line, too.
     let alone = |(at, _): (usize, _)| text.as_bytes().get(at + 1) != Some(&b'\n');
@@ -27,10 +40,10 @@ pub(super) fn read(path: &Path) -> Result<String, EvaluateError> {
 }
 
 /// Reads a file of which nothing is JSON.
-pub(super) fn read_lines(path: &Path, expected: &str) -> Result<String, EvaluateError> {
+pub(crate) fn read_lines(path: &Path, shape: Shape) -> Result<String, EvaluateError> {
     let text = read(path)?;
     if text.starts_with(['{', '[']) {
-        return Err(line_error(path, 1, format!("is JSON; {expected}")));
+        return Err(line_error(path, 1, format!("is JSON; {}", shape.expected())));
     }
     Ok(text)
 }
@@ -46,6 +59,23 @@ pub(super) fn line_of(text: &str, part: &str) -> usize {
     1 + text.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count()
 }
 
+/// Whether `label` is a number as it is written for a line: 0, or digits that don't begin with one.
+pub(crate) fn is_number(label: &str) -> bool {
+    label == "0" || (!label.is_empty() && !label.starts_with('0') && label.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// The pairs of a file, a line each: two ids with a tab between.
+pub(crate) fn pairs<'a>(path: &Path, text: &'a str) -> Result<Vec<&'a str>, EvaluateError> {
+    let pair = |(number, line): (usize, &'a str)| {
+        if line.matches('\t').count() == 1 {
+            return Ok(line);
+        }
+        let problem = format!("`{}` is no pair; write two ids with a tab between", shown(line));
+        Err(line_error(path, number + 1, problem))
+    };
+    Lines(text).enumerate().map(pair).collect()
+}
+
 /// A word of an input, as an error shows it.
 pub(super) fn shown(text: &str) -> Cow<'_, str> {
     match text.char_indices().nth(40) {
@@ -56,7 +86,7 @@ pub(super) fn shown(text: &str) -> Cow<'_, str> {
 
 /// The lines of a text without the white space around them.
 #[derive(Clone)]
-pub(super) struct Lines<'a>(pub &'a str);
+pub(crate) struct Lines<'a>(pub &'a str);
 
 impl<'a> Iterator for Lines<'a> {
     type Item = &'a str;
@@ -85,7 +115,7 @@ fn stripped(line: &str) -> &str {
 
 /// Where the sentences of a file of tags are. A blank line ends a sentence, be it empty; so does the end of the file, unless
 /// empty.
-pub(super) fn sentences(text: &str) -> Vec<Range<usize>> {
+pub(crate) fn sentences(text: &str) -> Vec<Range<usize>> {
     let mut sentences = Vec::with_capacity(text.len() / 64);
     let (mut begin, mut at) = (0, 0);
     let bytes = text.as_bytes();
@@ -116,6 +146,12 @@ mod tests {
     }
 
     #[test]
+    fn numbers_are_written_in_one_way() {
+        assert!(["0", "7", "10"].into_iter().all(is_number));
+        assert!(!["", "+1", "-1", "01", "00", "1.0", "1 2", "\u{0663}"].into_iter().any(is_number));
+    }
+
+    #[test]
     fn blank_lines_end_sentences() {
         let text = "X\nY\n\n\n\u{2003}\nX\n \nY";
         let found: Vec<Vec<&str>> = sentences(text).into_iter().map(|range| Lines(&text[range]).collect()).collect();
@@ -124,10 +160,12 @@ mod tests {
     }
 
     #[test]
-    fn a_carriage_return_ends_a_line() {
+    fn carriage_returns_end_lines_and_marks_are_left_out() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "a\rb\r\nc").unwrap();
         assert_eq!(Lines(&read(file.path()).unwrap()).collect::<Vec<_>>(), ["a", "b", "c"]);
+        std::fs::write(file.path(), "\u{feff}a\r\nb").unwrap();
+        assert_eq!(Lines(&read(file.path()).unwrap()).collect::<Vec<_>>(), ["a", "b"]);
         std::fs::write(file.path(), b"a\nb\xff\n").unwrap();
         assert!(
             read(file.path())

@@ -338,14 +338,20 @@ pub(in crate::study) fn perform_score(
     out: &Path,
     metadata: &[(&str, &str)],
 ) -> Result<Value> {
+    let predictions = prediction_tables(&inputs["predictions"]);
+    let mut gold = evaluation_tables(&inputs["gold"], task);
+    // An import is in all languages of its suite that there is gold of; another suite may have added some.
+    if inputs["predictions"].manifest.stage == "import" && !task.shares_index() {
+        gold.retain(|(language, _)| predictions.iter().any(|(predicted, _)| predicted == language));
+    }
     let request = ScoreRequest {
         task: &task.id,
         format: task.format.name(),
         metric: task.metric.map_or("", |metric| metric.name()),
         labels: &canonical_labels(task, &inputs["gold"]),
         split: task.evaluate.name(),
-        predictions: prediction_tables(&inputs["predictions"]),
-        gold: evaluation_tables(&inputs["gold"], task),
+        predictions,
+        gold,
         languages,
         parallel: task.parallel,
         development: split_tables(&inputs["gold"], Split::Validation),
