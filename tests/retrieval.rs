@@ -173,8 +173,15 @@ fn what_can_not_be_searched_is_said_and_leaves_nothing() {
             assert_eq!(names(&files.dir), before, "{other}");
         }
     }
-    let said = files.search("retrieve", "good.safetensors", "named.parquet", &["--memory", "much"]);
-    assert_eq!(said.code, 2, "{}", said.err);
+    for (command, option, value) in [
+        ("retrieve", "--memory", "much"),
+        ("mine", "--threshold", "nan"),
+        ("mine", "--threshold", "inf"),
+        ("mine", "--threshold=-1", "--json"),
+    ] {
+        let said = files.search(command, "good.safetensors", "good.safetensors", &[option, value]);
+        assert_eq!(said.code, 2, "{option} {value}: {}", said.err);
+    }
     let said = files.search("retrieve", "good.safetensors", "good.safetensors", &["--vectors", "others"]);
     assert!(said.code == 4 && said.err.contains("no tensor others"), "{}", said.err);
 }

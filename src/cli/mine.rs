@@ -26,11 +26,16 @@ pub struct MineArgs {
     /// What a pair's score is.
     #[arg(long, value_enum, default_value_t = Margin::Ratio)]
     margin: Margin,
-    /// Only pairs that score above X.
-    #[arg(long, value_name = "X", default_value_t = 0.0)]
+    /// Only pairs that score above X, a number from 0; what scores 0 or less is never a pair.
+    #[arg(long, value_name = "X", default_value_t = 0.0, value_parser = parse_threshold)]
     threshold: f64,
     #[command(flatten)]
     search: SearchArgs,
+}
+
+fn parse_threshold(text: &str) -> std::result::Result<f64, String> {
+    let number = text.parse().ok().filter(|number: &f64| number.is_finite() && *number >= 0.0);
+    number.ok_or_else(|| "must be a number from 0".to_owned())
 }
 
 pub fn run(context: &Context, args: &MineArgs) -> Result<ExitCode> {

@@ -17,7 +17,7 @@ use crate::progress::Progress;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Margin {
-    /// Divided by it.
+    /// Divided by it; where it is not above zero, the two are no pair.
     #[default]
     Ratio,
     /// Less it.
@@ -27,11 +27,12 @@ pub enum Margin {
 }
 
 impl Margin {
-    fn of(self, cosine: f64, mean: f64) -> f64 {
+    /// None where a quotient says nothing: by a mean below zero the farthest neighbour would be the best.
+    fn of(self, cosine: f64, mean: f64) -> Option<f64> {
         match self {
-            Margin::Ratio => cosine / mean,
-            Margin::Distance => cosine - mean,
-            Margin::Absolute => cosine,
+            Margin::Ratio => (mean > 0.0).then(|| cosine / mean),
+            Margin::Distance => Some(cosine - mean),
+            Margin::Absolute => Some(cosine),
         }
     }
 }
@@ -87,9 +88,9 @@ fn proposals(found: &[Neighbours; 2], rows: [usize; 2], margin: Margin) -> Vec<M
     };
     let means: [Vec<f64>; 2] = [0, 1].map(|side| (0..rows[side]).map(|row| mean(side, row)).collect());
     let best = |side: usize, row: usize| {
-        let scored = found[side].of(row).iter().map(|(other, cosine)| {
+        let scored = found[side].of(row).iter().filter_map(|(other, cosine)| {
             let mean = (means[side][row] + means[1 - side][*other as usize]) / 2.0;
-            (*other, margin.of(*cosine, mean))
+            Some((*other, margin.of(*cosine, mean)?))
         });
         // Of equals `reduce` keeps the first.
         scored.reduce(|best, next| if next.1 > best.1 { next } else { best })

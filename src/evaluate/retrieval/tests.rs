@@ -191,6 +191,20 @@ fn mined_by_definition(x: &[f32], y: &[f32], dim: usize, settings: MiningSetting
 }
 
 #[test]
+fn a_ratio_to_a_mean_that_is_not_above_zero_is_no_pair() {
+    let opposite = [&vectors(&[1.0, 0.0], 2), &vectors(&[-1.0, 0.0, -1.0, 1.0], 2)];
+    let across = [&vectors(&[1.0, 0.0], 2), &vectors(&[0.0, 1.0], 2)];
+    for sides in [opposite, across] {
+        let found = mine(sides, MiningSettings::default(), &settings(1 << 30), &Quiet, &AtomicBool::new(false));
+        assert_eq!(found.unwrap(), []);
+    }
+    // Less the mean, the nearer of two opposites is still the better.
+    let distance = MiningSettings { margin: Margin::Distance, ..MiningSettings::default() };
+    let found = mine(opposite, distance, &settings(1 << 30), &Quiet, &AtomicBool::new(false)).unwrap();
+    assert_eq!(found.iter().map(|pair| (pair.source, pair.target)).collect::<Vec<_>>(), [(0, 1)]);
+}
+
+#[test]
 fn mined_pairs_are_those_of_the_definition() {
     let dim = 12;
     // Translations in another order, with noise, among sentences that have none.
