@@ -20,8 +20,9 @@ pub struct MineArgs {
     /// Embeddings of the other side's.
     #[arg(long, value_name = "FILE")]
     target: PathBuf,
-    /// Nearest sentences of the other side that a sentence may be paired with, and whose mean its cosines are set against.
-    #[arg(long, value_name = "K", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    /// Nearest sentences of the other side that a sentence may be paired with, and whose mean its cosines are set against:
+    /// 1 to 100 (the method is meant for a handful).
+    #[arg(long, value_name = "K", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=100))]
     neighbours: u32,
     /// What a pair's score is.
     #[arg(long, value_enum, default_value_t = Margin::Ratio)]

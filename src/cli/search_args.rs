@@ -27,7 +27,8 @@ pub struct SearchArgs {
     /// Where to compute.
     #[arg(long, value_enum, default_value_t = DeviceChoice::Auto)]
     device: DeviceChoice,
-    /// Memory for vectors; what is more lies in a scratch file beside the output meanwhile.
+    /// Memory for vectors and the lists of their neighbours; vectors that are more lie in a scratch file beside the output
+    /// meanwhile.
     #[arg(long, value_name = "SIZE", default_value = "4GB", value_parser = parse_size)]
     memory: u64,
     /// Prints what was done as JSON.

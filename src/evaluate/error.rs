@@ -99,6 +99,18 @@ pub enum EvaluateError {
     /// A search without anything to look for, or to look among.
     #[error("there is no vector on one of the sides; nothing can be searched")]
     NoVectors,
+    /// More neighbours are asked for than there is memory for.
+    #[error(
+        "the lists of neighbours need --memory {}MB, and have {}MB; give that much, or ask for fewer",
+        needed.div_ceil(1_000_000),
+        given / 1_000_000
+    )]
+    Neighbours {
+        /// Bytes that the search would have to be given.
+        needed: u64,
+        /// Bytes that it was given.
+        given: u64,
+    },
     /// Vectors of two sides that can't be compared.
     #[error("queries have {queries} numbers and index vectors {index}; embed both with the same model and layer")]
     Widths {
@@ -225,7 +237,7 @@ impl EvaluateError {
             | EvaluateError::Undefined { .. }
             | EvaluateError::Head { .. }
             | EvaluateError::Layer { .. } => ExitCode::Config,
-            EvaluateError::NoResamples => ExitCode::Usage,
+            EvaluateError::NoResamples | EvaluateError::Neighbours { .. } => ExitCode::Usage,
             EvaluateError::MissingPrediction { .. }
             | EvaluateError::Incomplete { .. }
             | EvaluateError::Folder { .. }

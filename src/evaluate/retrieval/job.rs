@@ -27,7 +27,8 @@ pub struct FileSearch {
     pub output: PathBuf,
     /// Where the products are computed.
     pub device: OpenDevice,
-    /// Bytes that vectors may take in memory; what is more lies in a nameless file beside the output meanwhile.
+    /// Bytes that vectors and the lists of their neighbours may take in memory; vectors that are more lie in a nameless file
+    /// beside the output meanwhile.
     pub memory: u64,
 }
 
@@ -119,7 +120,7 @@ impl FileSearch {
     }
 
     fn settings(&self) -> SearchSettings {
-        SearchSettings { device: self.device.clone(), memory: self.memory / 2 }
+        SearchSettings { device: self.device.clone(), memory: self.memory }
     }
 
     /// The directory of the output.

@@ -62,7 +62,7 @@ pub struct RetrieveRequest {
     pub shared_index: bool,
     /// Where to compute.
     pub device: OpenDevice,
-    /// Bytes that vectors may take in memory.
+    /// Bytes that vectors and the lists of their neighbours may take in memory.
     pub memory: u64,
 }
 
@@ -181,7 +181,7 @@ impl TaskSearch<'_> {
     }
 
     fn search(&self, queries: &Embeddings, index: &Embeddings, layer: usize) -> Result<Vec<Prediction>> {
-        let settings = SearchSettings { device: self.request.device.clone(), memory: self.request.memory / 2 };
+        let settings = SearchSettings { device: self.request.device.clone(), memory: self.request.memory };
         let row = |query: &str, rank: usize, id: &str, score: f64| Prediction {
             layer: i32::try_from(layer).ok(),
             pooling: Some(self.request.pooling.name()),

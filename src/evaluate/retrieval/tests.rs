@@ -86,10 +86,10 @@ fn neither_memory_nor_threads_change_a_bit() {
     let (queries, index) = (vectors(&q, dim), vectors(&i, dim));
     let expected = both([&queries, &index], 4, 1 << 30);
     let (on_disk, index_on_disk) = (scratched(&q, dim), scratched(&i, dim));
-    // So little memory that blocks are single tiles.
+    // So little memory that beside the lists (half of it) blocks are single tiles.
     for threads in [1, 3] {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        let found = pool.install(|| both([&on_disk, &index_on_disk], 4, 1));
+        let found = pool.install(|| both([&on_disk, &index_on_disk], 4, 800_000));
         assert_eq!(found, expected, "{threads} threads");
     }
 }
@@ -146,13 +146,35 @@ fn assert_device_agrees(on: &Device) {
 #[test]
 fn sides_that_do_not_fit_are_refused() {
     let fails = |queries: &Vectors, index: &Vectors| {
-        nearest(queries, index, 1, &settings(1), &Quiet, &AtomicBool::new(false)).unwrap_err().to_string()
+        nearest(queries, index, 1, &settings(1 << 10), &Quiet, &AtomicBool::new(false)).unwrap_err().to_string()
     };
     let (two, three) = (vectors(&[1.0, 2.0], 2), vectors(&[1.0, 2.0, 3.0], 3));
     assert!(fails(&two, &three).starts_with("queries have 2 numbers and index vectors 3;"));
     assert!(fails(&vectors(&[], 2), &two).starts_with("there is no vector"));
-    let stopped = nearest(&two, &two, 1, &settings(1), &Quiet, &AtomicBool::new(true));
+    let stopped = nearest(&two, &two, 1, &settings(1 << 10), &Quiet, &AtomicBool::new(true));
     assert!(matches!(stopped, Err(crate::error::Error::Interrupted)));
+}
+
+#[test]
+fn lists_that_memory_has_no_room_for_are_refused() {
+    let (queries, index) = (vectors(&random(100, 4, "queries"), 4), vectors(&random(2000, 4, "index"), 4));
+    let found = |count, memory| {
+        nearest(&queries, &index, count, &settings(memory), &Quiet, &AtomicBool::new(false)).map_err(|e| e.to_string())
+    };
+    // 100 lists of 1,004 candidates and 1,000 results, twice.
+    let said = found(1000, 4_000_000).unwrap_err();
+    assert_eq!(said, "the lists of neighbours need --memory 5MB, and have 4MB; give that much, or ask for fewer");
+    assert_eq!(found(1000, 5_000_000).unwrap().count(), 1000);
+    assert_eq!(found(10, 100_000).unwrap().count(), 10);
+}
+
+#[test]
+fn products_that_are_not_numbers_are_an_error() {
+    let one = vectors(&[1.0, 2.0], 2);
+    let (settings, stop) = (settings(1 << 20), AtomicBool::new(false));
+    let search = Search { sides: [&one, &one], settings: &settings, progress: &Quiet, stop: &stop };
+    let said = search.exact(0, &SideLists::new(1, 1, 1), 1).unwrap_err().to_string();
+    assert_eq!(said, "the device failed while searching: some of its products are not numbers");
 }
 
 /// Pairs as the description of the method has them, one by one.
