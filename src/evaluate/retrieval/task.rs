@@ -11,7 +11,7 @@ use super::{
     nearest,
 };
 use crate::error::Result;
-use crate::evaluate::{EvaluateError, Prediction, prediction_batch};
+use crate::evaluate::{Prediction, prediction_batch};
 use crate::model::OpenDevice;
 use crate::progress::Progress;
 use crate::schema::table;
@@ -117,7 +117,7 @@ pub fn retrieve(
                     None => {
                         let index = task.side([(None, path.as_path())], SideName::Index, *layer)?;
                         if index.ids.is_empty() {
-                            return Err(EvaluateError::Empty { path: path.clone() }.into());
+                            return Err(task.file(path, SideName::Index, *layer).nothing().into());
                         }
                         task.search(&queries, &index, *layer)?
                     }
@@ -171,13 +171,16 @@ impl TaskSearch<'_> {
         };
         let mut ids = Vec::new();
         for (language, path) in files {
-            let layer = i32::try_from(layer).ok();
-            let file = EmbeddingsFile { layer, side: Some(side), ..EmbeddingsFile::new(path.to_owned()) };
-            file.read(&mut all, &mut |id| {
+            self.file(path, side, layer).read(&mut all, &mut |id| {
                 ids.push(language.map_or_else(|| id.to_owned(), |language| format!("{language}:{id}")));
             })?;
         }
         Ok(Embeddings { ids, vectors: all.finish()? })
+    }
+
+    fn file(&self, path: &Path, side: SideName, layer: usize) -> EmbeddingsFile {
+        let layer = i32::try_from(layer).ok();
+        EmbeddingsFile { layer, side: Some(side), ..EmbeddingsFile::new(path.to_owned()) }
     }
 
     fn search(&self, queries: &Embeddings, index: &Embeddings, layer: usize) -> Result<Vec<Prediction>> {
