@@ -64,6 +64,19 @@ pub struct Mined {
     pub score: f64,
 }
 
+impl Mined {
+    /// What the two rows stand for, by [`Vectors::members`], one combination after another: every source with every target, and
+    /// with the target's place among its equals, from 0.
+    pub(super) fn combinations<'a>(
+        &self,
+        sides: [&'a Vectors; 2],
+    ) -> impl Iterator<Item = (u32, usize, u32)> + use<'a> {
+        let targets = sides[1].members(self.target).enumerate();
+        let sources = sides[0].members(self.source);
+        sources.flat_map(move |source| targets.clone().map(move |(place, target)| (source, place, target)))
+    }
+}
+
 /// The pairs of scores above zero, the highest first, each row in one pair at most. Both sides should hold each sentence once
 /// ([`Collector::distinct`](super::Collector::distinct)) and be scaled to length one.
 ///

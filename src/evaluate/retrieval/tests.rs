@@ -1,7 +1,10 @@
 //! The search against its definition: every pair, in 64 bits.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use arrow::array::{ArrayRef, Int32Array, ListArray, RecordBatch, StringArray};
+use arrow::datatypes::Float32Type;
 use burn::tensor::Device;
 use rand::RngExt;
 
@@ -9,6 +12,8 @@ use super::*;
 use crate::evaluate::random::generator;
 use crate::model::{DeviceChoice, device as devices};
 use crate::progress::Quiet;
+use crate::shard::write_table;
+use crate::task::{Pooling, Split};
 
 fn random(rows: usize, dim: usize, purpose: &str) -> Vec<f32> {
     let mut random = generator(1, &[purpose]);
@@ -224,6 +229,56 @@ fn a_ratio_to_a_mean_that_is_not_above_zero_is_no_pair() {
     let distance = MiningSettings { margin: Margin::Distance, ..MiningSettings::default() };
     let found = mine(opposite, distance, &settings(1 << 30), &Quiet, &AtomicBool::new(false)).unwrap();
     assert_eq!(found.iter().map(|pair| (pair.source, pair.target)).collect::<Vec<_>>(), [(0, 1)]);
+}
+
+#[test]
+fn combinations_of_equal_vectors_are_made_one_by_one() {
+    let equal = |count: u32| {
+        let mut all = Collector::distinct(Similarity::Cosine, Room { memory: 0, scratch: std::env::temp_dir() });
+        (0..count).for_each(|row| all.push(Path::new("vectors"), &row.to_string(), &[1.0]).unwrap());
+        all.finish().unwrap()
+    };
+    let pair = Mined { source: 0, target: 0, score: 1.0 };
+    let all: Vec<_> = pair.combinations([&equal(2), &equal(2)]).collect();
+    assert_eq!(all, [(0, 0, 0), (0, 1, 1), (1, 0, 0), (1, 1, 1)]);
+    // All of them together would take 160 GB.
+    let [sources, targets] = [equal(100_000), equal(100_000)];
+    assert_eq!(pair.combinations([&sources, &targets]).nth(200_001), Some((2, 1, 1)));
+}
+
+#[test]
+fn a_task_whose_repeats_make_too_many_pairs_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("embeddings.parquet");
+    let rows = 4_600;
+    let text =
+        |of: &dyn Fn(usize) -> String| -> ArrayRef { Arc::new(StringArray::from_iter_values((0..rows).map(of))) };
+    let side = |row: usize| if row % 2 == 0 { "query" } else { "index" };
+    let lists = ListArray::from_iter_primitive::<Float32Type, _, _>((0..rows).map(|_| Some([Some(1.0)])));
+    let batch = RecordBatch::try_from_iter([
+        ("side", text(&|row| side(row).to_owned())),
+        ("example_id", text(&|row| format!("{}-{row}", side(row)))),
+        ("layer", Arc::new(Int32Array::from(vec![1; rows])) as ArrayRef),
+        ("vector", Arc::new(lists)),
+    ]);
+    let batch = batch.unwrap();
+    write_table(&path, &batch.schema(), &[], &[batch]).unwrap();
+    let request = RetrieveRequest {
+        task: "bucc2018".into(),
+        files: vec![(Split::Test, "de".into(), path)],
+        layers: vec![1],
+        pooling: Pooling::Mean,
+        method: Method::Mining(MiningSettings::default()),
+        shared_index: false,
+        device: devices::open(DeviceChoice::Flex).unwrap(),
+        memory: 1 << 30,
+    };
+    let said = retrieve(&request, directory.path(), &[], &Quiet, &AtomicBool::new(false)).unwrap_err().to_string();
+    assert_eq!(
+        said,
+        "sentences that repeat make 5290000 pairs: `query-0` stands for 2300 equal queries, `index-1` for 2300 equal index \
+         sentences; leave repeats out of the task's data"
+    );
 }
 
 #[test]

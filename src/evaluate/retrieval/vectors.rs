@@ -225,11 +225,12 @@ impl Vectors {
 
     /// The numbers, from 0, of the vectors given to a [`Collector::distinct`] that are this row; elsewhere each is a row of its
     /// own.
-    pub fn members(&self, row: u32) -> Cow<'_, [u32]> {
-        match &self.given {
-            Some(given) => Cow::Borrowed(&given[row as usize]),
-            None => Cow::Owned(vec![row]),
-        }
+    pub fn members(&self, row: u32) -> impl Iterator<Item = u32> + Clone + '_ {
+        let (own, given) = match &self.given {
+            Some(given) => (None, given[row as usize].as_slice()),
+            None => (Some(row), [].as_slice()),
+        };
+        own.into_iter().chain(given.iter().copied())
     }
 
     /// Whether they are all in memory, so that blocks of them take no more.
@@ -326,11 +327,11 @@ mod tests {
         fn equal_vectors_share_a_row(picks in proptest::collection::vec(0u8..4, 1..30)) {
             let rows: Vec<Vec<f32>> = picks.iter().map(|&pick| vec![f32::from(pick), 1.0]).collect();
             let found = collected(&rows, u64::MAX, true);
-            let total: usize = (0..found.rows()).map(|row| found.members(row as u32).len()).sum();
+            let total: usize = (0..found.rows()).map(|row| found.members(row as u32).count()).sum();
             prop_assert_eq!(total, picks.len());
             for row in 0..found.rows() {
                 let (members, vector) = (found.members(row as u32), found.block(row..row + 1).unwrap());
-                prop_assert!(members.iter().all(|&member| rows[member as usize] == *vector));
+                prop_assert!(members.clone().all(|member| rows[member as usize] == *vector));
                 prop_assert!(members.is_sorted());
             }
             let mut different = picks.clone();
