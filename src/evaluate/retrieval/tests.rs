@@ -253,7 +253,7 @@ fn a_task_whose_repeats_make_too_many_pairs_is_refused() {
     let rows = 4_600;
     let text =
         |of: &dyn Fn(usize) -> String| -> ArrayRef { Arc::new(StringArray::from_iter_values((0..rows).map(of))) };
-    let side = |row: usize| if row % 2 == 0 { "query" } else { "index" };
+    let side = |row: usize| if row.is_multiple_of(2) { "query" } else { "index" };
     let lists = ListArray::from_iter_primitive::<Float32Type, _, _>((0..rows).map(|_| Some([Some(1.0)])));
     let batch = RecordBatch::try_from_iter([
         ("side", text(&|row| side(row).to_owned())),
