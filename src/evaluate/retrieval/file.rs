@@ -106,20 +106,19 @@ impl EmbeddingsFile {
 
     /// The error of a file that holds no row of those asked for: says what there is instead.
     pub(super) fn nothing(&self) -> EvaluateError {
-        let chosen = match self.chosen() {
-            _ if self.is_matrix() => Chosen::default(),
+        let chosen = if self.is_matrix() { Ok(Chosen::default()) } else { self.chosen() };
+        let chosen = match chosen {
             Ok(chosen) => chosen,
             Err(error) => return error,
         };
-        let list = |there_is: Vec<String>| there_is.join(", ");
         self.problem(match (self.side, self.layer) {
             (Some(side), _) if !chosen.sides.is_empty() && !chosen.sides.contains(side.name()) => format!(
                 "holds no vectors whose `side` is `{}`, only of {}; name the sides `query` and `index`, or drop the column",
                 side.name(),
-                list(chosen.sides.iter().map(|side| format!("`{side}`")).collect())
+                chosen.sides.iter().map(|side| format!("`{side}`")).collect::<Vec<_>>().join(", ")
             ),
             (_, Some(layer)) if !chosen.layers.is_empty() => {
-                format!("holds no vectors whose `layer` is {layer}; choose one of {}", list(chosen.layers()))
+                format!("holds no vectors whose `layer` is {layer}; choose one of {}", chosen.layers().join(", "))
             }
             _ => "holds no vectors".to_owned(),
         })
@@ -192,8 +191,9 @@ impl EmbeddingsFile {
             for row in 0..batch.num_rows() {
                 if let (Some(sides), Some(wanted)) = (&sides, self.side) {
                     let found = if sides.is_valid(row) { sides.value(row) } else { "null" };
-                    chosen.meet_side(found);
-                    if found != wanted.name() {
+                    let is_wanted = found == wanted.name();
+                    chosen.meet_side(found, is_wanted);
+                    if !is_wanted {
                         continue;
                     }
                 }
@@ -282,7 +282,7 @@ impl EmbeddingsFile {
     }
 }
 
-/// Sides that an error names at most.
+/// Sides not asked for that an error names at most.
 const SIDES_NAMED: usize = 4;
 
 /// The rows of a table that were asked for.
@@ -290,7 +290,7 @@ const SIDES_NAMED: usize = 4;
 struct Chosen {
     /// Their numbers, in order.
     rows: Vec<Range<usize>>,
-    /// Some of the sides that there are, where one was asked for.
+    /// Where a side was asked for, it if it is there, and some of the others.
     sides: BTreeSet<String>,
     /// The layers that there are of that side; none where a row has none.
     layers: BTreeSet<Option<i32>>,
@@ -304,8 +304,8 @@ impl Chosen {
         }
     }
 
-    fn meet_side(&mut self, side: &str) {
-        if self.sides.len() < SIDES_NAMED && !self.sides.contains(side) {
+    fn meet_side(&mut self, side: &str, is_wanted: bool) {
+        if (is_wanted || self.sides.len() < SIDES_NAMED) && !self.sides.contains(side) {
             self.sides.insert(side.to_owned());
         }
     }
