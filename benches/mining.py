@@ -2,9 +2,9 @@
 
 Vectors are drawn here, seeded: two sides in a thousand clusters, a tenth of the rows being noisy copies of rows of the other side. Each
 tool reads both files, scales the vectors, finds the four nearest rows of the other side for every row of both, and mines pairs by ratio
-margin (`trestle mine`; peers/mining_faiss.py), in turns, each in a process of its own with the same number of threads. Printed are
-the seconds of the search and of the mining in it, without reading; of the whole process; and the largest resident set. The best round
-counts. The pairs must be the same: where one side has another, it must be a tie to within the rounding of 32-bit products.
+margin (`trestle mine`; peers/mining_faiss.py), in turns, each in a process of its own with the same number of threads. Printed are the
+seconds of the search and of the mining in it, without reading and scaling; of the whole process; and the largest resident set. The best
+round counts. The pairs must be the same: where one side has another, it must be a tie to within the rounding of 32-bit products.
 """
 
 import argparse

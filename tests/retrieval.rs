@@ -19,12 +19,24 @@ use serde_json::Value;
 use support::{Said, Trestle};
 
 const WIDTH: usize = 8;
+/// A search writes to a scratch file from 2²⁰ numbers on.
+const MANY_ROWS: usize = 2_000;
+const MANY_WIDTH: usize = 600;
 
 /// Vectors that point in directions of their own: row `i` of one side is nearest to row `i` of the other.
 fn vectors(rows: usize, noise: f32) -> Vec<f32> {
     let value = |row: usize, place: usize| ((row * 37 + place * 101) as f32 * 0.7).sin();
     let shift = |row: usize, place: usize| noise * ((row * 11 + place * 7) as f32).cos();
     (0..rows * WIDTH).map(|at| value(at / WIDTH, at % WIDTH) + shift(at / WIDTH, at % WIDTH)).collect()
+}
+
+/// Vectors of no direction in common, of so many numbers in all that they do not stay in memory where little of it is given.
+fn many(seed: u64) -> Vec<f32> {
+    let next = |state: &mut u64| {
+        *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        Some((*state >> 40) as f32 / (1 << 23) as f32 - 1.0)
+    };
+    std::iter::repeat_n((), MANY_ROWS * MANY_WIDTH).scan(seed, |state, ()| next(state)).collect()
 }
 
 fn safetensors(path: &Path, width: usize, values: &[f32]) {
@@ -81,9 +93,13 @@ impl Files {
     }
 
     fn search(&self, command: &str, one: &str, other: &str, more: &[&str]) -> Said {
+        self.search_into(command, one, other, "out.parquet", more)
+    }
+
+    fn search_into(&self, command: &str, one: &str, other: &str, output: &str, more: &[&str]) -> Said {
         let flags = if command == "mine" { ["--source", "--target"] } else { ["--queries", "--index"] };
         let text = |path: PathBuf| path.to_str().unwrap().to_owned();
-        let (one, other, output) = (text(self.path(one)), text(self.path(other)), text(self.path("out.parquet")));
+        let (one, other, output) = (text(self.path(one)), text(self.path(other)), text(self.path(output)));
         let all =
             [&[command, flags[0], &one, flags[1], &other, "--output", &output, "--device", "flex"], more].concat();
         self.trestle.run(&all)
@@ -109,20 +125,94 @@ fn neighbours_and_pairs_are_found_between_files_of_both_kinds() {
         assert!(row % 3 > 0 || index[row] == format!("s{query}"), "{query} {}", index[row]);
     }
 
-    // So little memory that everything lies in scratch files, which are gone afterwards.
-    for memory in ["4GB", "1kb"] {
-        let said = files.search("mine", "one.safetensors", "other.parquet", &["--memory", memory]);
-        assert_eq!(said.code, 0, "{}", said.err);
-        let found = rows(&files.path("out.parquet"));
-        let pairs: BTreeSet<(String, String)> =
-            texts(&found, "source_id").into_iter().zip(texts(&found, "target_id")).collect();
-        let right = (0..40).filter(|row| pairs.contains(&(row.to_string(), format!("s{row}")))).count();
-        assert!(right >= 38 && pairs.len() >= right, "{right} of {}", pairs.len());
-    }
+    let said = files.search("mine", "one.safetensors", "other.parquet", &[]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    let found = rows(&files.path("out.parquet"));
+    let pairs: BTreeSet<(String, String)> =
+        texts(&found, "source_id").into_iter().zip(texts(&found, "target_id")).collect();
+    let right = (0..40).filter(|row| pairs.contains(&(row.to_string(), format!("s{row}")))).count();
+    assert!(right >= 38 && pairs.len() <= 40, "{right} of {}", pairs.len());
     assert_eq!(names(&files.dir), ["one.safetensors", "other.parquet", "out.parquet"].map(str::to_owned).into());
     let none = files.search("mine", "one.safetensors", "other.parquet", &["--threshold", "1000"]);
     assert_eq!(none.code, 0, "{}", none.err);
     assert_eq!(rows(&files.path("out.parquet")).iter().map(RecordBatch::num_rows).sum::<usize>(), 0);
+}
+
+#[test]
+fn little_memory_gives_the_same_bytes_by_scratch_files_that_are_gone_afterwards() {
+    let files = Files::new();
+    let one = many(1);
+    let other: Vec<f32> = one.iter().zip(many(2)).map(|(value, noise)| value + 0.5 * noise).collect();
+    safetensors(&files.path("one.safetensors"), MANY_WIDTH, &one);
+    safetensors(&files.path("other.safetensors"), MANY_WIDTH, &other);
+    let before = names(&files.dir);
+    for (command, count) in [("retrieve", 3 * MANY_ROWS), ("mine", MANY_ROWS)] {
+        let more = if command == "mine" { ["--neighbours", "4"] } else { ["--top", "3"] };
+        let bytes = ["4GB", "2MB"].map(|memory| {
+            let said = files.search(
+                command,
+                "one.safetensors",
+                "other.safetensors",
+                &[&more[..], &["--memory", memory]].concat(),
+            );
+            assert_eq!(said.code, 0, "{memory}: {}", said.err);
+            let path = files.path("out.parquet");
+            assert_eq!(rows(&path).iter().map(RecordBatch::num_rows).sum::<usize>(), count);
+            let bytes = std::fs::read(&path).unwrap();
+            std::fs::remove_file(path).unwrap();
+            bytes
+        });
+        assert!(bytes[0] == bytes[1], "{command}");
+        assert_eq!(names(&files.dir), before);
+    }
+    let said = files.search("retrieve", "one.safetensors", "other.safetensors", &["--memory", "1kb"]);
+    assert!(
+        said.code == 2 && said.err.contains("the lists of neighbours need --memory 1MB, and have 0MB"),
+        "{}",
+        said.err
+    );
+}
+
+#[test]
+fn each_file_may_have_a_name_of_its_own_for_its_vectors() {
+    let files = Files::new();
+    safetensors(&files.path("one.safetensors"), WIDTH, &vectors(40, 0.0));
+    parquet(&files.path("other.parquet"), "embedding", &vectors(60, 0.05));
+    let said = files.search("retrieve", "one.safetensors", "other.parquet", &["--vectors", "vectors,embedding"]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    for (other, option, value, code, words) in [
+        ("other.parquet", "--vectors", "embedding,vectors", 4, "one.safetensors: there is no tensor embedding"),
+        ("other.parquet", "--vectors", "a,b,c", 2, "must be one name, or two with a comma between"),
+        ("one.safetensors", "--layer", "1", 2, "--layer is for Parquet tables, and both files are safetensors"),
+        ("one.safetensors", "--ids", "name", 2, "--ids is for Parquet tables"),
+        ("other.parquet", "--layer", "1", 4, "other.parquet: column `layer` is missing"),
+        ("one.safetensors", "--top", "1001", 2, "1001 is not in 1..=1000"),
+    ] {
+        let said = files.search("retrieve", "one.safetensors", other, &[option, value]);
+        assert!(said.code == code && said.err.contains(words), "{option} {value}: {} {}", said.code, said.err);
+    }
+}
+
+#[test]
+fn an_output_that_can_not_be_one_is_refused_before_anything_is_read() {
+    let files = Files::new();
+    std::fs::write(files.path("broken.safetensors"), "no tensors").unwrap();
+    std::fs::create_dir(files.path("directory")).unwrap();
+    std::fs::hard_link(files.path("broken.safetensors"), files.path("other-name.safetensors")).unwrap();
+    let before = names(&files.dir);
+    for (output, code, words) in [
+        ("directory", 2, "directory: the output is a directory; name another file"),
+        ("nowhere/", 2, "nowhere/: the output is a directory"),
+        ("broken.safetensors", 2, "broken.safetensors: the output is an input as well"),
+        ("other-name.safetensors", 2, "the output is an input as well"),
+        ("nowhere/out.parquet", 5, "failed to create a directory in"),
+    ] {
+        for command in ["retrieve", "mine"] {
+            let said = files.search_into(command, "broken.safetensors", "broken.safetensors", output, &[]);
+            assert!(said.code == code && said.err.contains(words), "{output}: {} {}", said.code, said.err);
+            assert_eq!(names(&files.dir), before);
+        }
+    }
 }
 
 #[test]
@@ -159,7 +249,7 @@ fn what_can_not_be_searched_is_said_and_leaves_nothing() {
     let before = names(&files.dir);
     for (other, code, words) in [
         ("narrow.safetensors", 4, "queries have 8 numbers and index vectors 4"),
-        ("empty.safetensors", 4, "empty.safetensors: no example"),
+        ("empty.safetensors", 4, "empty.safetensors: holds no vectors"),
         ("named.parquet", 4, "named.parquet: column `vector` is missing"),
         ("broken.safetensors", 4, "broken.safetensors: example `2`: its vector has a number that is not finite"),
         ("zero.safetensors", 4, "zero.safetensors: example `2`: its vector is all zeros"),
@@ -173,10 +263,46 @@ fn what_can_not_be_searched_is_said_and_leaves_nothing() {
             assert_eq!(names(&files.dir), before, "{other}");
         }
     }
-    let said = files.search("retrieve", "good.safetensors", "named.parquet", &["--memory", "much"]);
-    assert_eq!(said.code, 2, "{}", said.err);
+    for (command, option, value) in [
+        ("retrieve", "--memory", "much"),
+        ("mine", "--threshold", "nan"),
+        ("mine", "--threshold", "inf"),
+        ("mine", "--threshold=-1", "--json"),
+    ] {
+        let said = files.search(command, "good.safetensors", "good.safetensors", &[option, value]);
+        assert_eq!(said.code, 2, "{option} {value}: {}", said.err);
+    }
     let said = files.search("retrieve", "good.safetensors", "good.safetensors", &["--vectors", "others"]);
     assert!(said.code == 4 && said.err.contains("no tensor others"), "{}", said.err);
+}
+
+#[test]
+fn rows_and_columns_in_which_nothing_is_embedded_are_named() {
+    let trestle = Trestle::new();
+    for (study, option, name, words) in [
+        (
+            "tiny-retrieval",
+            "--intermediate",
+            "nosuch",
+            "study tiny-retrieval has no embeddings with --intermediate nosuch; there are some with --target bucc2018, lareqa, \
+             mewslix, tatoeba and --intermediate none",
+        ),
+        (
+            "tiny-retrieval",
+            "--target",
+            "xnli",
+            "has no embeddings with --target xnli; there are some with --target bucc2018",
+        ),
+        (
+            "tiny-arms",
+            "--target",
+            "xnli",
+            "study tiny-arms has no embeddings with --target xnli; `trestle plan` lists what there is",
+        ),
+    ] {
+        let said = trestle.run(&["embed", study, option, name]);
+        assert!(said.code == 3 && said.err.contains(words), "{}", said.err);
+    }
 }
 
 #[test]

@@ -20,17 +20,23 @@ pub struct MineArgs {
     /// Embeddings of the other side's.
     #[arg(long, value_name = "FILE")]
     target: PathBuf,
-    /// Nearest sentences of the other side that a sentence may be paired with, and whose mean its cosines are set against.
-    #[arg(long, value_name = "K", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    /// Nearest sentences of the other side that a sentence may be paired with, and whose mean its cosines are set against:
+    /// 1 to 100 (the method is meant for a handful).
+    #[arg(long, value_name = "K", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=100))]
     neighbours: u32,
     /// What a pair's score is.
     #[arg(long, value_enum, default_value_t = Margin::Ratio)]
     margin: Margin,
-    /// Only pairs that score above X.
-    #[arg(long, value_name = "X", default_value_t = 0.0)]
+    /// Only pairs that score above X, a number from 0; what scores 0 or less is never a pair.
+    #[arg(long, value_name = "X", default_value_t = 0.0, value_parser = parse_threshold)]
     threshold: f64,
     #[command(flatten)]
     search: SearchArgs,
+}
+
+fn parse_threshold(text: &str) -> std::result::Result<f64, String> {
+    let number = text.parse().ok().filter(|number: &f64| number.is_finite() && *number >= 0.0);
+    number.ok_or_else(|| "must be a number from 0".to_owned())
 }
 
 pub fn run(context: &Context, args: &MineArgs) -> Result<ExitCode> {

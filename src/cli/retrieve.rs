@@ -20,8 +20,8 @@ pub struct RetrieveArgs {
     /// Embeddings to look among.
     #[arg(long, value_name = "FILE")]
     index: PathBuf,
-    /// How many to find for each query.
-    #[arg(long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    /// How many to find for each query, 1 to 1,000; their lists count towards --memory.
+    #[arg(long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     top: u32,
     /// How vectors are compared.
     #[arg(long, value_enum, default_value_t = Similarity::Cosine)]

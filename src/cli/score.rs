@@ -84,9 +84,7 @@ pub fn run(context: &Context, args: &ScoreArgs) -> Result<ExitCode> {
         }
         return Ok(ExitCode::Success);
     }
-    stage(context, &args.stage, "that score", |node| {
-        matches!(node.work, Work::Score { .. }) && args.cell.picks(&node.label)
-    })
+    stage(context, &args.stage, &args.cell, "scores", |work| matches!(work, Work::Score { .. }))
 }
 
 /// A line for each score and mean; what lacks stands below, by the number of its line's mark.

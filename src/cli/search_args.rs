@@ -15,19 +15,21 @@ pub struct SearchArgs {
     /// The Parquet file to write.
     #[arg(long, short, value_name = "FILE")]
     output: PathBuf,
-    /// The column (Parquet) or tensor (safetensors) with the vectors [default: `vector`, or the only tensor].
-    #[arg(long, value_name = "NAME")]
-    vectors: Option<String>,
-    /// The Parquet column that names the rows [default: `example_id`, else row numbers from 0].
+    /// The column (Parquet) or tensor (safetensors) with the vectors, in both files or, with a comma between, in the first and in
+    /// the second [default: `vector`, or the only tensor].
+    #[arg(long, value_name = "NAME[,NAME]", value_parser = parse_names)]
+    vectors: Option<[String; 2]>,
+    /// The Parquet column that names the rows [default: `example_id`, else row numbers from 0]; safetensors have row numbers.
     #[arg(long, value_name = "NAME")]
     ids: Option<String>,
-    /// Only the vectors of this hidden state, where a table has a column `layer`.
+    /// Only the vectors of this hidden state, by the column `layer`, which every table must have then; of safetensors all count.
     #[arg(long, value_name = "N")]
     layer: Option<i32>,
     /// Where to compute.
     #[arg(long, value_enum, default_value_t = DeviceChoice::Auto)]
     device: DeviceChoice,
-    /// Memory for vectors; what is more lies in a scratch file beside the output meanwhile.
+    /// Memory for vectors and the lists of their neighbours; vectors that are more lie in a scratch file beside the output
+    /// meanwhile.
     #[arg(long, value_name = "SIZE", default_value = "4GB", value_parser = parse_size)]
     memory: u64,
     /// Prints what was done as JSON.
@@ -38,15 +40,16 @@ pub struct SearchArgs {
 impl SearchArgs {
     /// The search between two files, of which each may hold both sides.
     pub fn resolve(&self, queries: &PathBuf, index: &PathBuf, similarity: Similarity) -> Result<FileSearch> {
-        let file = |path: &PathBuf, side: SideName| EmbeddingsFile {
-            vectors: self.vectors.clone(),
+        let [one, other] = self.vectors.clone().map_or([None, None], |names| names.map(Some));
+        let file = |path: &PathBuf, vectors: Option<String>, side: SideName| EmbeddingsFile {
+            vectors,
             ids: self.ids.clone(),
             layer: self.layer,
             side: Some(side),
             ..EmbeddingsFile::new(path.clone())
         };
         Ok(FileSearch {
-            sides: [file(queries, SideName::Query), file(index, SideName::Index)],
+            sides: [file(queries, one, SideName::Query), file(index, other, SideName::Index)],
             similarity,
             output: self.output.clone(),
             device: device::open(self.device)?,
@@ -81,6 +84,15 @@ impl SearchArgs {
     }
 }
 
+/// The names of the first and the second file's vectors: `A,B`, or `A` for both.
+fn parse_names(text: &str) -> std::result::Result<[String; 2], String> {
+    let (one, other) = text.split_once(',').unwrap_or((text, text));
+    if one.is_empty() || other.is_empty() || other.contains(',') {
+        return Err("must be one name, or two with a comma between".to_owned());
+    }
+    Ok([one, other].map(str::to_owned))
+}
+
 /// A number of bytes: `4GB`, `512MB`, `1.5GiB`.
 fn parse_size(text: &str) -> std::result::Result<u64, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -102,6 +114,15 @@ fn parse_size(text: &str) -> std::result::Result<u64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn vectors_have_one_name_or_two() {
+        assert_eq!(parse_names("v"), Ok(["v", "v"].map(str::to_owned)));
+        assert_eq!(parse_names("v,w"), Ok(["v", "w"].map(str::to_owned)));
+        for wrong in ["", ",", "v,", ",w", "v,w,x"] {
+            assert!(parse_names(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn sizes_have_units() {

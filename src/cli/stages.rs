@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use clap::Args;
 
 use super::run::{TrainingArgs, Workers, perform};
@@ -5,7 +7,7 @@ use super::study_args::{Resolved, StudyArgs, TaskChoice};
 use super::{Context, print, print_json};
 use crate::error::{ExitCode, Result};
 use crate::report;
-use crate::study::{Node, Outcome, Phase, StudyError, Work, collect};
+use crate::study::{Node, Outcome, StudyError, Work, collect};
 use crate::train::Upkeep;
 
 #[derive(Debug, Args)]
@@ -96,18 +98,46 @@ pub struct CellArgs {
 }
 
 impl CellArgs {
-    /// Whether `label` (`target/xnli/mnli/seed-1`, `intermediate/mnli/seed-1`, …) is in the chosen rows and columns.
-    pub fn picks(&self, label: &str) -> bool {
-        let parts: Vec<&str> = label.split('/').collect();
-        let (target, row) = match parts.as_slice() {
-            ["intermediate", row, ..] => (None, Some(*row)),
-            ["target" | "embed" | "predict" | "score", target, row, ..] => (Some(*target), Some(*row)),
-            ["baseline", target] => (Some(*target), Some(crate::task::CHANCE)),
-            _ => (None, None),
-        };
+    /// Whether `label` is in the chosen rows and columns.
+    fn picks(&self, label: &str) -> bool {
+        let (target, row) = place(label);
         let fits =
             |wanted: &Option<String>, found: Option<&str>| wanted.as_deref().is_none_or(|wanted| found == Some(wanted));
         fits(&self.target, target) && fits(&self.intermediate, row)
+    }
+
+    /// The error of a choice that picks none of a study's nodes of one kind, which have these labels.
+    fn nothing<'a>(&self, study: &str, what: &str, labels: impl Iterator<Item = &'a str>) -> StudyError {
+        let (mut targets, mut rows) = (BTreeSet::new(), BTreeSet::new());
+        for (target, row) in labels.map(place) {
+            targets.extend(target);
+            rows.extend(row);
+        }
+        let options = |targets: Vec<&str>, rows: Vec<&str>| {
+            let named =
+                [("--target", targets), ("--intermediate", rows)].into_iter().filter(|(_, names)| !names.is_empty());
+            named.map(|(option, names)| format!("{option} {}", names.join(", "))).collect::<Vec<_>>().join(" and ")
+        };
+        StudyError::NothingPicked {
+            study: study.to_owned(),
+            what: what.to_owned(),
+            asked: options(
+                self.target.iter().map(String::as_str).collect(),
+                self.intermediate.iter().map(String::as_str).collect(),
+            ),
+            known: options(targets.into_iter().collect(), rows.into_iter().collect()),
+        }
+    }
+}
+
+/// Column and row of a label (`target/xnli/mnli/seed-1`, `intermediate/mnli/seed-1`, …), where it has them.
+fn place(label: &str) -> (Option<&str>, Option<&str>) {
+    let parts: Vec<&str> = label.split('/').collect();
+    match parts.as_slice() {
+        ["intermediate", row, ..] => (None, Some(*row)),
+        ["target" | "embed" | "predict" | "score", target, row, ..] => (Some(*target), Some(*row)),
+        ["baseline", target] => (Some(*target), Some(crate::task::CHANCE)),
+        _ => (None, None),
     }
 }
 
@@ -129,8 +159,11 @@ pub fn tokenize(context: &Context, args: &TokenizeArgs) -> Result<ExitCode> {
 fn of_tasks(context: &Context, args: &TaskStageArgs, task_of: fn(&Work) -> Option<&String>) -> Result<ExitCode> {
     let resolved = args.choice.resolve(context)?;
     let wanted = |node: &Node| task_of(&node.work).is_some_and(|task| args.choice.picks(context, task));
-    let what = args.choice.task.join(",");
-    let outcome = perform_picked(context, &resolved, (&args.workers, Upkeep::default()), args.json, &what, wanted)?;
+    if !resolved.graph.nodes.iter().any(wanted) {
+        let name = args.choice.task.join(",");
+        return Err(StudyError::NoSuchNode { study: resolved.study.id.clone(), name }.into());
+    }
+    let outcome = perform_picked(context, &resolved, (&args.workers, Upkeep::default()), args.json, wanted)?;
     let results = collect(&resolved.setup(context)?, &resolved.graph, &outcome.artifacts)?;
     // A study's results are published when all of it is there.
     if args.choice.study.is_none() && !results.profiles.is_empty() {
@@ -140,33 +173,38 @@ fn of_tasks(context: &Context, args: &TaskStageArgs, task_of: fn(&Work) -> Optio
 }
 
 pub fn train(context: &Context, args: &TrainArgs) -> Result<ExitCode> {
-    stage(context, &args.stage, "that training", |node| match &node.work {
-        Work::Train { phase, .. } => {
-            args.phase.as_deref().is_none_or(|wanted| wanted == phase.name())
-                && (*phase == Phase::Pretrain && args.cell.intermediate.is_none() && args.cell.target.is_none()
-                    || args.cell.picks(&node.label))
-        }
+    let what = args.phase.as_ref().map_or("trainings".to_owned(), |phase| format!("trainings of phase {phase}"));
+    stage(context, &args.stage, &args.cell, &what, |work| match work {
+        Work::Train { phase, .. } => args.phase.as_deref().is_none_or(|wanted| wanted == phase.name()),
         _ => false,
     })
 }
 
 pub fn embed(context: &Context, args: &EmbedArgs) -> Result<ExitCode> {
-    stage(context, &args.stage, "those embeddings", |node| {
-        matches!(node.work, Work::Embed { .. }) && args.cell.picks(&node.label)
-    })
+    stage(context, &args.stage, &args.cell, "embeddings", |work| matches!(work, Work::Embed { .. }))
 }
 
 pub fn predict(context: &Context, args: &PredictArgs) -> Result<ExitCode> {
-    stage(context, &args.stage, "that prediction", |node| {
-        matches!(node.work, Work::Predict { .. } | Work::Retrieve { .. } | Work::Baseline { .. })
-            && args.cell.picks(&node.label)
+    stage(context, &args.stage, &args.cell, "predictions", |work| {
+        matches!(work, Work::Predict { .. } | Work::Retrieve { .. } | Work::Baseline { .. })
     })
 }
 
-/// Runs the nodes of a study that `wanted` picks.
-pub fn stage(context: &Context, args: &StageArgs, what: &str, wanted: impl Fn(&Node) -> bool) -> Result<ExitCode> {
+/// Runs the nodes of a study that do the kind of work that is called `what`, in the rows and columns of `cell`.
+pub fn stage(
+    context: &Context,
+    args: &StageArgs,
+    cell: &CellArgs,
+    what: &str,
+    is_kind: impl Fn(&Work) -> bool,
+) -> Result<ExitCode> {
     let resolved = args.study.resolve(context)?;
-    perform_picked(context, &resolved, (&args.workers, args.training.upkeep()), args.json, what, wanted)?;
+    let picked = |node: &Node| is_kind(&node.work) && cell.picks(&node.label);
+    if !resolved.graph.nodes.iter().any(picked) {
+        let of_kind = resolved.graph.nodes.iter().filter(|node| is_kind(&node.work));
+        return Err(cell.nothing(&resolved.study.id, what, of_kind.map(|node| node.label.as_str())).into());
+    }
+    perform_picked(context, &resolved, (&args.workers, args.training.upkeep()), args.json, picked)?;
     Ok(ExitCode::Success)
 }
 
@@ -176,13 +214,9 @@ fn perform_picked(
     resolved: &Resolved,
     (workers, upkeep): (&Workers, Upkeep),
     json: bool,
-    what: &str,
     wanted: impl Fn(&Node) -> bool,
 ) -> Result<Outcome> {
     let picked: Vec<usize> = (0..resolved.graph.nodes.len()).filter(|&i| wanted(&resolved.graph.nodes[i])).collect();
-    if picked.is_empty() {
-        return Err(StudyError::NoSuchNode { study: resolved.study.id.clone(), name: what.to_owned() }.into());
-    }
     let outcome = perform(context, resolved, &resolved.graph.closure(&wanted), workers, upkeep)?;
     let made: Vec<_> = picked.iter().filter_map(|&i| Some((i, outcome.artifacts[i].as_ref()?))).collect();
     if json {

@@ -99,6 +99,47 @@ pub enum EvaluateError {
     /// A search without anything to look for, or to look among.
     #[error("there is no vector on one of the sides; nothing can be searched")]
     NoVectors,
+    /// More neighbours are asked for than there is memory for.
+    #[error(
+        "the lists of neighbours need --memory {}MB, and have {}MB; give that much, or ask for fewer",
+        needed.div_ceil(1_000_000),
+        given / 1_000_000
+    )]
+    Neighbours {
+        /// Bytes that the search would have to be given.
+        needed: u64,
+        /// Bytes that it was given.
+        given: u64,
+    },
+    /// Sentences that repeat so often that not all of their pairs can be written.
+    #[error(
+        "sentences that repeat make {pairs} pairs: `{query}` stands for {} equal queries, `{index}` for {} equal index sentences; leave repeats out of the task's data",
+        counts[0], counts[1]
+    )]
+    Repeats {
+        /// The first of the queries that make the most.
+        query: String,
+        /// The first of their counterparts.
+        index: String,
+        /// How many of each there are.
+        counts: [u64; 2],
+        /// All pairs.
+        pairs: u64,
+    },
+    /// An output that can't be one.
+    #[error("{}: the output {problem}; name another file", path.display())]
+    Output {
+        /// The output.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// An option for tables, where there is none.
+    #[error("{option} is for Parquet tables, and both files are safetensors; leave it out")]
+    NoTable {
+        /// The option.
+        option: &'static str,
+    },
     /// Vectors of two sides that can't be compared.
     #[error("queries have {queries} numbers and index vectors {index}; embed both with the same model and layer")]
     Widths {
@@ -225,7 +266,10 @@ impl EvaluateError {
             | EvaluateError::Undefined { .. }
             | EvaluateError::Head { .. }
             | EvaluateError::Layer { .. } => ExitCode::Config,
-            EvaluateError::NoResamples => ExitCode::Usage,
+            EvaluateError::NoResamples
+            | EvaluateError::Neighbours { .. }
+            | EvaluateError::Output { .. }
+            | EvaluateError::NoTable { .. } => ExitCode::Usage,
             EvaluateError::MissingPrediction { .. }
             | EvaluateError::Incomplete { .. }
             | EvaluateError::Folder { .. }
@@ -236,6 +280,7 @@ impl EvaluateError {
             EvaluateError::Empty { .. }
             | EvaluateError::Unpaired { .. }
             | EvaluateError::NoVectors
+            | EvaluateError::Repeats { .. }
             | EvaluateError::Widths { .. }
             | EvaluateError::Embeddings { .. }
             | EvaluateError::Example { .. }

@@ -13,6 +13,7 @@ pub use columns::Columns;
 pub use error::ShardError;
 
 use std::fs::File;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -21,11 +22,13 @@ use std::time::{Duration, Instant};
 
 use arrow::array::{RecordBatch, RecordBatchReader};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
+};
 use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::KeyValue;
+use parquet::file::metadata::{KeyValue, PageIndexPolicy};
 use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
 
@@ -207,18 +210,32 @@ impl Iterator for Batches {
 
 /// Opens a Parquet file for reading in batches of [`BATCH_ROWS`] rows.
 pub fn read_batches(path: &Path) -> Result<Batches, ShardError> {
-    open(path, None)
+    open(path, None, None, BATCH_ROWS)
 }
 
 /// Opens a Parquet file for reading some of its columns, in larger batches ([`ROW_GROUP_ROWS`] rows). Those that it does not
 /// have are left out.
 pub fn read_columns(path: &Path, names: &[&str]) -> Result<Batches, ShardError> {
-    open(path, Some(names))
+    open(path, Some(names), None, ROW_GROUP_ROWS)
 }
 
-fn open(path: &Path, names: Option<&[&str]>) -> Result<Batches, ShardError> {
+/// Opens a Parquet file for reading some of the columns of some of its rows (in ascending order), in batches of [`BATCH_ROWS`] rows.
+/// Pages without such a row are not read, where the file says where its pages are; those that [`Writer`] writes do.
+pub fn read_rows(path: &Path, names: &[&str], rows: &[Range<usize>]) -> Result<Batches, ShardError> {
+    open(path, Some(names), Some(rows), BATCH_ROWS)
+}
+
+fn open(
+    path: &Path,
+    names: Option<&[&str]>,
+    chosen: Option<&[Range<usize>]>,
+    batch_rows: usize,
+) -> Result<Batches, ShardError> {
     let file = File::open(path).at("open", path)?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|source| ShardError::parquet(path, source))?;
+    let pages = if chosen.is_some() { PageIndexPolicy::Optional } else { PageIndexPolicy::Skip };
+    let options = ArrowReaderOptions::new().with_offset_index_policy(pages);
+    let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
+        .map_err(|source| ShardError::parquet(path, source))?;
     let rows = usize::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
     let metadata = builder
         .metadata()
@@ -228,15 +245,20 @@ fn open(path: &Path, names: Option<&[&str]>) -> Result<Batches, ShardError> {
         .flatten()
         .filter_map(|pair| Some((pair.key.clone(), pair.value.clone()?)))
         .collect();
+    let builder = builder.with_batch_size(batch_rows);
     let builder = match names {
-        None => builder.with_batch_size(BATCH_ROWS),
+        None => builder,
         Some(names) => {
             let fields = builder.schema().fields().iter().enumerate();
             let roots: Vec<usize> =
                 fields.filter(|(_, field)| names.contains(&field.name().as_str())).map(|(place, _)| place).collect();
             let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
-            builder.with_batch_size(ROW_GROUP_ROWS).with_projection(mask)
+            builder.with_projection(mask)
         }
+    };
+    let builder = match chosen {
+        None => builder,
+        Some(chosen) => builder.with_row_selection(RowSelection::from_consecutive_ranges(chosen.iter().cloned(), rows)),
     };
     let inner = builder.build().map_err(|source| ShardError::parquet(path, source))?;
     let schema = inner.schema();

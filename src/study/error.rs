@@ -96,6 +96,23 @@ pub enum StudyError {
         /// The name.
         name: String,
     },
+    /// Rows and columns of a study in which nothing is done of what was asked for.
+    #[error(
+        "study {study} has no {what}{}{asked}; {}{}",
+        if asked.is_empty() { "" } else { " with " },
+        if known.is_empty() { "`trestle plan` lists what there is" } else { "there are some with " },
+        known
+    )]
+    NothingPicked {
+        /// The study.
+        study: String,
+        /// What a command makes, in the plural.
+        what: String,
+        /// The options that narrow it down.
+        asked: String,
+        /// The values that they may have.
+        known: String,
+    },
     /// A score row that is not in results.
     #[error("{}; there is: {known}", name.as_ref().map_or(format!("which {what}?"), |name| format!("no {what} {name} in results")))]
     NoSuchRow {

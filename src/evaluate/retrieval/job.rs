@@ -1,5 +1,6 @@
 //! Searches over files: two files of embeddings in, one table out.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -7,12 +8,13 @@ use std::time::Instant;
 
 use arrow::array::{ArrayRef, Float32Array, RecordBatch, StringArray, UInt32Array};
 use serde::Serialize;
+use tempfile::TempDir;
 
 use super::{Collector, Embeddings, EmbeddingsFile, MiningSettings, Room, SearchSettings, Similarity, mine, nearest};
 use crate::error::{IoContext, Result};
 use crate::evaluate::EvaluateError;
 use crate::model::OpenDevice;
-use crate::progress::Progress;
+use crate::progress::{Progress, check};
 use crate::schema::table;
 use crate::shard::{ROW_GROUP_ROWS, Writer};
 
@@ -27,7 +29,8 @@ pub struct FileSearch {
     pub output: PathBuf,
     /// Where the products are computed.
     pub device: OpenDevice,
-    /// Bytes that vectors may take in memory; what is more lies in a nameless file beside the output meanwhile.
+    /// Bytes that vectors and the lists of their neighbours may take in memory; vectors that are more lie in a nameless file
+    /// beside the output meanwhile.
     pub memory: u64,
 }
 
@@ -58,9 +61,10 @@ impl FileSearch {
     /// For every query its `count` nearest, in the schema `neighbours`.
     ///
     /// # Errors
-    /// A file that can't be read, or holds what [`EmbeddingsFile`] refuses; sides of different widths; an output that can't be
-    /// written; a device that fails; or `stop`.
+    /// An output that can't be written, which shows before anything is read; a file that can't be read, or holds what
+    /// [`EmbeddingsFile`] refuses; sides of different widths; a device that fails; or `stop`.
     pub fn retrieve(&self, count: usize, progress: &dyn Progress, stop: &AtomicBool) -> Result<FileSearched> {
+        let part = self.begin()?;
         let (sides, mut done) = self.load(|room| Collector::new(self.similarity, room), progress)?;
         let began = Instant::now();
         let found = nearest(&sides[0].vectors, &sides[1].vectors, count, &self.settings(), progress, stop)?;
@@ -70,20 +74,21 @@ impl FileSearch {
             let [_, index] = &sides;
             ranked.map(move |(rank, (row, cosine))| (id, rank as u32 + 1, &index.ids[*row as usize], *cosine as f32))
         });
-        done.rows = self.write("neighbours", rows, |rows| {
+        let columns = |rows: &[(&String, u32, &String, f32)]| -> Vec<ArrayRef> {
             vec![
                 Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.0))),
                 Arc::new(UInt32Array::from_iter_values(rows.iter().map(|row| row.1))),
                 Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.2))),
                 Arc::new(Float32Array::from_iter_values(rows.iter().map(|row| row.3))),
             ]
-        })?;
+        };
+        done.rows = self.write(&part, "neighbours", rows, columns, stop)?;
         progress.finish();
         Ok(done)
     }
 
     /// The pairs whose margin is above `threshold`, in the schema `mined-pairs`. Equal vectors count as one sentence, of which
-    /// every name is paired with every name of its counterpart.
+    /// every name is paired with every name of its counterpart, one row each.
     ///
     /// # Errors
     /// As [`FileSearch::retrieve`].
@@ -94,32 +99,58 @@ impl FileSearch {
         progress: &dyn Progress,
         stop: &AtomicBool,
     ) -> Result<FileSearched> {
+        let part = self.begin()?;
         let (sides, mut done) = self.load(|room| Collector::distinct(self.similarity, room), progress)?;
+        let vectors = [&sides[0].vectors, &sides[1].vectors];
         let began = Instant::now();
-        let pairs = mine([&sides[0].vectors, &sides[1].vectors], settings, &self.settings(), progress, stop)?;
+        let pairs = mine(vectors, settings, &self.settings(), progress, stop)?;
         done.searched(began);
-        let names = |side: usize, row: u32| -> Vec<&String> {
-            sides[side].vectors.members(row).iter().map(|member| &sides[side].ids[*member as usize]).collect()
-        };
         let rows = pairs.iter().filter(|pair| pair.score > threshold).flat_map(|pair| {
-            let (sources, targets) = (names(0, pair.source), names(1, pair.target));
-            let of =
-                |source| targets.iter().map(move |target| (source, *target, pair.score as f32)).collect::<Vec<_>>();
-            sources.into_iter().flat_map(of).collect::<Vec<_>>()
+            let [sources, targets] = &sides;
+            let name = move |(source, _, target): (u32, usize, u32)| {
+                (&sources.ids[source as usize], &targets.ids[target as usize], pair.score as f32)
+            };
+            pair.combinations(vectors).map(name)
         });
-        done.rows = self.write("mined-pairs", rows, |rows| {
+        let columns = |rows: &[(&String, &String, f32)]| -> Vec<ArrayRef> {
             vec![
                 Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.0))),
                 Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.1))),
                 Arc::new(Float32Array::from_iter_values(rows.iter().map(|row| row.2))),
             ]
-        })?;
+        };
+        done.rows = self.write(&part, "mined-pairs", rows, columns, stop)?;
         progress.finish();
         Ok(done)
     }
 
+    /// Makes the directory beside the output in which it is written, once it is known that the output can be one and that every
+    /// option has something to say.
+    fn begin(&self) -> Result<TempDir> {
+        if self.sides.iter().all(EmbeddingsFile::is_matrix) {
+            let given = |has: fn(&EmbeddingsFile) -> bool| self.sides.iter().any(has);
+            let options =
+                [("--layer", given(|side| side.layer.is_some())), ("--ids", given(|side| side.ids.is_some()))];
+            if let Some((option, _)) = options.into_iter().find(|(_, given)| *given) {
+                return Err(EvaluateError::NoTable { option }.into());
+            }
+        }
+        let wrong = |problem| Err(EvaluateError::Output { path: self.output.clone(), problem }.into());
+        if self.output.is_dir() || self.output.as_os_str().as_encoded_bytes().ends_with(b"/") {
+            return wrong("is a directory");
+        }
+        let place = |path: &Path| std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
+        let output = place(&self.output);
+        if output.is_some() && self.sides.iter().any(|side| place(&side.path) == output) {
+            return wrong("is an input as well");
+        }
+        let directory = self.directory();
+        let part = tempfile::Builder::new().prefix(".trestle-").tempdir_in(directory);
+        Ok(part.at("create a directory in", directory)?)
+    }
+
     fn settings(&self) -> SearchSettings {
-        SearchSettings { device: self.device.clone(), memory: self.memory / 2 }
+        SearchSettings { device: self.device.clone(), memory: self.memory }
     }
 
     /// The directory of the output.
@@ -155,16 +186,15 @@ impl FileSearch {
         Ok((sides, done))
     }
 
-    /// Writes `rows` as the table called `schema`; returns how many there were.
+    /// Writes `rows` as the table called `schema`, in `part` first; returns how many there were.
     fn write<R>(
         &self,
+        part: &TempDir,
         schema: &str,
         rows: impl Iterator<Item = R>,
         columns: impl Fn(&[R]) -> Vec<ArrayRef>,
+        stop: &AtomicBool,
     ) -> Result<u64> {
-        let directory = self.directory();
-        let part = tempfile::Builder::new().prefix(".trestle-").tempdir_in(directory);
-        let part = part.at("create a directory in", directory)?;
         let path = part.path().join("part.parquet");
         let table = table(schema);
         let metadata = table.metadata();
@@ -172,6 +202,7 @@ impl FileSearch {
         let mut writer = Writer::create(&path, &table.schema, &pairs)?;
         let mut rows = rows.peekable();
         while rows.peek().is_some() {
+            check(stop)?;
             let some: Vec<R> = rows.by_ref().take(ROW_GROUP_ROWS).collect();
             let batch = RecordBatch::try_new(table.schema.clone(), columns(&some));
             writer.write(&batch.expect("the columns are the schema's and of one length"))?;

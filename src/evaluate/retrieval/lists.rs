@@ -51,6 +51,8 @@ impl Lists {
 
     /// Lets `row` meet something.
     pub fn offer(&mut self, row: usize, met: Met) {
+        // Of the two zeros, which the order tells apart, both become the positive one.
+        let met = Met { score: met.score + 0.0, ..met };
         let list = &mut self.met[row * self.keep..][..self.keep];
         let Some(last) = list.last() else { return };
         if !met.before(*last) {
@@ -92,5 +94,14 @@ mod tests {
             let full = all.len() == keep;
             prop_assert_eq!(lists.floors()[1], if full { all[keep - 1].score } else { f32::NEG_INFINITY });
         }
+    }
+
+    #[test]
+    fn both_zeros_are_equal() {
+        let mut lists = Lists::new(1, 1);
+        for (row, score) in [(0, -0.0), (1, 0.0)] {
+            lists.offer(0, Met { score, row });
+        }
+        assert_eq!(lists.of(0).map(|met| met.row).collect::<Vec<_>>(), [0]);
     }
 }

@@ -17,7 +17,7 @@ use crate::progress::Progress;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Margin {
-    /// Divided by it.
+    /// Divided by it; where it is not above zero, the two are no pair.
     #[default]
     Ratio,
     /// Less it.
@@ -27,11 +27,12 @@ pub enum Margin {
 }
 
 impl Margin {
-    fn of(self, cosine: f64, mean: f64) -> f64 {
+    /// None where a quotient says nothing: by a mean below zero the farthest neighbour would be the best.
+    fn of(self, cosine: f64, mean: f64) -> Option<f64> {
         match self {
-            Margin::Ratio => cosine / mean,
-            Margin::Distance => cosine - mean,
-            Margin::Absolute => cosine,
+            Margin::Ratio => (mean > 0.0).then(|| cosine / mean),
+            Margin::Distance => Some(cosine - mean),
+            Margin::Absolute => Some(cosine),
         }
     }
 }
@@ -63,6 +64,19 @@ pub struct Mined {
     pub score: f64,
 }
 
+impl Mined {
+    /// What the two rows stand for, by [`Vectors::members`], one combination after another: every source with every target, and
+    /// with the target's place among its equals, from 0.
+    pub(super) fn combinations<'a>(
+        &self,
+        sides: [&'a Vectors; 2],
+    ) -> impl Iterator<Item = (u32, usize, u32)> + use<'a> {
+        let targets = sides[1].members(self.target).enumerate();
+        let sources = sides[0].members(self.source);
+        sources.flat_map(move |source| targets.clone().map(move |(place, target)| (source, place, target)))
+    }
+}
+
 /// The pairs of scores above zero, the highest first, each row in one pair at most. Both sides should hold each sentence once
 /// ([`Collector::distinct`](super::Collector::distinct)) and be scaled to length one.
 ///
@@ -87,9 +101,9 @@ fn proposals(found: &[Neighbours; 2], rows: [usize; 2], margin: Margin) -> Vec<M
     };
     let means: [Vec<f64>; 2] = [0, 1].map(|side| (0..rows[side]).map(|row| mean(side, row)).collect());
     let best = |side: usize, row: usize| {
-        let scored = found[side].of(row).iter().map(|(other, cosine)| {
+        let scored = found[side].of(row).iter().filter_map(|(other, cosine)| {
             let mean = (means[side][row] + means[1 - side][*other as usize]) / 2.0;
-            (*other, margin.of(*cosine, mean))
+            Some((*other, margin.of(*cosine, mean)?))
         });
         // Of equals `reduce` keeps the first.
         scored.reduce(|best, next| if next.1 > best.1 { next } else { best })

@@ -33,8 +33,8 @@ use rayon::prelude::*;
 
 use crate::error::Result;
 use crate::evaluate::EvaluateError;
-use crate::model::OpenDevice;
 use crate::model::elementary::vectorised;
+use crate::model::{OpenDevice, failure};
 use crate::progress::{Progress, check};
 use lists::{Lists, Met};
 
@@ -58,7 +58,8 @@ const PANEL_BYTES: u64 = 64 << 20;
 pub struct SearchSettings {
     /// Where the products are computed.
     pub device: OpenDevice,
-    /// Bytes that blocks of vectors read from scratch files may take.
+    /// Bytes that all of a search may take. Half of them are for the vectors as they were given ([`Room`]), half for the lists of
+    /// neighbours and, in what these leave, for blocks of vectors read from scratch files.
     pub memory: u64,
 }
 
@@ -84,7 +85,8 @@ impl Neighbours {
 /// The `count` nearest index rows of every query.
 ///
 /// # Errors
-/// Sides of different widths, a side without rows, a scratch file or device that fails, or `stop`.
+/// Sides of different widths, a side without rows, more neighbours than the memory has room for, a scratch file or device that
+/// fails, or `stop`.
 pub fn nearest(
     queries: &Vectors,
     index: &Vectors,
@@ -170,18 +172,17 @@ impl Search<'_> {
         let on_gpu = self.settings.device.is_gpu();
         let tile = if on_gpu { device::tile(rows, columns) } else { cpu::tile(rows, columns) };
         let keep = |count: usize, most: usize| if count == 0 { 0 } else { (count + SPARE).min(most) };
-        let lists = [
-            SideLists::new(rows, tile.rows, keep(counts[0], columns)),
-            SideLists::new(columns, tile.columns, keep(counts[1], rows)),
-        ];
+        let keep = [keep(counts[0], columns), keep(counts[1], rows)];
+        let memory = self.room_beside(keep, counts)?;
+        let lists = [SideLists::new(rows, tile.rows, keep[0]), SideLists::new(columns, tile.columns, keep[1])];
         self.progress.start(rows as u64 * columns as u64, "pairs");
         let done = AtomicU64::new(0);
         let advance = |pairs: usize| {
             let pairs = pairs as u64;
             self.progress.advance(done.fetch_add(pairs, Ordering::Relaxed) + pairs, "");
         };
-        let held = self.settings.memory / size_of::<f32>() as u64 / dim as u64;
-        let panel = PANEL_BYTES.min(self.settings.memory / 4) / size_of::<f32>() as u64 / dim as u64;
+        let held = memory / size_of::<f32>() as u64 / dim as u64;
+        let panel = PANEL_BYTES.min(memory / 4) / size_of::<f32>() as u64 / dim as u64;
         for block in blocks(self.sides[0], tile.rows, held.saturating_sub(panel)) {
             let values = self.sides[0].block(block.clone())?;
             let queries = Block { first: block.start, rows: block.len(), values: &values };
@@ -199,6 +200,15 @@ impl Search<'_> {
         check(self.stop)?;
         let found = [self.exact(0, &lists[0], counts[0])?, self.exact(1, &lists[1], counts[1])?];
         Ok(found)
+    }
+
+    /// The bytes that blocks of vectors may take beside the lists of candidates, and of what comes out of them.
+    fn room_beside(&self, keep: [usize; 2], counts: [usize; 2]) -> Result<u64, EvaluateError> {
+        let row =
+            |side: usize| size_of::<f32>() + keep[side] * size_of::<Met>() + counts[side] * size_of::<(u32, f64)>();
+        let lists: u64 = [0, 1].map(|side| self.sides[side].rows() as u64 * row(side) as u64).iter().sum();
+        let given = self.settings.memory;
+        (given / 2).checked_sub(lists).ok_or(EvaluateError::Neighbours { needed: 2 * lists, given })
     }
 
     /// The `count` best of each row's candidates, by similarities computed again.
@@ -220,7 +230,10 @@ impl Search<'_> {
                 });
                 let mut candidates = candidates.collect::<Result<Vec<(u32, f64)>, EvaluateError>>()?;
                 candidates.sort_by(|(a, x), (b, y)| y.total_cmp(x).then(a.cmp(b)));
-                found.copy_from_slice(&candidates[..count]);
+                // Fewer come out of products that are not numbers, which a device may give.
+                let best = candidates.get(..count);
+                let best = best.ok_or_else(|| failure("searching", "some of its products are not numbers"))?;
+                found.copy_from_slice(best);
             }
             Ok::<(), crate::error::Error>(())
         })?;

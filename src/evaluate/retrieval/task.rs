@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use serde::Serialize;
 
 use super::{
-    Collector, Embeddings, EmbeddingsFile, MiningSettings, Room, SearchSettings, SideName, Similarity, Vectors, mine,
+    Collector, Embeddings, EmbeddingsFile, Mined, MiningSettings, Room, SearchSettings, SideName, Similarity, mine,
     nearest,
 };
 use crate::error::Result;
@@ -20,6 +20,9 @@ use crate::task::{Metric, Pooling, Split};
 
 /// How many index sentences a ranking has (XTREME-R's 20).
 const RANKED: usize = 20;
+
+/// Pairs that sentences which repeat may add to those of a search: they are held in memory.
+const MOST_REPEATS: u64 = 5_000_000;
 
 /// What is looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -62,7 +65,7 @@ pub struct RetrieveRequest {
     pub shared_index: bool,
     /// Where to compute.
     pub device: OpenDevice,
-    /// Bytes that vectors may take in memory.
+    /// Bytes that vectors and the lists of their neighbours may take in memory.
     pub memory: u64,
 }
 
@@ -78,10 +81,11 @@ pub struct RetrieveOutcome {
 /// in a nameless file beside them.
 ///
 /// In a shared index a prediction is a language and an `example_id`, with a colon between. In mining every id of a sentence
-/// that repeats is paired with every id of its counterpart, ranked by their order in the table.
+/// that repeats is paired with every id of its counterpart, ranked by their order in the table; more than 5,000,000 pairs that come
+/// of repeats are refused.
 ///
 /// # Errors
-/// A table that can't be read, a split and language with queries and nothing to search, a device or scratch file that fails,
+/// A table that can't be read, a split and language with queries and nothing to search, too many repeats, a device or scratch file that fails,
 /// or `stop`.
 pub fn retrieve(
     request: &RetrieveRequest,
@@ -117,7 +121,7 @@ pub fn retrieve(
                     None => {
                         let index = task.side([(None, path.as_path())], SideName::Index, *layer)?;
                         if index.ids.is_empty() {
-                            return Err(EvaluateError::Empty { path: path.clone() }.into());
+                            return Err(task.file(path, SideName::Index, *layer).nothing().into());
                         }
                         task.search(&queries, &index, *layer)?
                     }
@@ -171,17 +175,20 @@ impl TaskSearch<'_> {
         };
         let mut ids = Vec::new();
         for (language, path) in files {
-            let layer = i32::try_from(layer).ok();
-            let file = EmbeddingsFile { layer, side: Some(side), ..EmbeddingsFile::new(path.to_owned()) };
-            file.read(&mut all, &mut |id| {
+            self.file(path, side, layer).read(&mut all, &mut |id| {
                 ids.push(language.map_or_else(|| id.to_owned(), |language| format!("{language}:{id}")));
             })?;
         }
         Ok(Embeddings { ids, vectors: all.finish()? })
     }
 
+    fn file(&self, path: &Path, side: SideName, layer: usize) -> EmbeddingsFile {
+        let layer = i32::try_from(layer).ok();
+        EmbeddingsFile { layer, side: Some(side), ..EmbeddingsFile::new(path.to_owned()) }
+    }
+
     fn search(&self, queries: &Embeddings, index: &Embeddings, layer: usize) -> Result<Vec<Prediction>> {
-        let settings = SearchSettings { device: self.request.device.clone(), memory: self.request.memory / 2 };
+        let settings = SearchSettings { device: self.request.device.clone(), memory: self.request.memory };
         let row = |query: &str, rank: usize, id: &str, score: f64| Prediction {
             layer: i32::try_from(layer).ok(),
             pooling: Some(self.request.pooling.name()),
@@ -200,18 +207,39 @@ impl TaskSearch<'_> {
                 }
             }
             Method::Mining(mining) => {
-                for pair in mine(sides, mining, &settings, self.progress, self.stop)? {
-                    let of = |vectors: &Vectors, row: u32| vectors.members(row).to_vec();
-                    let targets = of(sides[1], pair.target);
-                    for source in of(sides[0], pair.source) {
-                        for (rank, target) in targets.iter().enumerate() {
-                            let (source, target) = (&queries.ids[source as usize], &index.ids[*target as usize]);
-                            rows.push(row(source, rank + 1, target, pair.score));
-                        }
+                let pairs = mine(sides, mining, &settings, self.progress, self.stop)?;
+                few_repeats(&pairs, [queries, index])?;
+                for pair in pairs {
+                    for (source, place, target) in pair.combinations(sides) {
+                        let (source, target) = (&queries.ids[source as usize], &index.ids[target as usize]);
+                        rows.push(row(source, place + 1, target, pair.score));
                     }
                 }
             }
         }
         Ok(rows)
+    }
+}
+
+/// Refuses pairs of sentences that repeat so often that their combinations can't all be predictions.
+fn few_repeats(pairs: &[Mined], [queries, index]: [&Embeddings; 2]) -> Result<(), EvaluateError> {
+    let counts = |pair: &Mined| {
+        [queries.vectors.members(pair.source).count() as u64, index.vectors.members(pair.target).count() as u64]
+    };
+    let more: u64 = pairs.iter().map(counts).map(|[sources, targets]| sources * targets - 1).sum();
+    let most = pairs.iter().max_by_key(|pair| counts(pair).iter().product::<u64>());
+    match most {
+        Some(pair) if more > MOST_REPEATS => {
+            let name = |side: &Embeddings, row: u32| {
+                side.vectors.members(row).next().map_or_else(String::new, |member| side.ids[member as usize].clone())
+            };
+            Err(EvaluateError::Repeats {
+                query: name(queries, pair.source),
+                index: name(index, pair.target),
+                counts: counts(pair),
+                pairs: more + pairs.len() as u64,
+            })
+        }
+        _ => Ok(()),
     }
 }

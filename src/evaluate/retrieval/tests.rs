@@ -1,7 +1,10 @@
 //! The search against its definition: every pair, in 64 bits.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use arrow::array::{ArrayRef, Int32Array, ListArray, RecordBatch, StringArray};
+use arrow::datatypes::Float32Type;
 use burn::tensor::Device;
 use rand::RngExt;
 
@@ -9,6 +12,8 @@ use super::*;
 use crate::evaluate::random::generator;
 use crate::model::{DeviceChoice, device as devices};
 use crate::progress::Quiet;
+use crate::shard::write_table;
+use crate::task::{Pooling, Split};
 
 fn random(rows: usize, dim: usize, purpose: &str) -> Vec<f32> {
     let mut random = generator(1, &[purpose]);
@@ -86,10 +91,10 @@ fn neither_memory_nor_threads_change_a_bit() {
     let (queries, index) = (vectors(&q, dim), vectors(&i, dim));
     let expected = both([&queries, &index], 4, 1 << 30);
     let (on_disk, index_on_disk) = (scratched(&q, dim), scratched(&i, dim));
-    // So little memory that blocks are single tiles.
+    // So little memory that beside the lists (half of it) blocks are single tiles.
     for threads in [1, 3] {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        let found = pool.install(|| both([&on_disk, &index_on_disk], 4, 1));
+        let found = pool.install(|| both([&on_disk, &index_on_disk], 4, 800_000));
         assert_eq!(found, expected, "{threads} threads");
     }
 }
@@ -146,13 +151,35 @@ fn assert_device_agrees(on: &Device) {
 #[test]
 fn sides_that_do_not_fit_are_refused() {
     let fails = |queries: &Vectors, index: &Vectors| {
-        nearest(queries, index, 1, &settings(1), &Quiet, &AtomicBool::new(false)).unwrap_err().to_string()
+        nearest(queries, index, 1, &settings(1 << 10), &Quiet, &AtomicBool::new(false)).unwrap_err().to_string()
     };
     let (two, three) = (vectors(&[1.0, 2.0], 2), vectors(&[1.0, 2.0, 3.0], 3));
     assert!(fails(&two, &three).starts_with("queries have 2 numbers and index vectors 3;"));
     assert!(fails(&vectors(&[], 2), &two).starts_with("there is no vector"));
-    let stopped = nearest(&two, &two, 1, &settings(1), &Quiet, &AtomicBool::new(true));
+    let stopped = nearest(&two, &two, 1, &settings(1 << 10), &Quiet, &AtomicBool::new(true));
     assert!(matches!(stopped, Err(crate::error::Error::Interrupted)));
+}
+
+#[test]
+fn lists_that_memory_has_no_room_for_are_refused() {
+    let (queries, index) = (vectors(&random(100, 4, "queries"), 4), vectors(&random(2000, 4, "index"), 4));
+    let found = |count, memory| {
+        nearest(&queries, &index, count, &settings(memory), &Quiet, &AtomicBool::new(false)).map_err(|e| e.to_string())
+    };
+    // 100 lists of 1,004 candidates and 1,000 results, twice.
+    let said = found(1000, 4_000_000).unwrap_err();
+    assert_eq!(said, "the lists of neighbours need --memory 5MB, and have 4MB; give that much, or ask for fewer");
+    assert_eq!(found(1000, 5_000_000).unwrap().count(), 1000);
+    assert_eq!(found(10, 100_000).unwrap().count(), 10);
+}
+
+#[test]
+fn products_that_are_not_numbers_are_an_error() {
+    let one = vectors(&[1.0, 2.0], 2);
+    let (settings, stop) = (settings(1 << 20), AtomicBool::new(false));
+    let search = Search { sides: [&one, &one], settings: &settings, progress: &Quiet, stop: &stop };
+    let said = search.exact(0, &SideLists::new(1, 1, 1), 1).unwrap_err().to_string();
+    assert_eq!(said, "the device failed while searching: some of its products are not numbers");
 }
 
 /// Pairs as the description of the method has them, one by one.
@@ -188,6 +215,70 @@ fn mined_by_definition(x: &[f32], y: &[f32], dim: usize, settings: MiningSetting
         }
     }
     kept
+}
+
+#[test]
+fn a_ratio_to_a_mean_that_is_not_above_zero_is_no_pair() {
+    let opposite = [&vectors(&[1.0, 0.0], 2), &vectors(&[-1.0, 0.0, -1.0, 1.0], 2)];
+    let across = [&vectors(&[1.0, 0.0], 2), &vectors(&[0.0, 1.0], 2)];
+    for sides in [opposite, across] {
+        let found = mine(sides, MiningSettings::default(), &settings(1 << 30), &Quiet, &AtomicBool::new(false));
+        assert_eq!(found.unwrap(), []);
+    }
+    // Less the mean, the nearer of two opposites is still the better.
+    let distance = MiningSettings { margin: Margin::Distance, ..MiningSettings::default() };
+    let found = mine(opposite, distance, &settings(1 << 30), &Quiet, &AtomicBool::new(false)).unwrap();
+    assert_eq!(found.iter().map(|pair| (pair.source, pair.target)).collect::<Vec<_>>(), [(0, 1)]);
+}
+
+#[test]
+fn combinations_of_equal_vectors_are_made_one_by_one() {
+    let equal = |count: u32| {
+        let mut all = Collector::distinct(Similarity::Cosine, Room { memory: 0, scratch: std::env::temp_dir() });
+        (0..count).for_each(|row| all.push(Path::new("vectors"), &row.to_string(), &[1.0]).unwrap());
+        all.finish().unwrap()
+    };
+    let pair = Mined { source: 0, target: 0, score: 1.0 };
+    let all: Vec<_> = pair.combinations([&equal(2), &equal(2)]).collect();
+    assert_eq!(all, [(0, 0, 0), (0, 1, 1), (1, 0, 0), (1, 1, 1)]);
+    // All of them together would take 160 GB.
+    let [sources, targets] = [equal(100_000), equal(100_000)];
+    assert_eq!(pair.combinations([&sources, &targets]).nth(200_001), Some((2, 1, 1)));
+}
+
+#[test]
+fn a_task_whose_repeats_make_too_many_pairs_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("embeddings.parquet");
+    let rows = 4_600;
+    let text =
+        |of: &dyn Fn(usize) -> String| -> ArrayRef { Arc::new(StringArray::from_iter_values((0..rows).map(of))) };
+    let side = |row: usize| if row.is_multiple_of(2) { "query" } else { "index" };
+    let lists = ListArray::from_iter_primitive::<Float32Type, _, _>((0..rows).map(|_| Some([Some(1.0)])));
+    let batch = RecordBatch::try_from_iter([
+        ("side", text(&|row| side(row).to_owned())),
+        ("example_id", text(&|row| format!("{}-{row}", side(row)))),
+        ("layer", Arc::new(Int32Array::from(vec![1; rows])) as ArrayRef),
+        ("vector", Arc::new(lists)),
+    ]);
+    let batch = batch.unwrap();
+    write_table(&path, &batch.schema(), &[], &[batch]).unwrap();
+    let request = RetrieveRequest {
+        task: "bucc2018".into(),
+        files: vec![(Split::Test, "de".into(), path)],
+        layers: vec![1],
+        pooling: Pooling::Mean,
+        method: Method::Mining(MiningSettings::default()),
+        shared_index: false,
+        device: devices::open(DeviceChoice::Flex).unwrap(),
+        memory: 1 << 30,
+    };
+    let said = retrieve(&request, directory.path(), &[], &Quiet, &AtomicBool::new(false)).unwrap_err().to_string();
+    assert_eq!(
+        said,
+        "sentences that repeat make 5290000 pairs: `query-0` stands for 2300 equal queries, `index-1` for 2300 equal index \
+         sentences; leave repeats out of the task's data"
+    );
 }
 
 #[test]

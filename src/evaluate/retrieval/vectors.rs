@@ -13,6 +13,9 @@ use crate::evaluate::EvaluateError;
 
 /// Numbers that are written to a scratch file at a time.
 const WRITTEN: usize = 1 << 20;
+/// The largest square of a vector's length of which 32-bit products may be taken. Of two such vectors neither the product nor any
+/// part of its sum is larger, by Cauchy and Schwarz; half of what 32 bits hold leaves room for rounding.
+const LONGEST: f64 = f32::MAX as f64 / 2.0;
 
 /// How similar two vectors are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -69,8 +72,8 @@ impl Collector {
     /// Takes the vector called `id` of the file `origin`, which both stand in errors.
     ///
     /// # Errors
-    /// A vector of another width than those before it, one with a number that is not finite, under
-    /// [`Similarity::Cosine`] one of zeros, more than `u32::MAX` vectors, and a scratch file that can't be written.
+    /// A vector of another width than those before it, one with a number that is not finite, under [`Similarity::Cosine`] one of
+    /// zeros, under [`Similarity::InnerProduct`] one whose products may be more than 32 bits hold, more than `u32::MAX` vectors, and a scratch file that can't be written.
     pub fn push(&mut self, origin: &Path, id: &str, vector: &[f32]) -> Result<(), EvaluateError> {
         let problem = |problem: String| Err(EvaluateError::example(origin, id, problem));
         if self.dim == 0 {
@@ -91,6 +94,9 @@ impl Collector {
         }
         let start = self.values.len();
         match self.similarity {
+            Similarity::InnerProduct if square > LONGEST => {
+                return problem("its vector is too long for 32-bit products; scale all vectors alike".to_owned());
+            }
             Similarity::InnerProduct => self.values.extend_from_slice(vector),
             Similarity::Cosine if square == 0.0 => {
                 return problem("its vector is all zeros, which has no direction; leave the row out".to_owned());
@@ -219,11 +225,12 @@ impl Vectors {
 
     /// The numbers, from 0, of the vectors given to a [`Collector::distinct`] that are this row; elsewhere each is a row of its
     /// own.
-    pub fn members(&self, row: u32) -> Cow<'_, [u32]> {
-        match &self.given {
-            Some(given) => Cow::Borrowed(&given[row as usize]),
-            None => Cow::Owned(vec![row]),
-        }
+    pub fn members(&self, row: u32) -> impl Iterator<Item = u32> + Clone + '_ {
+        let (own, given) = match &self.given {
+            Some(given) => (None, given[row as usize].as_slice()),
+            None => (Some(row), [].as_slice()),
+        };
+        own.into_iter().chain(given.iter().copied())
     }
 
     /// Whether they are all in memory, so that blocks of them take no more.
@@ -302,16 +309,29 @@ mod tests {
         assert!(fails(&[&[]]).contains("is empty"));
     }
 
+    #[test]
+    fn inner_products_are_of_vectors_whose_products_32_bits_hold() {
+        let push = |similarity, vector: &[f32]| {
+            let mut all = Collector::new(similarity, Room { memory: 0, scratch: std::env::temp_dir() });
+            all.push(Path::new("a.parquet"), "x", vector).map_err(|e| e.to_string())
+        };
+        let long = [1e25, -1e25];
+        let said = push(Similarity::InnerProduct, &long).unwrap_err();
+        assert_eq!(said, "a.parquet: example `x`: its vector is too long for 32-bit products; scale all vectors alike");
+        assert_eq!(push(Similarity::InnerProduct, &[9e18, 9e18]), Ok(()));
+        assert_eq!(push(Similarity::Cosine, &long), Ok(()));
+    }
+
     proptest! {
         #[test]
         fn equal_vectors_share_a_row(picks in proptest::collection::vec(0u8..4, 1..30)) {
             let rows: Vec<Vec<f32>> = picks.iter().map(|&pick| vec![f32::from(pick), 1.0]).collect();
             let found = collected(&rows, u64::MAX, true);
-            let total: usize = (0..found.rows()).map(|row| found.members(row as u32).len()).sum();
+            let total: usize = (0..found.rows()).map(|row| found.members(row as u32).count()).sum();
             prop_assert_eq!(total, picks.len());
             for row in 0..found.rows() {
                 let (members, vector) = (found.members(row as u32), found.block(row..row + 1).unwrap());
-                prop_assert!(members.iter().all(|&member| rows[member as usize] == *vector));
+                prop_assert!(members.clone().all(|member| rows[member as usize] == *vector));
                 prop_assert!(members.is_sorted());
             }
             let mut different = picks.clone();
