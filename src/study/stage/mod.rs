@@ -34,7 +34,7 @@ const VERSIONS: &[(&str, u32)] = &[
     ("train", 2),
     ("predict", 3),
     ("embed", 1),
-    ("retrieve", 1),
+    ("retrieve", 2),
     ("baseline", 3),
     ("score", 4),
     ("analyze", 4),
