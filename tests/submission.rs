@@ -228,4 +228,10 @@ fn an_import_is_in_the_languages_of_its_suite() {
     );
     let said = import("xtreme-r");
     assert_eq!(said.code, 0, "{}", said.err);
+    for (suite, languages) in [("xtreme", "panx: de en\n"), ("xtreme-r", "panx: de en fi\n")] {
+        let out = trestle.dir.path().join(suite);
+        let said =
+            run(&["export", "submission", "imported", "--row", "system", "--suite", suite, "--output", text(&out)]);
+        assert!(said.code == 0 && said.out.contains(languages), "{}{}", said.out, said.err);
+    }
 }

@@ -149,8 +149,8 @@ pub fn system(cells: &[PublishedCell<'_>]) -> Option<System> {
     })
 }
 
-/// Writes the predictions of `cells` that are tasks of `suite` to `output/predictions` in XTREME's layout, and their gold to
-/// `output/labels` where that is wanted. The directory appears whole or not at all.
+/// Writes the predictions of `cells` that are tasks of `suite`, in its languages, to `output/predictions` in XTREME's layout, and
+/// their gold to `output/labels` where that is wanted. The directory appears whole or not at all.
 pub fn export_submission(
     cells: &[PublishedCell<'_>],
     registry: &Registry,
@@ -167,13 +167,10 @@ pub fn export_submission(
             cell.scores()?.into_iter().filter_map(|(record, threshold)| Some((record.language, threshold?))).collect();
         let mut gold = evaluation_tables(&cell.gold, cell.task);
         gold.sort();
-        let table = SubmissionTable {
-            task: cell.task,
-            predictions: prediction_tables(&cell.predictions),
-            gold,
-            layer: cell.layer(),
-            thresholds,
-        };
+        let of_suite = cell.task.languages_of(Some(suite));
+        let mut own = prediction_tables(&cell.predictions);
+        own.retain(|(language, _)| of_suite.contains(language));
+        let table = SubmissionTable { task: cell.task, predictions: own, gold, layer: cell.layer(), thresholds };
         let languages = write_submission(&table, &predictions, with_labels.then_some(labels.as_path()))?;
         written.push((cell.task.id.clone(), languages));
     }
