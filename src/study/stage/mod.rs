@@ -38,7 +38,7 @@ const VERSIONS: &[(&str, u32)] = &[
     ("baseline", 3),
     ("score", 4),
     ("analyze", 4),
-    ("import", 1),
+    ("import", 2),
 ];
 
 /// Resamples of each bootstrap interval.
