@@ -46,7 +46,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::evaluate::median;
-use crate::task::{CHANCE, NONE, Study};
+use crate::task::{CHANCE, Edition, NONE, Study};
 
 /// One cell of a study's grid whose predictions and scores exist.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,6 +63,8 @@ pub struct Cell {
     pub metric: &'static [&'static str],
     /// The hidden state whose rows stand for the target in tables (retrieval); `None` picks the rows without a layer.
     pub layer: Option<i32>,
+    /// Whose data it was scored on; `None` where that is not known.
+    pub edition: Option<Edition>,
     /// `scores.parquet` of the score stage.
     pub scores: PathBuf,
     /// `summaries.parquet` of the score stage.
@@ -120,6 +122,13 @@ impl StudyResults {
     fn rows(&self) -> Vec<&str> {
         let chance = self.cells.iter().any(|cell| cell.intermediate == CHANCE).then_some(CHANCE);
         chance.into_iter().chain(self.study.order.iter().map(String::as_str)).collect()
+    }
+
+    /// The edition that a target was scored on, that of the study before it was; none where its cells differ or do not tell.
+    fn edition_of(&self, target: &str) -> Option<Edition> {
+        let mut editions = self.cells.iter().filter(|cell| cell.target == target).map(|cell| cell.edition);
+        let first = editions.next().unwrap_or(Some(self.study.edition))?;
+        editions.all(|other| other == Some(first)).then_some(first)
     }
 
     /// The cells of one target in the order of tables: by row, then by seed.

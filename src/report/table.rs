@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::{CHANCE, Cell, NONE, ReportError, StudyResults, median, stage};
 use crate::evaluate::headline_name;
+use crate::task::IMPORTED;
 
 /// A number on the scale 0 to 100 with its 95% bootstrap interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -259,6 +260,7 @@ fn notes(results: &StudyResults, table: &StudyTable) -> Vec<String> {
                 " An asterisk marks those that are significant: p below 0.05 by approximate randomisation on the same \
                  examples, after Holm's correction for all changes in the table."
             }
+            false if study.id == IMPORTED => " `trestle compare` tells which of them are more than chance.",
             false => " Which of them are more than chance is not known before every cell is finished.",
         });
         notes.push(note);
@@ -282,7 +284,11 @@ fn notes(results: &StudyResults, table: &StudyTable) -> Vec<String> {
     let trained = table.rows.iter().filter(|row| row.intermediate != CHANCE);
     let short = trained.flat_map(|row| &row.entries).filter(|e| e.as_ref().is_none_or(|e| e.seeds < seeds)).count();
     if short > 0 {
-        notes.push(format!("{short} cells are not finished in every seed: run the study again to complete them."));
+        let cells = if short == 1 { "1 cell is".to_owned() } else { format!("{short} cells are") };
+        notes.push(match study.id == IMPORTED {
+            true => format!("{cells} not there in every seed: import what is missing."),
+            false => format!("{cells} not finished in every seed: run the study again to complete them."),
+        });
     }
     notes
 }
@@ -368,7 +374,7 @@ mod tests {
         results.cells.retain(|cell| !(cell.target == "xnli" && cell.intermediate == "mnli"));
         let table = study_table(&results).unwrap();
         assert!(table.rows[2].entries[0].is_none() && table.rows[2].average.is_none());
-        assert!(table.notes.iter().any(|note| note.starts_with("1 cells")), "{:?}", table.notes);
+        assert!(table.notes.iter().any(|note| note.starts_with("1 cell is not finished")), "{:?}", table.notes);
     }
 
     #[test]

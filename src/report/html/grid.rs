@@ -4,8 +4,9 @@ use serde::Serialize;
 
 use super::super::stage::{self, Aggregate, ComparisonRow};
 use super::super::terminal::{one, signed};
-use super::super::{Average, Column, Entry, ReportError, StudyResults, StudyTable};
+use super::super::{Average, Column, Entry, NONE, ReportError, StudyResults, StudyTable};
 use super::origin;
+use crate::task::IMPORTED;
 
 /// The scope of every number of the table.
 const SCOPE: &str = "non-english";
@@ -17,8 +18,12 @@ const SUITE: &str = "average";
 pub(super) struct Grid {
     pub heads: Vec<Column>,
     pub rows: Vec<GridRow>,
+    /// Whether there is a row that changes are counted against.
+    pub changes: bool,
     /// Whether changes were tested: an unfinished study's are not.
     pub tested: bool,
+    /// Whether the rows are others' systems, whose changes no study tests.
+    pub imported: bool,
     pub suites: Vec<Suite>,
 }
 
@@ -147,6 +152,8 @@ pub(super) fn grid(table: &StudyTable, statistics: &Statistics) -> Grid {
     Grid {
         heads: table.columns.clone(),
         rows: table.rows.iter().map(row).collect(),
+        changes: table.rows.iter().any(|row| row.intermediate == NONE),
+        imported: table.study == IMPORTED,
         tested: !statistics.comparisons.is_empty(),
         suites: statistics.aggregates.iter().filter(|found| found.metric == SUITE).map(suite).collect(),
     }

@@ -135,7 +135,7 @@ pub fn render(results: &StudyResults) -> Result<String, ReportError> {
         data: data::panels(results)?,
         overlaps,
         all_overlaps,
-        facts: words::facts(study),
+        facts: words::facts(results),
         study_file: toml::to_string(study).map_err(|e| ReportError::Render(e.to_string()))?,
         grid,
         heat_maps,

@@ -62,7 +62,12 @@ impl<'a> Numbers<'a> {
 
     /// The headline number over a group of languages.
     pub(super) fn group(&self, target: &str, row: &str, group: &str) -> Option<Number> {
-        over_seeds(self.of(target, row).filter_map(|scored| scored.headline(&scored.summaries, group)))
+        over_seeds(self.of_seeds(target, row, group))
+    }
+
+    /// The headline number of each seed over a group of languages.
+    pub(super) fn of_seeds(&self, target: &str, row: &str, group: &str) -> impl Iterator<Item = Number> {
+        self.of(target, row).filter_map(move |scored| scored.headline(&scored.summaries, group))
     }
 
     /// One metric over a group of languages.

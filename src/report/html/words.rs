@@ -3,28 +3,32 @@
 use super::super::terminal::{one, signed};
 use super::super::{CHANCE, NONE, StudyResults, StudyTable};
 use super::grid::Grid;
-use crate::task::{Edition, Study};
+use crate::task::{Edition, IMPORTED};
 
 /// What was run, in words.
-pub(super) fn facts(study: &Study) -> Vec<(String, String)> {
-    let mut facts: Vec<(&str, String)> = Vec::new();
-    let edition = match study.edition {
-        Edition::Mini => "mini: a small multilingual world that the project writes itself, not natural text",
-        Edition::Full => "full: the real datasets",
-    };
-    facts.push(("Edition", edition.to_owned()));
+pub(super) fn facts(results: &StudyResults) -> Vec<(String, String)> {
+    let study = &results.study;
+    let imported = study.id == IMPORTED;
+    let facts: Vec<(&str, String)> = editions(results)
+        .into_iter()
+        .map(|(edition, targets)| {
+            let of = if targets.len() < study.targets.len() { targets.join(", ") + ": " } else { String::new() };
+            ("Edition", of + edition_in_words(edition))
+        })
+        .collect();
     let mini = study.mini.iter().map(|(key, value)| (format!("Mini: {}", key.replace('_', " ")), value.to_string()));
     let mini: Vec<(String, String)> = mini.collect();
-    let mut rest = vec![("Model", study.model.clone())];
+    let mut rest = if imported { Vec::new() } else { vec![("Model", study.model.clone())] };
     if let Some(pretrain) = &study.pretrain {
         rest.push(("Pretraining", format!("masked language modelling on {}", pretrain.task)));
     }
     let rows = study.order.iter().map(|row| match study.intermediate[row].as_slice() {
-        [] => format!("{row} (no intermediate training)"),
+        [] if !imported => format!("{row} (no intermediate training)"),
+        [] => row.clone(),
         [task] if task == row => row.clone(),
         tasks => format!("{row} ({})", tasks.join(" + ")),
     });
-    rest.push(("Intermediate tasks", rows.collect::<Vec<_>>().join(", ")));
+    rest.push((if imported { "Systems" } else { "Intermediate tasks" }, rows.collect::<Vec<_>>().join(", ")));
     rest.push(("Targets", study.targets.join(", ")));
     let languages = study.languages.as_ref().map(|languages| languages.join(" "));
     rest.push(("Languages", languages.unwrap_or_else(|| "all that the targets have".to_owned())));
@@ -33,8 +37,30 @@ pub(super) fn facts(study: &Study) -> Vec<(String, String)> {
     facts.chain(mini).chain(rest.into_iter().map(|(name, value)| (name.to_owned(), value))).collect()
 }
 
+/// The targets of each edition, in the order of targets.
+fn editions(results: &StudyResults) -> Vec<(Option<Edition>, Vec<&str>)> {
+    let mut found: Vec<(Option<Edition>, Vec<&str>)> = Vec::new();
+    for target in &results.study.targets {
+        let edition = results.edition_of(target);
+        match found.iter_mut().find(|(known, _)| *known == edition) {
+            Some((_, targets)) => targets.push(target),
+            None => found.push((edition, vec![target])),
+        }
+    }
+    found
+}
+
+fn edition_in_words(edition: Option<Edition>) -> &'static str {
+    match edition {
+        Some(Edition::Mini) => "mini: a small multilingual world that the project writes itself, not natural text",
+        Some(Edition::Full) => "full: the real datasets",
+        None => "not known: made of other tables, or of several editions",
+    }
+}
+
 /// For each target: the best intermediate task, its change, and where chance lies.
 pub(super) fn findings(table: &StudyTable, grid: &Grid) -> Vec<String> {
+    let among = if table.study == IMPORTED { "systems" } else { "intermediate tasks" };
     let mut findings = Vec::new();
     for (index, column) in table.columns.iter().enumerate() {
         let trained = table.rows.iter().zip(&grid.rows);
@@ -58,7 +84,7 @@ pub(super) fn findings(table: &StudyTable, grid: &Grid) -> Vec<String> {
             format!("; {above} chance ({})", one(chance.value))
         });
         findings.push(format!(
-            "{}: {} does best among the intermediate tasks: {}, {} points against none ({verdict}){}",
+            "{}: {} does best among the {among}: {}, {} points against none ({verdict}){}",
             column.target,
             row.intermediate,
             one(estimate.value),
@@ -72,14 +98,21 @@ pub(super) fn findings(table: &StudyTable, grid: &Grid) -> Vec<String> {
 /// What a reader has to know to read the numbers right.
 pub(super) fn caveats(results: &StudyResults, table: &StudyTable) -> Vec<String> {
     let mut caveats = table.notes.clone();
-    if results.study.edition == Edition::Mini {
+    let editions = editions(results);
+    if editions.iter().any(|(edition, _)| *edition == Some(Edition::Mini)) {
         caveats.push(
             "The mini edition is synthetic and small. Its scores show that the pipeline learns and transfers; they say \
              nothing about real languages."
                 .to_owned(),
         );
     }
-    if !results.study.limits.is_empty() {
+    if let Some((_, targets)) = editions.iter().find(|(edition, _)| edition.is_none()) {
+        caveats.push(format!(
+            "Which edition the data are of is not known for {}: the scores may be of the synthetic mini edition.",
+            targets.join(", ")
+        ));
+    }
+    if results.study.targets.iter().any(|target| !results.study.limits_of(target).is_empty()) {
         caveats
             .push("Splits are cut to the limits in the study file: scores are not those of the full data.".to_owned());
     }
@@ -104,6 +137,22 @@ mod tests {
     use super::super::super::{fixture, study_table};
     use super::super::grid::{Statistics, grid};
     use super::*;
+
+    #[test]
+    fn the_edition_told_is_that_of_what_was_scored() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut results = fixture::results(dir.path());
+        results.study.edition = Edition::Full;
+        for (target, edition) in [("xnli", None), ("xquad", Some(Edition::Full))] {
+            results.cells.iter_mut().filter(|cell| cell.target == target).for_each(|cell| cell.edition = edition);
+        }
+        let told: Vec<String> =
+            facts(&results).into_iter().filter(|(name, _)| name == "Edition").map(|(_, told)| told).collect();
+        assert!(told[0].starts_with("xnli: not known") && told[1].starts_with("xquad: full"), "{told:?}");
+        assert!(told[2].starts_with("tatoeba: mini"), "{told:?}");
+        let caveats = caveats(&results, &study_table(&results).unwrap()).join("\n");
+        assert!(caveats.contains("The mini edition is synthetic") && caveats.contains("not known for xnli"), "{caveats}");
+    }
 
     #[test]
     fn findings_name_the_best_row_and_chance() {
