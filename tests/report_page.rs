@@ -155,8 +155,8 @@ fn fits_every_width(browser: &Browser) {
     }
 }
 
-/// The contrast of two colours as WCAG 2 defines it, 1 to 21.
-fn contrast(browser: &Browser, selector: &str) -> f64 {
+/// The contrast, as WCAG 2 defines it, 1 to 21, of the colours that a script puts into `one` and `other`.
+fn contrast_of(browser: &Browser, colors: &str) -> f64 {
     let script = format!(
         "const canvas = document.createElement('canvas').getContext('2d', {{willReadFrequently: true}});
          const light = color => {{
@@ -165,13 +165,35 @@ fn contrast(browser: &Browser, selector: &str) -> f64 {
              .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
            return 0.2126 * r + 0.7152 * g + 0.0722 * b;
          }};
-         const element = document.querySelector(`{selector}`);
-         let behind = element;
-         while (behind && getComputedStyle(behind).backgroundColor === 'rgba(0, 0, 0, 0)') behind = behind.parentElement;
-         const a = light(getComputedStyle(element).color), b = light(getComputedStyle(behind).backgroundColor);
+         {colors}
+         const a = light(one), b = light(other);
          return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)"
     );
     browser.run(&script).as_f64().unwrap()
+}
+
+/// The contrast of an element's text and what is behind it.
+fn contrast(browser: &Browser, selector: &str) -> f64 {
+    contrast_of(
+        browser,
+        &format!(
+            "const element = document.querySelector(`{selector}`);
+             let behind = element;
+             while (behind && getComputedStyle(behind).backgroundColor === 'rgba(0, 0, 0, 0)') behind = behind.parentElement;
+             const one = getComputedStyle(element).color, other = getComputedStyle(behind).backgroundColor;"
+        ),
+    )
+}
+
+/// The contrast of two colours of the style sheet.
+fn colors_contrast(browser: &Browser, one: &str, other: &str) -> f64 {
+    contrast_of(
+        browser,
+        &format!(
+            "const style = getComputedStyle(document.documentElement);
+             const one = style.getPropertyValue(`{one}`), other = style.getPropertyValue(`{other}`);"
+        ),
+    )
 }
 
 fn has_contrast(browser: &Browser) {
@@ -185,6 +207,17 @@ fn has_contrast(browser: &Browser) {
             assert!(found >= 4.5, "{selector} has contrast {found} in {scheme}");
         }
         backgrounds.push(browser.run("return getComputedStyle(document.body).backgroundColor"));
+        // A whisker has one colour on its bar and another beside it.
+        for number in 0..12 {
+            let found = colors_contrast(browser, "--panel", &format!("--c{number}"));
+            assert!(found >= 3.0, "whiskers on colour {number} have contrast {found} in {scheme}");
+        }
+        assert!(colors_contrast(browser, "--panel", "--ink") >= 3.0, "{scheme}");
+        let on_bars = browser.run(
+            "const panel = getComputedStyle(document.querySelector('.panel')).backgroundColor;
+             return [...document.querySelectorAll('.panel svg polyline')].filter(e => getComputedStyle(e).stroke === panel).length",
+        );
+        assert!(on_bars.as_u64().unwrap() > 0, "no whisker is drawn on a bar in {scheme}");
         // A chart's text takes the page's colour, not the one that it was drawn with.
         let fill = browser.run("return getComputedStyle(document.querySelector('.panel svg text')).fill");
         let muted = browser.run("return getComputedStyle(document.querySelector('p.muted')).color");
