@@ -96,7 +96,8 @@ pub(super) struct Band {
     pub label: String,
     /// What stands on the right.
     pub note: String,
-    pub bars: Vec<Bar>,
+    /// In the order of the legend, with the places of those that there are no numbers for.
+    pub bars: Vec<Option<Bar>>,
 }
 
 /// Shares of one whole, from left to right.
@@ -211,6 +212,7 @@ pub(super) fn bars(bands: &[Band], range: Range<f64>) -> Result<String, ReportEr
         for band in bands {
             let thickness = if band.bars.len() > 1 { BAR } else { SINGLE };
             for (place, bar) in band.bars.iter().enumerate() {
+                let Some(bar) = bar else { continue };
                 let (high, low) = (-(top + thickness * place as f64), -(top + thickness * (place as f64 + 1.0)));
                 let shape = Rectangle::new([(0.0, high - 0.5), (bar.value, low + 0.5)], color(bar.color).filled());
                 chart.draw_series([shape]).map_err(failed)?;
@@ -312,7 +314,7 @@ mod tests {
         let band = |label: &str, values: &[f64]| Band {
             label: label.to_owned(),
             note: String::new(),
-            bars: values.iter().map(|value| bar(*value)).collect(),
+            bars: values.iter().map(|value| Some(bar(*value))).collect(),
         };
         let svg = bars(&[band("Uralic", &[20.0, 40.0]), band("a < b", &[80.0])], 0.0..100.0).unwrap();
         let widths: Vec<f64> = attributes(&svg, "rect", "width").iter().map(|width| width.parse().unwrap()).collect();

@@ -34,7 +34,8 @@ pub(super) struct Groups {
 pub(super) struct Kind {
     pub id: &'static str,
     pub title: &'static str,
-    pub chart: String,
+    /// None where nothing trained is finished.
+    pub chart: Option<String>,
     pub rows: Vec<String>,
     pub groups: Vec<Group>,
 }
@@ -52,7 +53,7 @@ pub(super) struct Group {
 /// The gaps of all targets.
 #[derive(Debug, Serialize)]
 pub(super) struct Gaps {
-    pub chart: String,
+    pub chart: Option<String>,
     pub rows: Vec<String>,
     pub targets: Vec<Group>,
 }
@@ -135,23 +136,28 @@ fn line((name, numbers): (String, Vec<Option<Number>>)) -> Group {
     Group { name, languages, cells: cells.collect() }
 }
 
-/// A band a line, a bar a row; the baseline that guesses stands only in the table.
-fn chart(table: &StudyTable, lines: &[(String, Vec<Option<Number>>)]) -> Result<String, ReportError> {
+/// A band a line, a bar a row; the baseline that guesses stands only in the table, as does a line that it has alone.
+fn chart(table: &StudyTable, lines: &[(String, Vec<Option<Number>>)]) -> Result<Option<String>, ReportError> {
     let (mut low, mut high) = (0.0f64, 10.0f64);
     let mut bands = Vec::new();
     for (name, numbers) in lines {
         let trained = numbers.iter().zip(&table.rows).filter(|(_, row)| row.intermediate != CHANCE);
-        let mut bars = Vec::new();
-        for (place, (number, _)) in trained.enumerate() {
-            let (value, ends) = number.as_ref().map_or((0.0, None), |n| (n.value, Some((n.ci_low, n.ci_high))));
-            let (least, most) = ends.unwrap_or_default();
-            (low, high) = (low.min(value).min(least), high.max(value).max(most));
-            bars.push(Bar { color: place % COLORS, value, interval: ends });
+        let trained: Vec<Option<&Number>> = trained.map(|(number, _)| number.as_ref()).collect();
+        let Some(best) = trained.iter().flatten().map(|number| number.value).reduce(f64::max) else { continue };
+        for number in trained.iter().flatten() {
+            (low, high) = (low.min(number.value).min(number.ci_low), high.max(number.value).max(number.ci_high));
         }
-        let best = bars.iter().map(|bar| bar.value).fold(f64::NEG_INFINITY, f64::max);
-        bands.push(Band { label: name.clone(), note: one(best), bars });
+        let bar = |(place, number): (usize, &Option<&Number>)| {
+            let number = (*number)?;
+            Some(Bar { color: place % COLORS, value: number.value, interval: Some((number.ci_low, number.ci_high)) })
+        };
+        bands.push(Band {
+            label: name.clone(),
+            note: one(best),
+            bars: trained.iter().enumerate().map(bar).collect(),
+        });
     }
-    draw::bars(&bands, low..high)
+    if bands.is_empty() { Ok(None) } else { draw::bars(&bands, low..high).map(Some) }
 }
 
 #[cfg(test)]
@@ -178,5 +184,24 @@ mod tests {
         let targets: Vec<&str> = gaps.targets.iter().map(|target| target.name.as_str()).collect();
         assert_eq!(targets, ["xnli", "xquad"], "retrieval has no English");
         assert!((gaps.targets[0].cells[1].as_ref().unwrap().0 - 15.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_is_not_finished_is_not_drawn_as_zero() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut results = fixture::results(dir.path());
+        results.cells.retain(|cell| cell.target != "xquad" || cell.intermediate == CHANCE);
+        results.cells.retain(|cell| cell.target != "xnli" || cell.intermediate != "none");
+        let table = study_table(&results).unwrap();
+        // English less the others in the fixture, seen as a gap below zero.
+        let mut of_mnli = Numbers::read(&results).unwrap().group("xnli", "mnli", GAP).unwrap();
+        (of_mnli.value, of_mnli.ci_low, of_mnli.ci_high) = (-5.0, -6.0, -4.0);
+        let drawn = chart(&table, &[("below".to_owned(), vec![None, None, Some(of_mnli.clone())])]).unwrap().unwrap();
+        assert!(drawn.contains("-5.0") && !drawn.contains(">\n0.0"), "{drawn}");
+        assert!(chart(&table, &[("chance alone".to_owned(), vec![Some(of_mnli), None, None])]).unwrap().is_none());
+        let gaps = gaps(&table, &Numbers::read(&results).unwrap()).unwrap().unwrap();
+        assert_eq!(gaps.targets.len(), 2, "the table has both targets");
+        let drawn = gaps.chart.unwrap();
+        assert!(drawn.contains("xnli") && !drawn.contains("xquad"), "{drawn}");
     }
 }
