@@ -1,5 +1,6 @@
 //! The study's table as text: for a terminal, for Markdown, and as JSON.
 
+use std::cmp::Ordering;
 use std::fmt::Write;
 
 use comfy_table::{Cell, CellAlignment, Color, Table, presets};
@@ -92,6 +93,15 @@ pub(super) fn signed(value: f64) -> String {
     match format!("{value:+.1}").as_str() {
         "+0.0" | "-0.0" => "±0.0".to_owned(),
         text => text.replace('-', "−"),
+    }
+}
+
+/// The sign of a change as [`signed`] shows it.
+pub(super) fn sign(value: f64) -> Ordering {
+    match signed(value).chars().next() {
+        Some('+') => Ordering::Greater,
+        Some('−') => Ordering::Less,
+        _ => Ordering::Equal,
     }
 }
 
@@ -191,5 +201,6 @@ mod tests {
             (one(-0.01), signed(-0.01), signed(-1.25), signed(0.06)),
             ("0.0".into(), "±0.0".into(), "−1.2".into(), "+0.1".into())
         );
+        assert_eq!([-0.01, 0.04, -0.06].map(sign), [Ordering::Equal, Ordering::Equal, Ordering::Less]);
     }
 }

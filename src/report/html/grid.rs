@@ -3,9 +3,10 @@
 use serde::Serialize;
 
 use super::super::stage::{self, Aggregate, ComparisonRow};
-use super::super::terminal::{one, signed};
+use super::super::terminal::{one, sign, signed};
 use super::super::{Average, Column, Entry, NONE, ReportError, StudyResults, StudyTable};
 use super::origin;
+use super::words::direction;
 use crate::task::IMPORTED;
 
 /// The scope of every number of the table.
@@ -70,6 +71,8 @@ pub(super) struct GridCell {
 #[derive(Debug, Serialize)]
 pub(super) struct GridChange {
     pub value: f64,
+    /// `up`, `down`, or empty where it shows neither.
+    pub direction: &'static str,
     /// Whether it is significant after correction.
     pub marked: bool,
 }
@@ -174,7 +177,11 @@ fn suite(found: &Aggregate) -> Suite {
 
 fn cell(entry: &Entry, table: &StudyTable, column: &Column, row: &str, statistics: &Statistics) -> GridCell {
     let comparison = statistics.comparison(column, row, SCOPE);
-    let change = entry.change.map(|change| GridChange { value: change.value, marked: change.clear });
+    let change = entry.change.map(|change| GridChange {
+        value: change.value,
+        direction: direction(sign(change.value)),
+        marked: change.clear,
+    });
     let seeds = statistics.aggregate(column, row).filter(|found| found.seeds > 1).map(|found| {
         let spread = found.standard_deviation.map(|spread| format!(" ± {}", one(spread))).unwrap_or_default();
         format!("{}{spread}, best {} (seed {})", one(found.mean), one(found.best), found.best_seed)

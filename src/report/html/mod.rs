@@ -19,7 +19,7 @@ use serde::Serialize;
 use super::chart::{self, Chart};
 use super::data::{self, OverlapRow, TaskData};
 use super::draw::{self, COLORS};
-use super::terminal::{one, signed};
+use super::terminal::{one, sign, signed};
 use super::{ReportError, StudyResults, study_table};
 use crate::task::Languages;
 use grid::{Grid, Statistics};
@@ -148,6 +148,7 @@ pub fn render(results: &StudyResults) -> Result<String, ReportError> {
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.add_filter("one", one);
     environment.add_filter("signed", signed);
+    environment.add_filter("direction", |change: f64| words::direction(sign(change)));
     environment.add_filter("two", |value: f64| format!("{value:.2}"));
     // At most this share of the map's colour, so that text stays readable on it.
     environment.add_filter("percent", |share: f64| format!("{:.0}%", share * 55.0));
@@ -215,5 +216,22 @@ mod tests {
         for want in wanted {
             assert!(page.contains(want), "{want} is missing");
         }
+    }
+
+    #[test]
+    fn what_shows_no_change_has_no_colour_of_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut results = fixture::aggregated(dir.path());
+        results.comparisons = None;
+        // What `none` reaches, under another name.
+        let none = results.cells.iter().find(|cell| (&*cell.target, &*cell.intermediate) == ("xnli", "none")).unwrap().clone();
+        results.cells.retain(|cell| cell.target == "xnli");
+        results.study.targets.truncate(1);
+        for cell in results.cells.iter_mut().filter(|cell| cell.intermediate != super::super::CHANCE) {
+            (cell.scores, cell.summaries) = (none.scores.clone(), none.summaries.clone());
+        }
+        let page = render(&results).unwrap();
+        assert_eq!(page.matches("<span class=\"change \">±0.0</span>").count(), 2, "of the target and the average");
+        assert!(!page.contains("class=\"change up\"") && !page.contains("class=\"change down\""));
     }
 }

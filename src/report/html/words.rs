@@ -1,5 +1,7 @@
 //! What a report says in sentences: what was run, what came out, and what to know when reading it.
 
+use std::cmp::Ordering;
+
 use super::super::terminal::{one, signed};
 use super::super::{CHANCE, NONE, StudyResults, StudyTable};
 use super::grid::Grid;
@@ -55,6 +57,15 @@ fn edition_in_words(edition: Option<Edition>) -> &'static str {
         Some(Edition::Mini) => "mini: a small multilingual world that the project writes itself, not natural text",
         Some(Edition::Full) => "full: the real datasets",
         None => "not known: made of other tables, or of several editions",
+    }
+}
+
+/// The style sheet's class of a gain or a loss.
+pub(super) fn direction(sign: Ordering) -> &'static str {
+    match sign {
+        Ordering::Greater => "up",
+        Ordering::Less => "down",
+        Ordering::Equal => "",
     }
 }
 
