@@ -201,7 +201,7 @@ fn has_contrast(browser: &Browser) {
     for scheme in ["light", "dark"] {
         browser.emulate("screen", scheme);
         for selector in
-            ["main li", "main p.muted", ".grid .up, .grid .down", ".panel small", ".heat td[style*='55%']", "a"]
+            ["main li", "main p.muted", ".grid .change.up, .grid .change.down", ".panel small", ".heat td[style*='55%']", "a"]
         {
             let found = contrast(browser, selector);
             assert!(found >= 4.5, "{selector} has contrast {found} in {scheme}");

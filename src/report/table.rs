@@ -5,10 +5,12 @@
 //! seeds, each number is the median. Whether a change is more than chance is what the study's analysis says
 //! (`comparisons`), and is not told before every cell is there.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::terminal::sign;
 use super::{CHANCE, Cell, NONE, ReportError, StudyResults, median, stage};
 use crate::evaluate::headline_name;
 use crate::task::IMPORTED;
@@ -33,6 +35,16 @@ pub struct Change {
     pub clear: bool,
     /// What the analysis found; none where the study is not finished.
     pub test: Option<ChangeTest>,
+}
+
+impl Change {
+    /// Whether it is a gain or a loss: by the test's mean difference where it is significant, else by what its number shows.
+    pub(super) fn sign(&self) -> Ordering {
+        match self.test.filter(|_| self.clear) {
+            Some(test) => test.difference.value.total_cmp(&0.0),
+            None => sign(self.value),
+        }
+    }
 }
 
 /// A row against the row `none` on the same examples, as the table `comparisons` has it.
@@ -387,6 +399,9 @@ mod tests {
         assert_eq!(changes.iter().map(|change| change.clear).collect::<Vec<_>>(), [true, true, false]);
         let test = changes[0].test.unwrap();
         assert!(close(test.difference.value, 6.0) && close(test.p_adjusted, 0.003), "{test:?}");
+        // Medians may differ the other way than the means that are tested.
+        let turned = Change { value: -0.2, ..changes[0] };
+        assert_eq!((turned.sign(), Change { clear: false, ..turned }.sign()), (Ordering::Greater, Ordering::Less));
         let found = table.notes.iter().find(|note| note.starts_with("The smallest true change")).unwrap();
         assert!(found.ends_with("xnli 2.0, xquad 2.0, tatoeba 9.0."), "{found}");
         // Before the analysis is there, nothing is said of significance.

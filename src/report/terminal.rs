@@ -122,7 +122,7 @@ fn terminal_cell(entry: &Entry, color: bool) -> Cell {
     lines.extend(details(entry));
     let cell = Cell::new(lines.join("\n"));
     match entry.change {
-        Some(change) if color && change.clear => cell.fg(if change.value > 0.0 { Color::Green } else { Color::Red }),
+        Some(change) if color && change.clear => cell.fg(if change.sign().is_gt() { Color::Green } else { Color::Red }),
         _ => cell,
     }
 }
@@ -176,6 +176,17 @@ mod tests {
         }
         assert!(!text.contains('\u{1b}'), "{text}");
         assert!(table().to_terminal(true).contains("\u{1b}["));
+    }
+
+    #[test]
+    fn a_marked_change_has_the_colour_of_what_was_tested() {
+        let mut table = table();
+        let green = |table: &StudyTable| table.to_terminal(true).contains("\u{1b}[38;5;10m");
+        assert!(green(&table));
+        for entry in table.rows.iter_mut().flat_map(|row| &mut row.entries).flatten() {
+            entry.change.iter_mut().for_each(|change| change.value = -0.2);
+        }
+        assert!(green(&table), "the medians' difference is below zero, the mean difference is not");
     }
 
     #[test]

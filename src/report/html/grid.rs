@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::super::stage::{self, Aggregate, ComparisonRow};
-use super::super::terminal::{one, sign, signed};
+use super::super::terminal::{one, signed};
 use super::super::{Average, Column, Entry, NONE, ReportError, StudyResults, StudyTable};
 use super::origin;
 use super::words::direction;
@@ -179,7 +179,7 @@ fn cell(entry: &Entry, table: &StudyTable, column: &Column, row: &str, statistic
     let comparison = statistics.comparison(column, row, SCOPE);
     let change = entry.change.map(|change| GridChange {
         value: change.value,
-        direction: direction(sign(change.value)),
+        direction: direction(change.sign()),
         marked: change.clear,
     });
     let seeds = statistics.aggregate(column, row).filter(|found| found.seeds > 1).map(|found| {

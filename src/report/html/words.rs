@@ -2,8 +2,8 @@
 
 use std::cmp::Ordering;
 
-use super::super::terminal::{one, signed};
-use super::super::{CHANCE, NONE, StudyResults, StudyTable};
+use super::super::terminal::{one, sign, signed};
+use super::super::{CHANCE, Change, Estimate, NONE, Row, StudyResults, StudyTable};
 use super::grid::Grid;
 use crate::task::{Edition, IMPORTED};
 
@@ -69,41 +69,55 @@ pub(super) fn direction(sign: Ordering) -> &'static str {
     }
 }
 
-/// For each target: the best intermediate task, its change, and where chance lies.
+/// For each target: the best intermediate tasks (all that share the value that is shown), their change, and where chance lies.
 pub(super) fn findings(table: &StudyTable, grid: &Grid) -> Vec<String> {
     let among = if table.study == IMPORTED { "systems" } else { "intermediate tasks" };
     let mut findings = Vec::new();
     for (index, column) in table.columns.iter().enumerate() {
-        let trained = table.rows.iter().zip(&grid.rows);
-        let trained = trained.filter(|(row, _)| ![CHANCE, NONE].contains(&row.intermediate.as_str()));
-        let best = trained
-            .filter_map(|(row, shown)| {
-                let estimate = row.entries[index].as_ref()?.non_english?;
-                Some((row, estimate, shown.cells[index].as_ref()?.change.as_ref()?))
-            })
-            .max_by(|a, b| a.1.value.total_cmp(&b.1.value));
-        let Some((row, estimate, change)) = best else { continue };
-        let verdict = match (grid.tested, change.marked, change.value > 0.0) {
-            (false, ..) => "not tested",
-            (true, false, _) => "not significant",
-            (true, true, true) => "a significant gain",
-            (true, true, false) => "a significant loss",
-        };
+        let entry = |row: &Row| row.entries[index].as_ref().and_then(|entry| entry.non_english.zip(Some(entry.change)));
+        let others = table.rows.iter().filter(|row| ![CHANCE, NONE].contains(&row.intermediate.as_str()));
+        let found: Vec<(&Row, Estimate, Change)> =
+            others.filter_map(|row| entry(row).and_then(|(estimate, change)| Some((row, estimate, change?)))).collect();
+        let Some((_, highest, change)) = found.iter().max_by(|a, b| a.1.value.total_cmp(&b.1.value)) else { continue };
+        let best: Vec<&(&Row, Estimate, Change)> =
+            found.iter().filter(|(_, estimate, _)| one(estimate.value) == one(highest.value)).collect();
+        let mut verdicts: Vec<String> = best.iter().map(|(_, _, change)| verdict(grid.tested, change)).collect();
+        if verdicts.iter().all(|verdict| *verdict == verdicts[0]) {
+            verdicts.truncate(1);
+        } else {
+            let named = best.iter().zip(&verdicts).map(|((row, ..), verdict)| format!("{}: {verdict}", row.intermediate));
+            verdicts = named.collect();
+        }
         let chance = table.rows.iter().find(|row| row.intermediate == CHANCE);
-        let chance = chance.and_then(|row| row.entries[index].as_ref()?.non_english).map(|chance| {
-            let above = if estimate.ci_low > chance.ci_high { "clearly above" } else { "not clearly above" };
-            format!("; {above} chance ({})", one(chance.value))
+        let chance = chance.and_then(entry).map(|(chance, _)| {
+            let above = best.iter().all(|(_, estimate, _)| estimate.ci_low > chance.ci_high);
+            format!("; {} chance ({})", if above { "clearly above" } else { "not clearly above" }, one(chance.value))
         });
+        let names: Vec<&str> = best.iter().map(|(row, ..)| row.intermediate.as_str()).collect();
         findings.push(format!(
-            "{}: {} does best among the {among}: {}, {} points against none ({verdict}){}",
+            "{}: {} {} best among the {among}: {}, {} points against none ({}){}",
             column.target,
-            row.intermediate,
-            one(estimate.value),
+            names.join(" and "),
+            if names.len() > 1 { "do" } else { "does" },
+            one(highest.value),
             signed(change.value),
+            verdicts.join("; "),
             chance.unwrap_or_default()
         ));
     }
     findings
+}
+
+/// What the test says of a change; where that is of the mean over seeds and has another sign than what is shown, that too.
+fn verdict(tested: bool, change: &Change) -> String {
+    let Some(test) = change.test.filter(|_| change.clear) else {
+        return if tested { "not significant" } else { "not tested" }.to_owned();
+    };
+    let gain = if change.sign().is_gt() { "a significant gain" } else { "a significant loss" };
+    if change.sign() == sign(change.value) {
+        return gain.to_owned();
+    }
+    format!("{gain}: {} in the mean over seeds", signed(test.difference.value))
 }
 
 /// What a reader has to know to read the numbers right.
@@ -177,6 +191,23 @@ mod tests {
              clearly above chance (33.0)"
         );
         assert!(found[2].contains("(not significant)"), "{}", found[2]);
+        // Medians that differ the other way than the means that are tested.
+        let mut turned = table.clone();
+        turned.rows[2].entries[0].as_mut().unwrap().change.as_mut().unwrap().value = -0.2;
+        let told = findings(&turned, &grid(&turned, &Statistics::read(&results).unwrap()));
+        assert!(told[0].contains("−0.2 points against none (a significant gain: +6.0 in the mean over seeds)"), "{told:?}");
+        // A second row whose value looks the same, without being significant.
+        let mut shared = table.clone();
+        let mut row = shared.rows[2].clone();
+        row.intermediate = "multi".to_owned();
+        let entry = row.entries[0].as_mut().unwrap();
+        entry.non_english.as_mut().unwrap().value += 0.01;
+        entry.change.as_mut().unwrap().clear = false;
+        shared.rows.push(row);
+        let told = findings(&shared, &grid(&shared, &Statistics::read(&results).unwrap()));
+        let want = "xnli: mnli and multi do best among the intermediate tasks: 52.0, +6.0 points against none (mnli: a \
+                    significant gain; multi: not significant)";
+        assert!(told[0].starts_with(want), "{told:?}");
         results.comparisons = None;
         let table = study_table(&results).unwrap();
         let found = findings(&table, &grid(&table, &Statistics::read(&results).unwrap()));
