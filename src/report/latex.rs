@@ -86,9 +86,9 @@ fn escape(text: &str) -> String {
             '<' => escaped.push_str("\\textless{}"),
             '>' => escaped.push_str("\\textgreater{}"),
             '|' => escaped.push_str("\\textbar{}"),
-            '"' => escaped.push_str("\\textquotedbl{}"),
             '“' => escaped.push_str("``"),
-            '”' => escaped.push_str("''"),
+            // The straight one has no command that every font encoding knows.
+            '”' | '"' => escaped.push_str("''"),
             '−' => escaped.push_str("$-$"),
             '±' => escaped.push_str("$\\pm$"),
             c => escaped.push(c),
@@ -125,7 +125,7 @@ mod tests {
         assert_eq!(
             text,
             "50\\% of \\$x\\_1 \\& \\{y\\}\\textasciicircum{}2 \\textasciitilde{} \\#3 \\textbackslash{} \
-             \\textless{}a\\textbar{}b\\textgreater{} ``$-$$\\pm$'' \\textquotedbl{}"
+             \\textless{}a\\textbar{}b\\textgreater{} ``$-$$\\pm$'' ''"
         );
     }
 }
