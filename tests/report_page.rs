@@ -200,8 +200,9 @@ fn has_contrast(browser: &Browser) {
     let mut backgrounds = Vec::new();
     for scheme in ["light", "dark"] {
         browser.emulate("screen", scheme);
+        browser.run("document.querySelector('.heat td.chance').style.setProperty('--depth', '55%')");
         for selector in
-            ["main li", "main p.muted", ".grid .change.up, .grid .change.down", ".panel small", ".heat td[style*='55%']", "a"]
+            ["main li", "main p.muted", ".grid .change.up, .grid .change.down", ".panel small", ".heat td[style*='55%']", ".heat td.chance", ".heat td.chance *", "a"]
         {
             let found = contrast(browser, selector);
             assert!(found >= 4.5, "{selector} has contrast {found} in {scheme}");
