@@ -1,7 +1,7 @@
 "use strict";
 // Sorting, filters and the panel. The page is whole without any of it.
 
-// Sorting: a button in each head, from the highest to the lowest, back, and to the order of the study.
+// Sorting: a button in each head: numbers from the highest to the lowest, texts by the alphabet, back, and to the order of the study.
 for (const table of document.querySelectorAll("table.sortable")) {
   const heads = [...table.tHead.rows[0].cells];
   const body = table.tBodies[0];
@@ -17,7 +17,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
     if (typeof a === "number" && typeof b === "number") return a - b;
     if (typeof a === "number") return 1;
     if (typeof b === "number") return -1;
-    return b.localeCompare(a);
+    return a.localeCompare(b);
   };
   heads.forEach((head, column) => {
     const button = document.createElement("button");
@@ -26,11 +26,12 @@ for (const table of document.querySelectorAll("table.sortable")) {
     button.title = "Sort";
     head.append(button);
     button.addEventListener("click", () => {
-      const next = { none: "descending", descending: "ascending", ascending: "none" };
-      const direction = next[head.getAttribute("aria-sort") ?? "none"];
+      const turns = ["descending", "ascending"];
+      if (!original.some((row) => typeof value(row, column) === "number")) turns.reverse();
+      const direction = turns[turns.indexOf(head.getAttribute("aria-sort")) + 1];
       for (const other of heads) other.removeAttribute("aria-sort");
       let rows = [...original];
-      if (direction !== "none") {
+      if (direction) {
         head.setAttribute("aria-sort", direction);
         const sign = direction === "descending" ? -1 : 1;
         rows.sort((a, b) => sign * compare(value(a, column), value(b, column)));
