@@ -51,7 +51,10 @@ fn a_submission_that_comes_back_has_the_scores_it_had() {
     let compared = trestle.run(&["compare", "imported/gold", "imported/copy", "--target", "xnli", "--json"]);
     assert_eq!(compared.code, 9, "worse than gold: {}{}", compared.out, compared.err);
     let page = trestle.ok(&["report", "imported", "--format", "html"]).out;
-    assert!(page.contains("no: another world (mini edition)") && !page.contains("<td class=\"words\">yes</td>"), "{page}");
+    assert!(
+        page.contains("no: another world (mini edition)") && !page.contains("<td class=\"words\">yes</td>"),
+        "{page}"
+    );
     assert!(page.contains("The mini edition is synthetic") && !page.contains("full: the real datasets"), "{page}");
     assert!(!page.contains("every cell is finished"), "{page}");
     let told = trestle.ok(&["explain", "imported/xnli/copy/de"]).out;

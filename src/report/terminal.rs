@@ -96,6 +96,11 @@ pub(super) fn signed(value: f64) -> String {
     }
 }
 
+/// An interval of differences: ends have their sign, a zero has none.
+pub(super) fn between(low: f64, high: f64) -> String {
+    format!("[{}, {}]", signed(low), signed(high)).replace('±', "")
+}
+
 /// The sign of a change as [`signed`] shows it.
 pub(super) fn sign(value: f64) -> Ordering {
     match signed(value).chars().next() {
@@ -212,6 +217,7 @@ mod tests {
             (one(-0.01), signed(-0.01), signed(-1.25), signed(0.06)),
             ("0.0".into(), "±0.0".into(), "−1.2".into(), "+0.1".into())
         );
+        assert_eq!((between(-0.01, 0.04), between(-1.0, 2.0)), ("[0.0, 0.0]".into(), "[−1.0, +2.0]".into()));
         assert_eq!([-0.01, 0.04, -0.06].map(sign), [Ordering::Equal, Ordering::Equal, Ordering::Less]);
     }
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::super::stage::{self, Aggregate, ComparisonRow};
-use super::super::terminal::{one, signed};
+use super::super::terminal::{between, one, signed};
 use super::super::{Average, Column, Entry, NONE, ReportError, StudyResults, StudyTable};
 use super::origin;
 use super::words::direction;
@@ -119,10 +119,9 @@ pub(super) fn in_words(comparison: &ComparisonRow) -> Vec<String> {
     let (test, verdict) = (&comparison.test, if comparison.significant { "significant" } else { "not significant" });
     vec![
         format!(
-            "{} points against none, 95% interval [{}, {}]: {verdict} after correction",
+            "{} points against none, 95% interval {}: {verdict} after correction",
             signed(test.difference.value),
-            signed(test.difference.ci_low),
-            signed(test.difference.ci_high)
+            between(test.difference.ci_low, test.difference.ci_high)
         ),
         format!("adjusted p {}, p {}", probability(test.p_adjusted), probability(test.p_value)),
         format!(
@@ -190,7 +189,7 @@ fn cell(entry: &Entry, table: &StudyTable, column: &Column, row: &str, statistic
     if let Some(estimate) = &entry.non_english {
         let over = if entry.seeds > 1 { format!(", median over {} seeds", entry.seeds) } else { String::new() };
         words.push(format!(
-            "{:.2} [{:.2}, {:.2}]: {} over {} non-English languages{over}",
+            "{:.2} [{:.2}, {:.2}]: {} over {} non-English {languages}{over}",
             estimate.value, estimate.ci_low, estimate.ci_high, column.metric, entry.languages
         ));
     }
@@ -199,6 +198,7 @@ fn cell(entry: &Entry, table: &StudyTable, column: &Column, row: &str, statistic
     words.extend(comparison.into_iter().flat_map(in_words));
     words.extend(seeds.iter().map(|seeds| format!("over seeds: mean {seeds}")));
     let english = entry.english.map(|english| format!("en {}", one(english)));
+        let languages = if entry.languages == 1 { "language" } else { "languages" };
     let f1 = entry.parts.iter().find(|(metric, _)| metric == "f1").map(|(_, f1)| format!("f1 {}", one(*f1)));
     let beside: Vec<String> = english.into_iter().chain(f1).collect();
     GridCell {

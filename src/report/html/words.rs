@@ -85,7 +85,8 @@ pub(super) fn findings(table: &StudyTable, grid: &Grid) -> Vec<String> {
         if verdicts.iter().all(|verdict| *verdict == verdicts[0]) {
             verdicts.truncate(1);
         } else {
-            let named = best.iter().zip(&verdicts).map(|((row, ..), verdict)| format!("{}: {verdict}", row.intermediate));
+            let named =
+                best.iter().zip(&verdicts).map(|((row, ..), verdict)| format!("{}: {verdict}", row.intermediate));
             verdicts = named.collect();
         }
         let chance = table.rows.iter().find(|row| row.intermediate == CHANCE);
@@ -176,7 +177,10 @@ mod tests {
         assert!(told[0].starts_with("xnli: not known") && told[1].starts_with("xquad: full"), "{told:?}");
         assert!(told[2].starts_with("tatoeba: mini"), "{told:?}");
         let caveats = caveats(&results, &study_table(&results).unwrap()).join("\n");
-        assert!(caveats.contains("The mini edition is synthetic") && caveats.contains("not known for xnli"), "{caveats}");
+        assert!(
+            caveats.contains("The mini edition is synthetic") && caveats.contains("not known for xnli"),
+            "{caveats}"
+        );
     }
 
     #[test]
@@ -195,7 +199,10 @@ mod tests {
         let mut turned = table.clone();
         turned.rows[2].entries[0].as_mut().unwrap().change.as_mut().unwrap().value = -0.2;
         let told = findings(&turned, &grid(&turned, &Statistics::read(&results).unwrap()));
-        assert!(told[0].contains("−0.2 points against none (a significant gain: +6.0 in the mean over seeds)"), "{told:?}");
+        assert!(
+            told[0].contains("−0.2 points against none (a significant gain: +6.0 in the mean over seeds)"),
+            "{told:?}"
+        );
         // A second row whose value looks the same, without being significant.
         let mut shared = table.clone();
         let mut row = shared.rows[2].clone();
