@@ -274,3 +274,17 @@ fn reads_without_script(browser: &Browser, page: &Path) {
     let target = link.as_str().unwrap();
     assert!(target.starts_with('#') && count(target) > 0, "{link}");
 }
+    // What was closed is open while it prints, and closed again after.
+    let open = || browser.run("return document.querySelectorAll('details[open]').length").as_u64().unwrap();
+    let before = open();
+    browser.run("dispatchEvent(new Event('beforeprint'))");
+    assert!(open() > before);
+    browser.run("dispatchEvent(new Event('afterprint'))");
+    assert_eq!(open(), before);
+    assert!(shown(browser, "#shown").is_empty(), "the whole page is shown");
+    choose(browser, "target", "xnli");
+    choose(browser, "language", "de");
+    assert_eq!(shown(browser, "#shown"), ["Tables show only what belongs to target xnli, language German."]);
+    browser.emulate("screen", "light");
+    assert!(shown(browser, "#shown").is_empty());
+    reset(browser);

@@ -55,6 +55,12 @@ const apply = () => {
   for (const element of document.querySelectorAll("main [data-target], main [data-row], main [data-language], main [data-family]")) {
     element.hidden = [...element.classList].some((name) => name.startsWith("no-"));
   }
+  // Paper has no filters: a line says what they were.
+  const only = [...filter.elements].filter((element) => element.value && element.name)
+    .map((element) => `${element.name} ${element.selectedOptions[0].textContent}`);
+  const note = document.getElementById("shown");
+  note.textContent = `Tables show only what belongs to ${only.join(", ")}.`;
+  note.hidden = only.length === 0;
 };
 filter.addEventListener("change", apply);
 filter.addEventListener("reset", () => setTimeout(apply));
@@ -157,5 +163,10 @@ const reveal = () => {
 addEventListener("hashchange", reveal);
 reveal();
 addEventListener("beforeprint", () => {
-  for (const element of document.querySelectorAll("details:not(.raw)")) element.open = true;
+  opened = [...document.querySelectorAll("details:not(.raw, [open])")];
+  for (const element of opened) element.open = true;
 });
+addEventListener("afterprint", () => {
+  for (const element of opened) element.open = false;
+});
+let opened = [];
