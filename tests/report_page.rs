@@ -39,6 +39,7 @@ fn chromium_shows_the_report() {
 
     sorts(&browser);
     filters(&browser);
+    is_reached_by_keys_when_filtered(&browser);
     tells_origins(&browser, &trestle);
     fits_every_width(&browser);
     has_contrast(&browser);
@@ -116,11 +117,46 @@ fn filters(browser: &Browser) {
     choose(browser, "language", "");
     let languages = shown(browser, ".heat tbody tr > th");
     assert!(languages.len() == 1 && languages[0].starts_with("zh"), "{languages:?}");
+    reset(browser);
+    assert_eq!((heads(), shown(browser, ".heat tbody tr > th").len() > 3), (all, true));
+}
+
+const ESCAPE: char = '\u{e00c}';
+const LEFT: char = '\u{e012}';
+const RIGHT: char = '\u{e014}';
+const DOWN: char = '\u{e015}';
+const ENTER: char = '\u{e007}';
+
+/// Shows everything again.
+fn reset(browser: &Browser) {
     browser.run("document.querySelector('#filter button[type=reset]').click()");
     // The form is reset after the event.
     browser
         .tool("Runtime.evaluate", &json!({"expression": "new Promise(r => setTimeout(r, 50))", "awaitPromise": true}));
-    assert_eq!((heads(), shown(browser, ".heat tbody tr > th").len() > 3), (all, true));
+}
+
+fn is_reached_by_keys_when_filtered(browser: &Browser) {
+    let reachable = || shown(browser, ".heat a[tabindex='0']").len();
+    let maps = shown(browser, ".heat").len();
+    assert_eq!(reachable(), maps, "a cell a map");
+    // The first column is hidden, and all rows but the last.
+    choose(browser, "row", "none");
+    choose(browser, "language", "zh");
+    assert_eq!(reachable(), maps);
+    let place = "const cell = document.activeElement.closest('td');
+                 return cell && `${cell.dataset.row} ${cell.parentElement.dataset.language}`";
+    browser.run("document.querySelector('.heat a[tabindex=\"0\"]').focus()");
+    assert_eq!(browser.run(place), "none zh");
+    // There is nowhere to go until a column further is shown again.
+    browser.press(&[LEFT, RIGHT, DOWN]);
+    assert_eq!(browser.run(place), "none zh");
+    choose(browser, "row", "");
+    browser.run("document.querySelectorAll('.heat td[data-row=mnli]').forEach(cell => cell.hidden = true)");
+    browser.run("document.querySelector('.heat a[tabindex=\"0\"]').focus()");
+    browser.press(&[RIGHT]);
+    assert_eq!(browser.run(place), "multi zh", "what is hidden is passed over");
+    reset(browser);
+    assert_eq!(reachable(), maps);
 }
 
 fn tells_origins(browser: &Browser, trestle: &Trestle) {
@@ -134,14 +170,10 @@ fn tells_origins(browser: &Browser, trestle: &Trestle) {
     assert!(text.contains("xnli after mnli") && text.contains("trestle explain tiny/xnli/mnli/seed-1"), "{text}");
     assert!(keys.iter().all(|key| key.len() == 64 && text.contains(key)), "{text}");
     assert!(text.contains("normalize/xnli") && text.contains("target on mnli"), "{text}");
-    const ESCAPE: char = '\u{e00c}';
-    const RIGHT: char = '\u{e014}';
-    const DOWN: char = '\u{e015}';
-    const ENTER: char = '\u{e007}';
     browser.press(&[ESCAPE]);
     assert!(panel().is_empty(), "Escape closes it");
     // From the first cell (English, chance) to German after none, and in.
-    browser.run("document.querySelector('.heat td[tabindex]').focus()");
+    browser.run("document.querySelector('.heat td.chance a').focus()");
     browser.press(&[DOWN, RIGHT, ENTER]);
     let text = panel();
     assert!(
@@ -150,6 +182,26 @@ fn tells_origins(browser: &Browser, trestle: &Trestle) {
     );
     browser.run("document.querySelector('#panel button').click()");
     assert!(panel().is_empty());
+    // A number of a group, by Enter; an average leads to the list of its cells.
+    browser.run(
+        "const link = document.querySelector('.plain tr[data-family=Sino-Tibetan] td[data-row=mnli] a');
+                 link.closest('details').open = true; link.focus()",
+    );
+    browser.press(&[ENTER]);
+    let text = panel();
+    assert!(text.contains("xnli after mnli: Sino-Tibetan") && text.contains("tiny/xnli/mnli/seed-1"), "{text}");
+    browser.press(&[ESCAPE]);
+    browser.run("document.querySelector('tr[data-row=mnli] td:last-child a').click()");
+    assert!(panel().is_empty());
+    let listed = browser.run("const name = document.querySelector(location.hash);
+                              return name.checkVisibility() && `${name.textContent}: ${name.nextElementSibling.textContent}`");
+    assert_eq!(listed, "mnli: xnli, udpos, xquad, tatoeba");
+    // No link leads nowhere.
+    let lost = browser.run(
+        "return [...document.querySelectorAll('main a')].map(a => a.getAttribute('href'))
+                            .filter(href => !document.getElementById(href.slice(1)))",
+    );
+    assert_eq!(lost, json!([]));
 }
 
 fn fits_every_width(browser: &Browser) {
@@ -211,9 +263,16 @@ fn has_contrast(browser: &Browser) {
     for scheme in ["light", "dark"] {
         browser.emulate("screen", scheme);
         browser.run("document.querySelector('.heat td.chance').style.setProperty('--depth', '55%')");
-        for selector in
-            ["main li", "main p.muted", ".grid .change.up, .grid .change.down", ".panel small", ".heat td[style*='55%']", ".heat td.chance", ".heat td.chance *", "a"]
-        {
+        for selector in [
+            "main li",
+            "main p.muted",
+            ".grid .change.up, .grid .change.down",
+            ".panel small",
+            ".heat td[style*='55%']",
+            ".heat td.chance",
+            ".heat td.chance *",
+            "a",
+        ] {
             let found = contrast(browser, selector);
             assert!(found >= 4.5, "{selector} has contrast {found} in {scheme}");
         }
@@ -248,6 +307,20 @@ fn prints(browser: &Browser) {
     assert_eq!(style(suites), "normal");
     let pdf = browser.tool("Page.printToPDF", &json!({"printBackground": true}));
     assert!(pdf["data"].as_str().unwrap().starts_with("JVBERi0"), "no PDF");
+    // What was closed is open while it prints, and closed again after.
+    let open = || browser.run("return document.querySelectorAll('details[open]').length").as_u64().unwrap();
+    let before = open();
+    browser.run("dispatchEvent(new Event('beforeprint'))");
+    assert!(open() > before);
+    browser.run("dispatchEvent(new Event('afterprint'))");
+    assert_eq!(open(), before);
+    assert!(shown(browser, "#shown").is_empty(), "the whole page is shown");
+    choose(browser, "target", "xnli");
+    choose(browser, "language", "de");
+    assert_eq!(shown(browser, "#shown"), ["Tables show only what belongs to target xnli, language German."]);
+    browser.emulate("screen", "light");
+    assert!(shown(browser, "#shown").is_empty());
+    reset(browser);
     browser.emulate("screen", "light");
 }
 
@@ -274,17 +347,3 @@ fn reads_without_script(browser: &Browser, page: &Path) {
     let target = link.as_str().unwrap();
     assert!(target.starts_with('#') && count(target) > 0, "{link}");
 }
-    // What was closed is open while it prints, and closed again after.
-    let open = || browser.run("return document.querySelectorAll('details[open]').length").as_u64().unwrap();
-    let before = open();
-    browser.run("dispatchEvent(new Event('beforeprint'))");
-    assert!(open() > before);
-    browser.run("dispatchEvent(new Event('afterprint'))");
-    assert_eq!(open(), before);
-    assert!(shown(browser, "#shown").is_empty(), "the whole page is shown");
-    choose(browser, "target", "xnli");
-    choose(browser, "language", "de");
-    assert_eq!(shown(browser, "#shown"), ["Tables show only what belongs to target xnli, language German."]);
-    browser.emulate("screen", "light");
-    assert!(shown(browser, "#shown").is_empty());
-    reset(browser);

@@ -31,6 +31,8 @@ pub(super) struct Grid {
 /// What a row reaches on a suite: the mean over its tasks.
 #[derive(Debug, Serialize)]
 pub(super) struct Suite {
+    /// The element that lists the row's cells.
+    pub origin: String,
     pub suite: String,
     pub row: String,
     pub group: String,
@@ -46,6 +48,8 @@ pub(super) struct GridRow {
     pub name: String,
     /// The tasks behind a name that is none.
     pub tasks: String,
+    /// The element that lists the cells that the average is of.
+    pub origin: String,
     pub cells: Vec<Option<GridCell>>,
     pub average: Option<Average>,
 }
@@ -143,6 +147,7 @@ pub(super) fn grid(table: &StudyTable, statistics: &Statistics) -> Grid {
     let row = |row: &super::super::Row| GridRow {
         name: row.intermediate.clone(),
         tasks: if row.tasks.len() > 1 { row.tasks.join(" + ") } else { String::new() },
+        origin: origin::row_id(table, &row.intermediate),
         cells: row
             .entries
             .iter()
@@ -157,14 +162,20 @@ pub(super) fn grid(table: &StudyTable, statistics: &Statistics) -> Grid {
         changes: table.rows.iter().any(|row| row.intermediate == NONE),
         imported: table.study == IMPORTED,
         tested: !statistics.comparisons.is_empty(),
-        suites: statistics.aggregates.iter().filter(|found| found.metric == SUITE).map(suite).collect(),
+        suites: statistics
+            .aggregates
+            .iter()
+            .filter(|found| found.metric == SUITE)
+            .map(|found| suite(table, found))
+            .collect(),
     }
 }
 
-fn suite(found: &Aggregate) -> Suite {
+fn suite(table: &StudyTable, found: &Aggregate) -> Suite {
     let spread = found.standard_deviation.map(|spread| format!("± {}, ", one(spread)));
     let best = format!("best {} (seed {})", one(found.best), found.best_seed);
     Suite {
+        origin: origin::row_id(table, &found.intermediate),
         suite: found.target.clone(),
         row: found.intermediate.clone(),
         group: found.group.clone(),
@@ -187,6 +198,7 @@ fn cell(entry: &Entry, table: &StudyTable, column: &Column, row: &str, statistic
     });
     let mut words = Vec::new();
     if let Some(estimate) = &entry.non_english {
+        let languages = if entry.languages == 1 { "language" } else { "languages" };
         let over = if entry.seeds > 1 { format!(", median over {} seeds", entry.seeds) } else { String::new() };
         words.push(format!(
             "{:.2} [{:.2}, {:.2}]: {} over {} non-English {languages}{over}",
@@ -198,7 +210,6 @@ fn cell(entry: &Entry, table: &StudyTable, column: &Column, row: &str, statistic
     words.extend(comparison.into_iter().flat_map(in_words));
     words.extend(seeds.iter().map(|seeds| format!("over seeds: mean {seeds}")));
     let english = entry.english.map(|english| format!("en {}", one(english)));
-        let languages = if entry.languages == 1 { "language" } else { "languages" };
     let f1 = entry.parts.iter().find(|(metric, _)| metric == "f1").map(|(_, f1)| format!("f1 {}", one(*f1)));
     let beside: Vec<String> = english.into_iter().chain(f1).collect();
     GridCell {

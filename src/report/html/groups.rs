@@ -6,6 +6,7 @@ use super::super::draw::{self, Band, Bar, COLORS};
 use super::super::terminal::one;
 use super::super::{CHANCE, Column, ReportError, StudyTable};
 use super::numbers::{Number, Numbers};
+use super::origin;
 
 /// The group of the difference between English and the mean of the others.
 const GAP: &str = "english-gap";
@@ -46,8 +47,18 @@ pub(super) struct Group {
     pub name: String,
     /// Languages in the mean.
     pub languages: u32,
-    /// Value and, in words, its interval; in the order of rows.
-    pub cells: Vec<Option<(f64, String)>>,
+    /// In the order of rows.
+    pub cells: Vec<Option<GroupCell>>,
+}
+
+/// What a row reaches.
+#[derive(Debug, Serialize)]
+pub(super) struct GroupCell {
+    pub value: f64,
+    /// Value and interval in words.
+    pub words: String,
+    /// Where it comes from: an element's id.
+    pub origin: String,
 }
 
 /// The gaps of all targets.
@@ -99,7 +110,8 @@ fn kind(
         return Ok(None);
     }
     let chart = chart(table, &lines)?;
-    let (rows, groups) = (names_of(table), lines.into_iter().map(line).collect());
+    let groups = lines.into_iter().map(|(name, numbers)| line(table, &column.target, name, numbers));
+    let (rows, groups) = (names_of(table), groups.collect());
     Ok(Some(Kind { id, title, chart, rows, groups }))
 }
 
@@ -118,20 +130,21 @@ pub(super) fn gaps(table: &StudyTable, numbers: &Numbers) -> Result<Option<Gaps>
         return Ok(None);
     }
     let chart = chart(table, &lines)?;
-    Ok(Some(Gaps { chart, rows: names_of(table), targets: lines.into_iter().map(line).collect() }))
+    let targets = lines.into_iter().map(|(target, numbers)| line(table, &target.clone(), target, numbers));
+    Ok(Some(Gaps { chart, rows: names_of(table), targets: targets.collect() }))
 }
 
 fn names_of(table: &StudyTable) -> Vec<String> {
     table.rows.iter().map(|row| row.intermediate.clone()).collect()
 }
 
-fn line((name, numbers): (String, Vec<Option<Number>>)) -> Group {
+fn line(table: &StudyTable, target: &str, name: String, numbers: Vec<Option<Number>>) -> Group {
     let languages = numbers.iter().flatten().map(|number| number.languages).max().unwrap_or(0);
-    let cells = numbers.into_iter().map(|number| {
+    let cells = numbers.into_iter().zip(&table.rows).map(|(number, row)| {
         let number = number?;
         let missing = if number.missing.is_empty() { String::new() } else { format!("; without {}", number.missing) };
         let words = format!("{:.2} [{:.2}, {:.2}]{missing}", number.value, number.ci_low, number.ci_high);
-        Some((number.value, words))
+        Some(GroupCell { value: number.value, words, origin: origin::id(table, target, &row.intermediate) })
     });
     Group { name, languages, cells: cells.collect() }
 }
@@ -151,11 +164,7 @@ fn chart(table: &StudyTable, lines: &[(String, Vec<Option<Number>>)]) -> Result<
             let number = (*number)?;
             Some(Bar { color: place % COLORS, value: number.value, interval: Some((number.ci_low, number.ci_high)) })
         };
-        bands.push(Band {
-            label: name.clone(),
-            note: one(best),
-            bars: trained.iter().enumerate().map(bar).collect(),
-        });
+        bands.push(Band { label: name.clone(), note: one(best), bars: trained.iter().enumerate().map(bar).collect() });
     }
     if bands.is_empty() { Ok(None) } else { draw::bars(&bands, low..high).map(Some) }
 }
@@ -178,12 +187,13 @@ mod tests {
         assert_eq!(names(&found[0].kinds[0]), ["Indo-European", "Niger-Congo"]);
         assert_eq!(names(&found[0].kinds[1]), ["high", "low"]);
         // Seeds 1 and 2 after mnli: 46 and 48 in Swahili.
-        let (value, words) = found[0].kinds[0].groups[1].cells[2].as_ref().unwrap();
-        assert!((value - 47.0).abs() < 1e-9 && words.starts_with("47.00 ["));
+        let cell = found[0].kinds[0].groups[1].cells[2].as_ref().unwrap();
+        assert!((cell.value - 47.0).abs() < 1e-9 && cell.words.starts_with("47.00 ["));
+        assert_eq!(cell.origin, origin::id(&table, "xnli", "mnli"));
         let gaps = gaps(&table, &numbers).unwrap().unwrap();
         let targets: Vec<&str> = gaps.targets.iter().map(|target| target.name.as_str()).collect();
         assert_eq!(targets, ["xnli", "xquad"], "retrieval has no English");
-        assert!((gaps.targets[0].cells[1].as_ref().unwrap().0 - 15.0).abs() < 1e-9);
+        assert!((gaps.targets[0].cells[1].as_ref().unwrap().value - 15.0).abs() < 1e-9);
     }
 
     #[test]

@@ -26,7 +26,7 @@ use grid::{Grid, Statistics};
 use groups::{Gaps, Groups};
 use languages::HeatMap;
 use numbers::Numbers;
-use origin::{Origin, Origins, Training};
+use origin::{Origin, Origins, RowCells, Training};
 use references::{ReferenceTable, References};
 
 /// The page's template; its name decides that every value is escaped. Its parts hold no includes, so they are joined here.
@@ -71,6 +71,7 @@ struct Page<'a> {
     facts: Vec<(String, String)>,
     study_file: String,
     origins: Vec<Origin<'a>>,
+    row_cells: Vec<RowCells<'a>>,
     trainings: Vec<Training<'a>>,
     /// Name and key, or digest.
     data_keys: Vec<(&'a str, &'a str)>,
@@ -140,6 +141,7 @@ pub fn render(results: &StudyResults) -> Result<String, ReportError> {
         grid,
         heat_maps,
         origins,
+        row_cells: origin::row_cells(&table),
         trainings,
         data_keys,
     };
@@ -224,7 +226,8 @@ mod tests {
         let mut results = fixture::aggregated(dir.path());
         results.comparisons = None;
         // What `none` reaches, under another name.
-        let none = results.cells.iter().find(|cell| (&*cell.target, &*cell.intermediate) == ("xnli", "none")).unwrap().clone();
+        let none =
+            results.cells.iter().find(|cell| (&*cell.target, &*cell.intermediate) == ("xnli", "none")).unwrap().clone();
         results.cells.retain(|cell| cell.target == "xnli");
         results.study.targets.truncate(1);
         for cell in results.cells.iter_mut().filter(|cell| cell.intermediate != super::super::CHANCE) {

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::super::reference::{self, ReferenceScore};
 use super::super::{CHANCE, Column, NONE, ReportError, StudyResults, StudyTable};
 use super::numbers::{Number, Numbers};
+use super::origin;
 use crate::task::Edition;
 
 /// The published scores that concern a study.
@@ -31,13 +32,22 @@ pub(super) struct ReferenceRow {
     pub target: String,
     pub metric: String,
     /// Ours without intermediate training.
-    pub none: Option<f64>,
+    pub none: Option<Ours>,
     /// Our best other row and its score.
-    pub best: Option<(String, f64)>,
+    pub best: Option<Ours>,
     /// Why the two can't be compared.
     pub obstacle: Option<String>,
     /// By model.
     pub published: Vec<Option<Published>>,
+}
+
+/// A number of ours.
+#[derive(Debug, Serialize)]
+pub(super) struct Ours {
+    pub row: String,
+    pub value: f64,
+    /// Where it comes from: an element's id.
+    pub origin: String,
 }
 
 /// A published number.
@@ -133,14 +143,17 @@ impl References {
             if published.iter().all(Option::is_none) {
                 return None;
             }
-            let ours = |row: &str| Some(numbers.metric(&column.target, row, ALL, metric)?.value);
+            let ours = |row: &str| {
+                let value = numbers.metric(&column.target, row, ALL, metric)?.value;
+                Some(Ours { row: row.to_owned(), value, origin: origin::id(table, &column.target, row) })
+            };
             let rows = table.rows.iter().filter(|row| ![CHANCE, NONE].contains(&row.intermediate.as_str()));
-            let best = rows.filter_map(|row| Some((row.intermediate.clone(), ours(&row.intermediate)?)));
+            let best = rows.filter_map(|row| ours(&row.intermediate));
             Some(ReferenceRow {
                 target: column.target.clone(),
                 metric: metric.to_owned(),
                 none: ours(NONE),
-                best: best.max_by(|a, b| a.1.total_cmp(&b.1)),
+                best: best.max_by(|a, b| a.value.total_cmp(&b.value)),
                 obstacle: self.obstacles.get(&column.target).cloned(),
                 published,
             })
@@ -157,12 +170,7 @@ fn metrics(column: &Column) -> Vec<&str> {
 }
 
 /// Why a target's scores can't be compared with published ones.
-fn obstacle(
-    results: &StudyResults,
-    target: &str,
-    ours: &[Number],
-    published: &[&ReferenceScore],
-) -> Option<String> {
+fn obstacle(results: &StudyResults, target: &str, ours: &[Number], published: &[&ReferenceScore]) -> Option<String> {
     match results.edition_of(target) {
         Some(Edition::Mini) => return Some("another world (mini edition)".to_owned()),
         Some(Edition::Full) => {}
@@ -204,8 +212,9 @@ mod tests {
             let published = row.published[large].as_ref().unwrap();
             assert_eq!((published.value, published.trust.as_str()), (79.2, "S"));
             // None has 60, 50, 40 with seed 1, and 2 more with seed 2.
-            assert!((row.none.unwrap() - 51.0).abs() < 1e-9);
-            assert_eq!(row.best.as_ref().unwrap().0, "mnli");
+            assert!((row.none.as_ref().unwrap().value - 51.0).abs() < 1e-9);
+            let best = row.best.as_ref().unwrap();
+            assert_eq!((best.row.as_str(), &best.origin), ("mnli", &origin::id(&table, "xnli", "mnli")));
             assert_eq!(references.by_language(&table.columns[0]).is_some(), comparable);
         }
         // Question answering: the mean of F1 86.5 and exact match 75.7 in English.
