@@ -35,7 +35,7 @@ pub use comparison::{
 };
 pub use error::ReportError;
 pub use html::render;
-pub use output::{OutputFormat, write_file, write_parquet, write_rows};
+pub use output::{OutputFormat, write_file, write_parquet, write_rows, write_text};
 pub use query::{QueryTable, Rows, query};
 pub use reference::{languages_table, reference_table};
 pub use results::{Published, VIEWS, publish, results_tables};
