@@ -17,6 +17,7 @@ mod draw;
 mod error;
 mod html;
 mod latex;
+mod numbers;
 mod output;
 mod query;
 mod reference;

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::numbers::{Number, Numbers};
 use super::terminal::sign;
 use super::{CHANCE, Cell, NONE, ReportError, StudyResults, median, stage};
 use crate::evaluate::headline_name;
@@ -125,11 +126,16 @@ pub struct StudyTable {
     pub notes: Vec<String>,
 }
 
-/// Makes the table of a study from its cells' summaries.
+/// Makes the table of a study from its cells' scores and summaries.
 ///
 /// # Errors
-/// Summaries that are missing or broken, or that lack a headline metric (at the cell's layer), named.
+/// Scores or summaries that are missing or broken, or that lack a headline metric (at the cell's layer), named.
 pub fn study_table(results: &StudyResults) -> Result<StudyTable, ReportError> {
+    table_of(results, &Numbers::read(results)?)
+}
+
+/// Makes the table of a study of its numbers.
+pub(super) fn table_of(results: &StudyResults, numbers: &Numbers) -> Result<StudyTable, ReportError> {
     let targets = &results.study.targets;
     let mut rows = Vec::new();
     for name in results.rows() {
@@ -137,7 +143,7 @@ pub fn study_table(results: &StudyResults) -> Result<StudyTable, ReportError> {
         for target in targets {
             let cells: Vec<&Cell> =
                 results.of_target(target).into_iter().filter(|cell| cell.intermediate == name).collect();
-            entries.push(if cells.is_empty() { None } else { Some(entry(&cells)?) });
+            entries.push(if cells.is_empty() { None } else { Some(entry(numbers, &cells)) });
         }
         let tasks = results.study.intermediate.get(name).cloned().unwrap_or_default();
         let average = average(&entries).map(|value| Average { value, change: None });
@@ -181,57 +187,20 @@ fn tests(results: &StudyResults) -> Result<Tests, ReportError> {
     Ok(of_table.map(|row| ((row.target, row.intermediate), (row.test, row.significant))).collect())
 }
 
-/// The mean of a cell's headline number over a group of languages, and that of each headline metric; none where there is
-/// no such group.
-type Group = Option<(Estimate, Vec<f64>, u32)>;
-
-fn group(cell: &Cell, name: &str) -> Result<Group, ReportError> {
-    let rows = stage::summaries(&cell.summaries)?;
-    let of_metric = |metric: &str| {
-        let mut rows = rows.iter().filter(|row| row.metric == metric && row.layer == cell.layer).peekable();
-        if rows.peek().is_none() {
-            return Err(ReportError::Summary {
-                path: cell.summaries.clone(),
-                target: cell.target.clone(),
-                metric: metric.to_owned(),
-                layer: cell.layer,
-            });
-        }
-        Ok(rows.find(|row| row.of == name))
-    };
-    let Some(whole) = of_metric(&headline_name(cell.metric))? else { return Ok(None) };
-    let parts = cell.metric.iter().map(|metric| of_metric(metric)).collect::<Result<Vec<_>, _>>()?;
-    let estimate = Estimate { value: whole.value, ci_low: whole.ci_low, ci_high: whole.ci_high };
-    Ok(Some((estimate, parts.into_iter().flatten().map(|row| row.value).collect(), whole.languages)))
-}
-
-/// The median over the seeds of one row and target; `cells` is not empty.
-fn entry(cells: &[&Cell]) -> Result<Entry, ReportError> {
-    let non_english: Vec<_> = cells
-        .iter()
-        .map(|cell| group(cell, "non-english"))
-        .collect::<Result<Vec<_>, _>>()?
-        .into_iter()
-        .flatten()
-        .collect();
-    let english: Vec<_> =
-        cells.iter().map(|cell| group(cell, "english")).collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
-    let over_seeds = |number: fn(&Estimate) -> f64| median(non_english.iter().map(|(estimate, ..)| number(estimate)));
-    let estimate = match (over_seeds(|e| e.value), over_seeds(|e| e.ci_low), over_seeds(|e| e.ci_high)) {
-        (Some(value), Some(ci_low), Some(ci_high)) => Some(Estimate { value, ci_low, ci_high }),
-        _ => None,
-    };
-    let metrics = cells[0].metric;
-    let part = |index: usize| median(non_english.iter().map(|(_, parts, _)| parts[index]));
-    let parts = metrics.iter().enumerate().filter_map(|(index, metric)| Some(((*metric).to_owned(), part(index)?)));
-    Ok(Entry {
+/// What a row reaches on a target over the seeds of its cells, of which there is one at least.
+fn entry(numbers: &Numbers, cells: &[&Cell]) -> Entry {
+    let Cell { target, intermediate, metric, .. } = cells[0];
+    let non_english = numbers.group(target, intermediate, "non-english");
+    let part = |name: &str| Some(numbers.metric(target, intermediate, "non-english", name)?.value);
+    let parts = metric.iter().filter_map(|name| Some(((*name).to_owned(), part(name)?)));
+    Entry {
         seeds: cells.len(),
-        languages: non_english.first().map_or(0, |(_, _, languages)| *languages),
-        non_english: estimate,
-        english: median(english.iter().map(|(estimate, ..)| estimate.value)),
-        parts: if metrics.len() > 1 { parts.collect() } else { Vec::new() },
+        languages: non_english.as_ref().map_or(0, |number| number.languages),
+        non_english: non_english.as_ref().map(Number::estimate),
+        english: numbers.group(target, intermediate, "english").map(|number| number.value),
+        parts: if metric.len() > 1 { parts.collect() } else { Vec::new() },
         change: None,
-    })
+    }
 }
 
 /// The mean over all targets; none where one is missing, since a mean over others could not be compared.

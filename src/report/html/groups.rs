@@ -3,9 +3,9 @@
 use serde::Serialize;
 
 use super::super::draw::{self, Band, Bar, COLORS};
+use super::super::numbers::{Number, Numbers};
 use super::super::terminal::one;
 use super::super::{CHANCE, Column, ReportError, StudyTable};
-use super::numbers::{Number, Numbers};
 use super::origin;
 
 /// The group of the difference between English and the mean of the others.

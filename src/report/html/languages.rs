@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
+use super::super::numbers::Numbers;
 use super::super::{CHANCE, Column, StudyTable};
 use super::grid::{Statistics, in_words};
-use super::numbers::Numbers;
 use super::origin;
 use super::references::{Published, References};
 use crate::task::{Language, Languages};

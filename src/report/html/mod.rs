@@ -7,7 +7,6 @@
 mod grid;
 mod groups;
 mod languages;
-mod numbers;
 mod origin;
 mod references;
 mod words;
@@ -19,13 +18,14 @@ use serde::Serialize;
 use super::chart::{self, Chart};
 use super::data::{self, OverlapRow, TaskData};
 use super::draw::{self, COLORS};
+use super::numbers::Numbers;
+use super::table::table_of;
 use super::terminal::{one, sign, signed};
-use super::{ReportError, StudyResults, study_table};
+use super::{ReportError, StudyResults};
 use crate::task::Languages;
 use grid::{Grid, Statistics};
 use groups::{Gaps, Groups};
 use languages::HeatMap;
-use numbers::Numbers;
 use origin::{Origin, Origins, RowCells, Training};
 use references::{ReferenceTable, References};
 
@@ -110,9 +110,9 @@ impl Filters {
 /// # Errors
 /// Scores, summaries, statistics, profiles or training logs that are missing or broken, named.
 pub fn render(results: &StudyResults) -> Result<String, ReportError> {
-    let table = study_table(results)?;
-    let study = &results.study;
     let numbers = Numbers::read(results)?;
+    let table = table_of(results, &numbers)?;
+    let study = &results.study;
     let statistics = Statistics::read(results)?;
     let references = References::read(results, &table, &numbers)?;
     let known = Languages::parse(include_str!("../../../data/languages.toml"), "data/languages.toml")?;

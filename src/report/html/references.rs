@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::super::numbers::{Number, Numbers};
 use super::super::reference::{self, ReferenceScore};
 use super::super::{CHANCE, Column, NONE, ReportError, StudyResults, StudyTable};
-use super::numbers::{Number, Numbers};
 use super::origin;
 use crate::task::Edition;
 
