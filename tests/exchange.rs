@@ -456,6 +456,8 @@ fn the_mock_submission_scores_as_evaluate_py_scores_it_and_leaves_as_it_came() {
     let mock_predictions = mock.join("predictions");
     let import = ["import", "predictions", text(&mock_predictions), "--name", "mock", "--task", &chosen];
     run(&[&import[..], &["--data", text(&data), "--allow-count-drift", "--quiet"]].concat());
+    let page = run(&["report", "imported", "--format", "html"]).out;
+    assert!(page.contains("full: the real datasets") && !page.contains("mini edition"), "{page}");
     let mut compared = 0;
     for row in trestle.query("SELECT target, language, metric, value FROM scores WHERE study = 'imported'") {
         let [target, language, metric] = ["target", "language", "metric"].map(|name| row[name].as_str().unwrap());
