@@ -176,4 +176,5 @@ fn an_import_says_what_its_gold_was() {
     let page = trestle.ok(&["report", "imported", "--format", "html"]).out;
     assert!(page.contains("no: another world (mini edition)") && page.contains("Splits are cut to"), "{page}");
     assert!(page.contains("<dt>Systems</dt><dd>theirs</dd>") && !page.contains("no intermediate training"), "{page}");
+    assert!(page.contains(">System by target<"), "{page}");
 }
