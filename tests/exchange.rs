@@ -50,7 +50,13 @@ fn a_submission_that_comes_back_has_the_scores_it_had() {
     assert!(table.contains("copy") && table.contains("gold") && table.contains("tatoeba"), "{table}");
     let compared = trestle.run(&["compare", "imported/gold", "imported/copy", "--target", "xnli", "--json"]);
     assert_eq!(compared.code, 9, "worse than gold: {}{}", compared.out, compared.err);
-    assert!(trestle.ok(&["report", "imported", "--format", "html"]).out.contains("<html"));
+    let page = trestle.ok(&["report", "imported", "--format", "html"]).out;
+    assert!(
+        page.contains("no: another world (mini edition)") && !page.contains("<td class=\"words\">yes</td>"),
+        "{page}"
+    );
+    assert!(page.contains("The mini edition is synthetic") && !page.contains("full: the real datasets"), "{page}");
+    assert!(!page.contains("every cell is finished"), "{page}");
     let told = trestle.ok(&["explain", "imported/xnli/copy/de"]).out;
     assert!(told.contains("its own submission") && told.contains("file:xnli/test-de.tsv"), "{told}");
     trestle.ok(&["rescore", "imported"]);
@@ -450,6 +456,8 @@ fn the_mock_submission_scores_as_evaluate_py_scores_it_and_leaves_as_it_came() {
     let mock_predictions = mock.join("predictions");
     let import = ["import", "predictions", text(&mock_predictions), "--name", "mock", "--task", &chosen];
     run(&[&import[..], &["--data", text(&data), "--allow-count-drift", "--quiet"]].concat());
+    let page = run(&["report", "imported", "--format", "html"]).out;
+    assert!(page.contains("full: the real datasets") && !page.contains("mini edition"), "{page}");
     let mut compared = 0;
     for row in trestle.query("SELECT target, language, metric, value FROM scores WHERE study = 'imported'") {
         let [target, language, metric] = ["target", "language", "metric"].map(|name| row[name].as_str().unwrap());

@@ -160,3 +160,21 @@ fn an_import_without_scores_takes_the_place_of_none() {
     import("mnli", "other");
     assert_eq!(keys(), first);
 }
+
+#[test]
+fn an_import_says_what_its_gold_was() {
+    let trestle = Trestle::new();
+    trestle.ok(&["normalize", "--task", "xnli", "--edition", "mini", "--limit", "test=5", "--quiet"]);
+    let folder = trestle.dir.path().join("system/xnli");
+    std::fs::create_dir_all(&folder).unwrap();
+    for row in trestle.query("SELECT DISTINCT language FROM canonical_xnli WHERE split = 'test'") {
+        let name = format!("test-{}.tsv", row["language"].as_str().unwrap());
+        std::fs::write(folder.join(name), "neutral\n".repeat(5)).unwrap();
+    }
+    let folder = folder.parent().unwrap().to_str().unwrap().to_owned();
+    trestle.ok(&["import", "predictions", &folder, "--name", "theirs", "--task", "xnli"]);
+    let page = trestle.ok(&["report", "imported", "--format", "html"]).out;
+    assert!(page.contains("no: another world (mini edition)") && page.contains("Splits are cut to"), "{page}");
+    assert!(page.contains("<dt>Systems</dt><dd>theirs</dd>") && !page.contains("no intermediate training"), "{page}");
+    assert!(page.contains(">System by target<"), "{page}");
+}

@@ -39,6 +39,7 @@ fn chromium_shows_the_report() {
 
     sorts(&browser);
     filters(&browser);
+    is_reached_by_keys_when_filtered(&browser);
     tells_origins(&browser, &trestle);
     fits_every_width(&browser);
     has_contrast(&browser);
@@ -86,7 +87,17 @@ fn sorts(browser: &Browser) {
     click();
     assert!(values().is_sorted() && direction() == "ascending", "{:?}", values());
     click();
-    assert_eq!((rows(), values(), direction()), (original, before, Value::Null));
+    assert_eq!((rows(), values(), direction()), (original.clone(), before, Value::Null));
+    // Texts begin with the alphabet's first.
+    let by_name = || {
+        browser.run("document.querySelector('.grid th button').click()");
+        browser.run("return document.querySelector('.grid th').getAttribute('aria-sort')")
+    };
+    assert_eq!(by_name(), "ascending");
+    assert_eq!(rows().iter().map(|row| &row[..4]).collect::<Vec<_>>(), ["chan", "mnli", "mult", "none"]);
+    assert_eq!(by_name(), "descending");
+    assert_eq!(rows().iter().map(|row| &row[..4]).collect::<Vec<_>>(), ["none", "mult", "mnli", "chan"]);
+    assert_eq!((by_name(), rows()), (Value::Null, original));
 }
 
 fn filters(browser: &Browser) {
@@ -106,11 +117,46 @@ fn filters(browser: &Browser) {
     choose(browser, "language", "");
     let languages = shown(browser, ".heat tbody tr > th");
     assert!(languages.len() == 1 && languages[0].starts_with("zh"), "{languages:?}");
+    reset(browser);
+    assert_eq!((heads(), shown(browser, ".heat tbody tr > th").len() > 3), (all, true));
+}
+
+const ESCAPE: char = '\u{e00c}';
+const LEFT: char = '\u{e012}';
+const RIGHT: char = '\u{e014}';
+const DOWN: char = '\u{e015}';
+const ENTER: char = '\u{e007}';
+
+/// Shows everything again.
+fn reset(browser: &Browser) {
     browser.run("document.querySelector('#filter button[type=reset]').click()");
     // The form is reset after the event.
     browser
         .tool("Runtime.evaluate", &json!({"expression": "new Promise(r => setTimeout(r, 50))", "awaitPromise": true}));
-    assert_eq!((heads(), shown(browser, ".heat tbody tr > th").len() > 3), (all, true));
+}
+
+fn is_reached_by_keys_when_filtered(browser: &Browser) {
+    let reachable = || shown(browser, ".heat a[tabindex='0']").len();
+    let maps = shown(browser, ".heat").len();
+    assert_eq!(reachable(), maps, "a cell a map");
+    // The first column is hidden, and all rows but the last.
+    choose(browser, "row", "none");
+    choose(browser, "language", "zh");
+    assert_eq!(reachable(), maps);
+    let place = "const cell = document.activeElement.closest('td');
+                 return cell && `${cell.dataset.row} ${cell.parentElement.dataset.language}`";
+    browser.run("document.querySelector('.heat a[tabindex=\"0\"]').focus()");
+    assert_eq!(browser.run(place), "none zh");
+    // There is nowhere to go until a column further is shown again.
+    browser.press(&[LEFT, RIGHT, DOWN]);
+    assert_eq!(browser.run(place), "none zh");
+    choose(browser, "row", "");
+    browser.run("document.querySelectorAll('.heat td[data-row=mnli]').forEach(cell => cell.hidden = true)");
+    browser.run("document.querySelector('.heat a[tabindex=\"0\"]').focus()");
+    browser.press(&[RIGHT]);
+    assert_eq!(browser.run(place), "multi zh", "what is hidden is passed over");
+    reset(browser);
+    assert_eq!(reachable(), maps);
 }
 
 fn tells_origins(browser: &Browser, trestle: &Trestle) {
@@ -124,14 +170,10 @@ fn tells_origins(browser: &Browser, trestle: &Trestle) {
     assert!(text.contains("xnli after mnli") && text.contains("trestle explain tiny/xnli/mnli/seed-1"), "{text}");
     assert!(keys.iter().all(|key| key.len() == 64 && text.contains(key)), "{text}");
     assert!(text.contains("normalize/xnli") && text.contains("target on mnli"), "{text}");
-    const ESCAPE: char = '\u{e00c}';
-    const RIGHT: char = '\u{e014}';
-    const DOWN: char = '\u{e015}';
-    const ENTER: char = '\u{e007}';
     browser.press(&[ESCAPE]);
     assert!(panel().is_empty(), "Escape closes it");
     // From the first cell (English, chance) to German after none, and in.
-    browser.run("document.querySelector('.heat td[tabindex]').focus()");
+    browser.run("document.querySelector('.heat td.chance a').focus()");
     browser.press(&[DOWN, RIGHT, ENTER]);
     let text = panel();
     assert!(
@@ -140,6 +182,26 @@ fn tells_origins(browser: &Browser, trestle: &Trestle) {
     );
     browser.run("document.querySelector('#panel button').click()");
     assert!(panel().is_empty());
+    // A number of a group, by Enter; an average leads to the list of its cells.
+    browser.run(
+        "const link = document.querySelector('.plain tr[data-family=Sino-Tibetan] td[data-row=mnli] a');
+                 link.closest('details').open = true; link.focus()",
+    );
+    browser.press(&[ENTER]);
+    let text = panel();
+    assert!(text.contains("xnli after mnli: Sino-Tibetan") && text.contains("tiny/xnli/mnli/seed-1"), "{text}");
+    browser.press(&[ESCAPE]);
+    browser.run("document.querySelector('tr[data-row=mnli] td:last-child a').click()");
+    assert!(panel().is_empty());
+    let listed = browser.run("const name = document.querySelector(location.hash);
+                              return name.checkVisibility() && `${name.textContent}: ${name.nextElementSibling.textContent}`");
+    assert_eq!(listed, "mnli: xnli, udpos, xquad, tatoeba");
+    // No link leads nowhere.
+    let lost = browser.run(
+        "return [...document.querySelectorAll('main a')].map(a => a.getAttribute('href'))
+                            .filter(href => !document.getElementById(href.slice(1)))",
+    );
+    assert_eq!(lost, json!([]));
 }
 
 fn fits_every_width(browser: &Browser) {
@@ -155,8 +217,8 @@ fn fits_every_width(browser: &Browser) {
     }
 }
 
-/// The contrast of two colours as WCAG 2 defines it, 1 to 21.
-fn contrast(browser: &Browser, selector: &str) -> f64 {
+/// The contrast, as WCAG 2 defines it, 1 to 21, of the colours that a script puts into `one` and `other`.
+fn contrast_of(browser: &Browser, colors: &str) -> f64 {
     let script = format!(
         "const canvas = document.createElement('canvas').getContext('2d', {{willReadFrequently: true}});
          const light = color => {{
@@ -165,26 +227,67 @@ fn contrast(browser: &Browser, selector: &str) -> f64 {
              .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
            return 0.2126 * r + 0.7152 * g + 0.0722 * b;
          }};
-         const element = document.querySelector(`{selector}`);
-         let behind = element;
-         while (behind && getComputedStyle(behind).backgroundColor === 'rgba(0, 0, 0, 0)') behind = behind.parentElement;
-         const a = light(getComputedStyle(element).color), b = light(getComputedStyle(behind).backgroundColor);
+         {colors}
+         const a = light(one), b = light(other);
          return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)"
     );
     browser.run(&script).as_f64().unwrap()
+}
+
+/// The contrast of an element's text and what is behind it.
+fn contrast(browser: &Browser, selector: &str) -> f64 {
+    contrast_of(
+        browser,
+        &format!(
+            "const element = document.querySelector(`{selector}`);
+             let behind = element;
+             while (behind && getComputedStyle(behind).backgroundColor === 'rgba(0, 0, 0, 0)') behind = behind.parentElement;
+             const one = getComputedStyle(element).color, other = getComputedStyle(behind).backgroundColor;"
+        ),
+    )
+}
+
+/// The contrast of two colours of the style sheet.
+fn colors_contrast(browser: &Browser, one: &str, other: &str) -> f64 {
+    contrast_of(
+        browser,
+        &format!(
+            "const style = getComputedStyle(document.documentElement);
+             const one = style.getPropertyValue(`{one}`), other = style.getPropertyValue(`{other}`);"
+        ),
+    )
 }
 
 fn has_contrast(browser: &Browser) {
     let mut backgrounds = Vec::new();
     for scheme in ["light", "dark"] {
         browser.emulate("screen", scheme);
-        for selector in
-            ["main li", "main p.muted", ".grid .up, .grid .down", ".panel small", ".heat td[style*='55%']", "a"]
-        {
+        browser.run("document.querySelector('.heat td.chance').style.setProperty('--depth', '55%')");
+        for selector in [
+            "main li",
+            "main p.muted",
+            ".grid .change.up, .grid .change.down",
+            ".panel small",
+            ".heat td[style*='55%']",
+            ".heat td.chance",
+            ".heat td.chance *",
+            "a",
+        ] {
             let found = contrast(browser, selector);
             assert!(found >= 4.5, "{selector} has contrast {found} in {scheme}");
         }
         backgrounds.push(browser.run("return getComputedStyle(document.body).backgroundColor"));
+        // A whisker has one colour on its bar and another beside it.
+        for number in 0..12 {
+            let found = colors_contrast(browser, "--panel", &format!("--c{number}"));
+            assert!(found >= 3.0, "whiskers on colour {number} have contrast {found} in {scheme}");
+        }
+        assert!(colors_contrast(browser, "--panel", "--ink") >= 3.0, "{scheme}");
+        let on_bars = browser.run(
+            "const panel = getComputedStyle(document.querySelector('.panel')).backgroundColor;
+             return [...document.querySelectorAll('.panel svg polyline')].filter(e => getComputedStyle(e).stroke === panel).length",
+        );
+        assert!(on_bars.as_u64().unwrap() > 0, "no whisker is drawn on a bar in {scheme}");
         // A chart's text takes the page's colour, not the one that it was drawn with.
         let fill = browser.run("return getComputedStyle(document.querySelector('.panel svg text')).fill");
         let muted = browser.run("return getComputedStyle(document.querySelector('p.muted')).color");
@@ -199,8 +302,25 @@ fn prints(browser: &Browser) {
     assert_eq!(style("document.body).backgroundColor"), "rgb(255, 255, 255)");
     assert_eq!(style("document.getElementById('filter')).display"), "none");
     assert_eq!(style("document.querySelector('details'), '::details-content').contentVisibility"), "visible");
+    // A suite's missing tasks are a long line, which paper would cut off.
+    let suites = "document.querySelector('[aria-label^=\"Means over the tasks\"] td.words')).whiteSpace";
+    assert_eq!(style(suites), "normal");
     let pdf = browser.tool("Page.printToPDF", &json!({"printBackground": true}));
     assert!(pdf["data"].as_str().unwrap().starts_with("JVBERi0"), "no PDF");
+    // What was closed is open while it prints, and closed again after.
+    let open = || browser.run("return document.querySelectorAll('details[open]').length").as_u64().unwrap();
+    let before = open();
+    browser.run("dispatchEvent(new Event('beforeprint'))");
+    assert!(open() > before);
+    browser.run("dispatchEvent(new Event('afterprint'))");
+    assert_eq!(open(), before);
+    assert!(shown(browser, "#shown").is_empty(), "the whole page is shown");
+    choose(browser, "target", "xnli");
+    choose(browser, "language", "de");
+    assert_eq!(shown(browser, "#shown"), ["Tables show only what belongs to target xnli, language German."]);
+    browser.emulate("screen", "light");
+    assert!(shown(browser, "#shown").is_empty());
+    reset(browser);
     browser.emulate("screen", "light");
 }
 

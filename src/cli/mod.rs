@@ -28,13 +28,13 @@ mod task;
 mod watch;
 
 use std::io::{IsTerminal as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::error::{ExitCode, FileError, IoContext, Result};
+use crate::error::{ExitCode, Result};
 use crate::store::Store;
 use crate::task::Registry;
 
@@ -209,19 +209,6 @@ fn run(cli: Cli) -> Result<ExitCode> {
 /// Writes `text` and a line break to standard output; a closed pipe ends the output, not the command.
 fn print(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
-}
-
-/// Writes a file that appears whole or not at all: it is built beside its place and moved there.
-fn write_whole(path: &Path, text: &str) -> Result<(), FileError> {
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(".partial");
-    let partial = PathBuf::from(partial);
-    let written = std::fs::write(&partial, text).and_then(|()| std::fs::rename(&partial, path));
-    if written.is_err() {
-        // The first error tells more than one about tidying up after it.
-        let _ = std::fs::remove_file(&partial);
-    }
-    written.at("write", path)
 }
 
 /// Whether results may be coloured: on a terminal, unless `NO_COLOR` is set (<https://no-color.org>).

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::study_args::StudyArgs;
-use super::{Context, print, write_whole};
+use super::{Context, print};
 use crate::error::{ExitCode, Result};
 use crate::report::{self, StudyResults};
 use crate::study::{StudyError, collect, imported_results, inspect};
@@ -57,7 +57,7 @@ pub fn run(context: &Context, args: &ReportArgs) -> Result<ExitCode> {
     };
     let text = text.trim_end();
     match &args.output {
-        Some(path) => write_whole(path, &format!("{text}\n"))?,
+        Some(path) => report::write_text(&format!("{text}\n"), path)?,
         None => print(text),
     }
     Ok(ExitCode::Success)

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::study_args::{Resolved, StudyArgs};
 use super::watch::Terminal;
-use super::{Context, print, write_whole};
+use super::{Context, print};
 use crate::error::{ExitCode, Result};
 use crate::report;
 use crate::study::{Outcome, Setup, collect, execute};
@@ -68,7 +68,7 @@ pub fn run(context: &Context, args: &RunArgs) -> Result<ExitCode> {
     let page = dir.join(format!("report-{}.html", resolved.study.id));
     let html = report::render(&results)?;
     if std::fs::read_to_string(&page).ok().as_deref() != Some(html.as_str()) {
-        write_whole(&page, &html)?;
+        report::write_text(&html, &page)?;
     }
     let table = report::study_table(&results)?;
     if args.json {

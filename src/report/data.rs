@@ -102,7 +102,7 @@ fn panel(task: &str, rows: &[Profile]) -> Result<TaskData, ReportError> {
         let tokens = row.tokens.as_ref()?;
         let cut = if tokens.truncated > 0.0 { format!(" · {:.1}% cut", tokens.truncated) } else { String::new() };
         let bar = draw::Bar { color: 0, value: tokens.per_word, interval: None };
-        Some(Band { label: row.language.clone(), note: format!("{:.2}{cut}", tokens.per_word), bars: vec![bar] })
+        Some(Band { label: row.language.clone(), note: format!("{:.2}{cut}", tokens.per_word), bars: vec![Some(bar)] })
     };
     let bands: Vec<Band> = languages.iter().filter_map(band).collect();
     let largest = languages.iter().filter_map(|row| Some(row.tokens.as_ref()?.per_word)).fold(0.1, f64::max);

@@ -49,15 +49,16 @@ const PALETTE: [(u8, u8, u8); 12] = [
     (20, 60, 130),
     (120, 80, 50),
 ];
-/// Text, grid and whiskers.
+/// Text, grid, whiskers, and what of a whisker lies on its bar.
 const MUTED: RGBColor = RGBColor(87, 97, 109);
 const LINE: RGBColor = RGBColor(214, 220, 226);
 const INK: RGBColor = RGBColor(27, 32, 39);
+const PANEL: RGBColor = RGBColor(245, 247, 249);
 
 /// Every colour that a chart may hold, as its SVG writes it, and the style sheet's name for it.
 pub(super) fn palette() -> Vec<(String, String)> {
     let hex = |(r, g, b): (u8, u8, u8)| format!("#{r:02X}{g:02X}{b:02X}");
-    let named = [(MUTED, "muted"), (LINE, "line"), (INK, "ink")];
+    let named = [(MUTED, "muted"), (LINE, "line"), (INK, "ink"), (PANEL, "panel")];
     let rows = PALETTE.iter().enumerate().map(|(index, color)| (hex(*color), format!("c{index}")));
     rows.chain(named.map(|(color, name)| (hex((color.0, color.1, color.2)), name.to_owned()))).collect()
 }
@@ -80,12 +81,23 @@ pub(super) struct Bar {
     pub interval: Option<(f64, f64)>,
 }
 
+impl Bar {
+    /// The interval in pieces, each with a colour that stands out from what it lies on.
+    fn whisker(&self) -> impl Iterator<Item = (f64, f64, RGBColor)> {
+        let (from, to) = self.interval.unwrap_or_default();
+        let (begin, end) = (self.value.min(0.0), self.value.max(0.0));
+        let pieces = [(from, to.min(begin), INK), (from.max(begin), to.min(end), PANEL), (from.max(end), to, INK)];
+        pieces.into_iter().filter(|(from, to, _)| from < to)
+    }
+}
+
 /// Bars that belong together, named on the left.
 pub(super) struct Band {
     pub label: String,
     /// What stands on the right.
     pub note: String,
-    pub bars: Vec<Bar>,
+    /// In the order of the legend, with the places of those that there are no numbers for.
+    pub bars: Vec<Option<Bar>>,
 }
 
 /// Shares of one whole, from left to right.
@@ -200,12 +212,13 @@ pub(super) fn bars(bands: &[Band], range: Range<f64>) -> Result<String, ReportEr
         for band in bands {
             let thickness = if band.bars.len() > 1 { BAR } else { SINGLE };
             for (place, bar) in band.bars.iter().enumerate() {
+                let Some(bar) = bar else { continue };
                 let (high, low) = (-(top + thickness * place as f64), -(top + thickness * (place as f64 + 1.0)));
                 let shape = Rectangle::new([(0.0, high - 0.5), (bar.value, low + 0.5)], color(bar.color).filled());
                 chart.draw_series([shape]).map_err(failed)?;
-                if let Some((from, to)) = bar.interval {
-                    let middle = f64::midpoint(high, low);
-                    let whisker = PathElement::new(vec![(from, middle), (to, middle)], stroke(INK, 1.0));
+                let middle = f64::midpoint(high, low);
+                for (from, to, color) in bar.whisker() {
+                    let whisker = PathElement::new(vec![(from, middle), (to, middle)], stroke(color, 1.5));
                     chart.draw_series([whisker]).map_err(failed)?;
                 }
             }
@@ -301,13 +314,25 @@ mod tests {
         let band = |label: &str, values: &[f64]| Band {
             label: label.to_owned(),
             note: String::new(),
-            bars: values.iter().map(|value| bar(*value)).collect(),
+            bars: values.iter().map(|value| Some(bar(*value))).collect(),
         };
         let svg = bars(&[band("Uralic", &[20.0, 40.0]), band("a < b", &[80.0])], 0.0..100.0).unwrap();
         let widths: Vec<f64> = attributes(&svg, "rect", "width").iter().map(|width| width.parse().unwrap()).collect();
         let [first, second, third] = widths.as_slice() else { panic!("{widths:?}") };
         assert!((second / first - 2.0).abs() < 0.02 && (third / first - 4.0).abs() < 0.04, "{widths:?}");
         assert!(svg.contains("Uralic") && svg.contains("a &lt; b"));
+    }
+
+    #[test]
+    fn a_whisker_has_one_colour_on_its_bar_and_another_beside_it() {
+        let pieces = |value, from, to| -> Vec<(f64, f64, bool)> {
+            let bar = Bar { color: 0, value, interval: Some((from, to)) };
+            bar.whisker().map(|(from, to, color)| (from, to, color == PANEL)).collect()
+        };
+        assert_eq!(pieces(50.0, 45.0, 55.0), [(45.0, 50.0, true), (50.0, 55.0, false)]);
+        assert_eq!(pieces(1.0, -1.0, 3.0), [(-1.0, 0.0, false), (0.0, 1.0, true), (1.0, 3.0, false)]);
+        assert_eq!(pieces(-4.0, -6.0, -2.0), [(-6.0, -4.0, false), (-4.0, -2.0, true)]);
+        assert_eq!(Bar { color: 0, value: 5.0, interval: None }.whisker().count(), 0);
     }
 
     #[test]

@@ -394,6 +394,16 @@ fn write_aggregates(dir: &Path) -> DataTable {
     DataTable { key: "analyze".to_owned(), path: aggregates }
 }
 
+/// Gives all means of a cell's summaries a list of languages that they lack, in a file beside.
+pub fn lacks(summaries: &mut PathBuf, languages: &str) {
+    let table = schema::table("summaries");
+    let (_, batches) = shard::read_table(summaries).unwrap();
+    let mut columns = batches[0].columns().to_vec();
+    columns[table.schema.index_of("missing").unwrap()] = text(vec![languages; batches[0].num_rows()]);
+    *summaries = summaries.with_extension("lacking.parquet");
+    write(summaries, "summaries", columns);
+}
+
 /// Writes the study's files below `dir`.
 pub fn results(dir: &Path) -> StudyResults {
     let study = Study::parse(STUDY, "small.toml").unwrap();
@@ -422,6 +432,7 @@ pub fn results(dir: &Path) -> StudyResults {
                 intermediate: row.to_owned(),
                 seed,
                 metric,
+                edition: Some(study.edition),
                 layer: (target == "tatoeba" && !baseline).then_some(2),
                 scores,
                 summaries,

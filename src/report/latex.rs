@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::terminal::{NOTHING, one, signed};
-use super::{Entry, Row, StudyTable};
+use super::{CHANCE, Entry, Row, StudyTable};
 
 impl StudyTable {
     /// A `table*` of booktabs rules: each cell a value and its change against `none`, significant ones with an asterisk, the
@@ -49,9 +49,10 @@ impl StudyTable {
 
     /// Whether a trained row has the highest value of its column.
     fn is_best(&self, column: usize, row: &Row) -> bool {
+        let trained = |row: &&Row| row.intermediate != CHANCE;
         let value = |row: &Row| Some(row.entries[column].as_ref()?.non_english?.value);
-        let best = self.rows.iter().filter_map(value).fold(f64::NEG_INFINITY, f64::max);
-        value(row).is_some_and(|own| own >= best)
+        let best = self.rows.iter().filter(trained).filter_map(value).fold(f64::NEG_INFINITY, f64::max);
+        trained(&row) && value(row).is_some_and(|own| own >= best)
     }
 }
 
@@ -86,9 +87,9 @@ fn escape(text: &str) -> String {
             '<' => escaped.push_str("\\textless{}"),
             '>' => escaped.push_str("\\textgreater{}"),
             '|' => escaped.push_str("\\textbar{}"),
-            '"' => escaped.push_str("\\textquotedbl{}"),
             '“' => escaped.push_str("``"),
-            '”' => escaped.push_str("''"),
+            // The straight one has no command that every font encoding knows.
+            '”' | '"' => escaped.push_str("''"),
             '−' => escaped.push_str("$-$"),
             '±' => escaped.push_str("$\\pm$"),
             c => escaped.push(c),
@@ -120,12 +121,21 @@ mod tests {
     }
 
     #[test]
+    fn the_highest_trained_value_is_bold_even_below_chance() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut table = study_table(&fixture::results(dir.path())).unwrap();
+        table.rows[0].entries[0].as_mut().unwrap().non_english.as_mut().unwrap().value = 70.0;
+        let text = table.to_latex();
+        assert!(text.contains("chance & 70.0") && text.contains("mnli & \\textbf{52.0}"), "{text}");
+    }
+
+    #[test]
     fn no_character_is_left_that_latex_would_read() {
         let text = escape("50% of $x_1 & {y}^2 ~ #3 \\ <a|b> “−±” \"");
         assert_eq!(
             text,
             "50\\% of \\$x\\_1 \\& \\{y\\}\\textasciicircum{}2 \\textasciitilde{} \\#3 \\textbackslash{} \
-             \\textless{}a\\textbar{}b\\textgreater{} ``$-$$\\pm$'' \\textquotedbl{}"
+             \\textless{}a\\textbar{}b\\textgreater{} ``$-$$\\pm$'' ''"
         );
     }
 }

@@ -17,6 +17,7 @@ mod draw;
 mod error;
 mod html;
 mod latex;
+mod numbers;
 mod output;
 mod query;
 mod reference;
@@ -35,7 +36,7 @@ pub use comparison::{
 };
 pub use error::ReportError;
 pub use html::render;
-pub use output::{OutputFormat, write_file, write_parquet, write_rows};
+pub use output::{OutputFormat, write_file, write_parquet, write_rows, write_text};
 pub use query::{QueryTable, Rows, query};
 pub use reference::{languages_table, reference_table};
 pub use results::{Published, VIEWS, publish, results_tables};
@@ -46,7 +47,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::evaluate::median;
-use crate::task::{CHANCE, NONE, Study};
+use crate::task::{CHANCE, Edition, NONE, Study};
 
 /// One cell of a study's grid whose predictions and scores exist.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,6 +64,8 @@ pub struct Cell {
     pub metric: &'static [&'static str],
     /// The hidden state whose rows stand for the target in tables (retrieval); `None` picks the rows without a layer.
     pub layer: Option<i32>,
+    /// Whose data it was scored on; `None` where that is not known.
+    pub edition: Option<Edition>,
     /// `scores.parquet` of the score stage.
     pub scores: PathBuf,
     /// `summaries.parquet` of the score stage.
@@ -120,6 +123,13 @@ impl StudyResults {
     fn rows(&self) -> Vec<&str> {
         let chance = self.cells.iter().any(|cell| cell.intermediate == CHANCE).then_some(CHANCE);
         chance.into_iter().chain(self.study.order.iter().map(String::as_str)).collect()
+    }
+
+    /// The edition that a target was scored on, that of the study before it was; none where its cells differ or do not tell.
+    fn edition_of(&self, target: &str) -> Option<Edition> {
+        let mut editions = self.cells.iter().filter(|cell| cell.target == target).map(|cell| cell.edition);
+        let first = editions.next().unwrap_or(Some(self.study.edition))?;
+        editions.all(|other| other == Some(first)).then_some(first)
     }
 
     /// The cells of one target in the order of tables: by row, then by seed.

@@ -73,6 +73,15 @@ pub fn write_file(rows: &RecordBatch, format: OutputFormat, path: &Path) -> Resu
     })
 }
 
+/// Writes `text` to the file `path`; it appears whole or not at all.
+pub fn write_text(text: &str, path: &Path) -> Result<(), ReportError> {
+    whole(path, |partial| {
+        let mut file = File::create(partial).at("create", path)?;
+        file.write_all(text.as_bytes()).at("write", path)?;
+        Ok(file.sync_all().at("sync", path)?)
+    })
+}
+
 /// Puts in the place of `path` what `write` writes to a file beside it.
 fn whole(path: &Path, write: impl FnOnce(&Path) -> Result<(), ReportError>) -> Result<(), ReportError> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
@@ -199,6 +208,19 @@ mod tests {
         write_parquet(&rows(), &path).unwrap();
         assert_eq!(shard::read_table(&path).unwrap().1, [rows()]);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_text_takes_a_files_place_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("page.html");
+        std::fs::write(dir.path().join("page.html.partial"), "another's").unwrap();
+        for text in ["first", "second"] {
+            write_text(text, &path).unwrap();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+        }
+        assert_eq!(std::fs::read_to_string(dir.path().join("page.html.partial")).unwrap(), "another's");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
     }
 
     #[test]

@@ -5,12 +5,16 @@
 //! seeds, each number is the median. Whether a change is more than chance is what the study's analysis says
 //! (`comparisons`), and is not told before every cell is there.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::numbers::{Number, Numbers};
+use super::terminal::sign;
 use super::{CHANCE, Cell, NONE, ReportError, StudyResults, median, stage};
 use crate::evaluate::headline_name;
+use crate::task::IMPORTED;
 
 /// A number on the scale 0 to 100 with its 95% bootstrap interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -32,6 +36,16 @@ pub struct Change {
     pub clear: bool,
     /// What the analysis found; none where the study is not finished.
     pub test: Option<ChangeTest>,
+}
+
+impl Change {
+    /// Whether it is a gain or a loss: by the test's mean difference where it is significant, else by what its number shows.
+    pub(super) fn sign(&self) -> Ordering {
+        match self.test.filter(|_| self.clear) {
+            Some(test) => test.difference.value.total_cmp(&0.0),
+            None => sign(self.value),
+        }
+    }
 }
 
 /// A row against the row `none` on the same examples, as the table `comparisons` has it.
@@ -112,11 +126,16 @@ pub struct StudyTable {
     pub notes: Vec<String>,
 }
 
-/// Makes the table of a study from its cells' summaries.
+/// Makes the table of a study from its cells' scores and summaries.
 ///
 /// # Errors
-/// Summaries that are missing or broken, or that lack a headline metric (at the cell's layer), named.
+/// Scores or summaries that are missing or broken, or that lack a headline metric (at the cell's layer), named.
 pub fn study_table(results: &StudyResults) -> Result<StudyTable, ReportError> {
+    table_of(results, &Numbers::read(results)?)
+}
+
+/// Makes the table of a study of its numbers.
+pub(super) fn table_of(results: &StudyResults, numbers: &Numbers) -> Result<StudyTable, ReportError> {
     let targets = &results.study.targets;
     let mut rows = Vec::new();
     for name in results.rows() {
@@ -124,7 +143,7 @@ pub fn study_table(results: &StudyResults) -> Result<StudyTable, ReportError> {
         for target in targets {
             let cells: Vec<&Cell> =
                 results.of_target(target).into_iter().filter(|cell| cell.intermediate == name).collect();
-            entries.push(if cells.is_empty() { None } else { Some(entry(&cells)?) });
+            entries.push(if cells.is_empty() { None } else { Some(entry(numbers, &cells)) });
         }
         let tasks = results.study.intermediate.get(name).cloned().unwrap_or_default();
         let average = average(&entries).map(|value| Average { value, change: None });
@@ -168,57 +187,20 @@ fn tests(results: &StudyResults) -> Result<Tests, ReportError> {
     Ok(of_table.map(|row| ((row.target, row.intermediate), (row.test, row.significant))).collect())
 }
 
-/// The mean of a cell's headline number over a group of languages, and that of each headline metric; none where there is
-/// no such group.
-type Group = Option<(Estimate, Vec<f64>, u32)>;
-
-fn group(cell: &Cell, name: &str) -> Result<Group, ReportError> {
-    let rows = stage::summaries(&cell.summaries)?;
-    let of_metric = |metric: &str| {
-        let mut rows = rows.iter().filter(|row| row.metric == metric && row.layer == cell.layer).peekable();
-        if rows.peek().is_none() {
-            return Err(ReportError::Summary {
-                path: cell.summaries.clone(),
-                target: cell.target.clone(),
-                metric: metric.to_owned(),
-                layer: cell.layer,
-            });
-        }
-        Ok(rows.find(|row| row.of == name))
-    };
-    let Some(whole) = of_metric(&headline_name(cell.metric))? else { return Ok(None) };
-    let parts = cell.metric.iter().map(|metric| of_metric(metric)).collect::<Result<Vec<_>, _>>()?;
-    let estimate = Estimate { value: whole.value, ci_low: whole.ci_low, ci_high: whole.ci_high };
-    Ok(Some((estimate, parts.into_iter().flatten().map(|row| row.value).collect(), whole.languages)))
-}
-
-/// The median over the seeds of one row and target; `cells` is not empty.
-fn entry(cells: &[&Cell]) -> Result<Entry, ReportError> {
-    let non_english: Vec<_> = cells
-        .iter()
-        .map(|cell| group(cell, "non-english"))
-        .collect::<Result<Vec<_>, _>>()?
-        .into_iter()
-        .flatten()
-        .collect();
-    let english: Vec<_> =
-        cells.iter().map(|cell| group(cell, "english")).collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
-    let over_seeds = |number: fn(&Estimate) -> f64| median(non_english.iter().map(|(estimate, ..)| number(estimate)));
-    let estimate = match (over_seeds(|e| e.value), over_seeds(|e| e.ci_low), over_seeds(|e| e.ci_high)) {
-        (Some(value), Some(ci_low), Some(ci_high)) => Some(Estimate { value, ci_low, ci_high }),
-        _ => None,
-    };
-    let metrics = cells[0].metric;
-    let part = |index: usize| median(non_english.iter().map(|(_, parts, _)| parts[index]));
-    let parts = metrics.iter().enumerate().filter_map(|(index, metric)| Some(((*metric).to_owned(), part(index)?)));
-    Ok(Entry {
+/// What a row reaches on a target over the seeds of its cells, of which there is one at least.
+fn entry(numbers: &Numbers, cells: &[&Cell]) -> Entry {
+    let Cell { target, intermediate, metric, .. } = cells[0];
+    let non_english = numbers.group(target, intermediate, "non-english");
+    let part = |name: &str| Some(numbers.metric(target, intermediate, "non-english", name)?.value);
+    let parts = metric.iter().filter_map(|name| Some(((*name).to_owned(), part(name)?)));
+    Entry {
         seeds: cells.len(),
-        languages: non_english.first().map_or(0, |(_, _, languages)| *languages),
-        non_english: estimate,
-        english: median(english.iter().map(|(estimate, ..)| estimate.value)),
-        parts: if metrics.len() > 1 { parts.collect() } else { Vec::new() },
+        languages: non_english.as_ref().map_or(0, |number| number.languages),
+        non_english: non_english.as_ref().map(Number::estimate),
+        english: numbers.group(target, intermediate, "english").map(|number| number.value),
+        parts: if metric.len() > 1 { parts.collect() } else { Vec::new() },
         change: None,
-    })
+    }
 }
 
 /// The mean over all targets; none where one is missing, since a mean over others could not be compared.
@@ -259,6 +241,7 @@ fn notes(results: &StudyResults, table: &StudyTable) -> Vec<String> {
                 " An asterisk marks those that are significant: p below 0.05 by approximate randomisation on the same \
                  examples, after Holm's correction for all changes in the table."
             }
+            false if study.id == IMPORTED => " `trestle compare` tells which of them are more than chance.",
             false => " Which of them are more than chance is not known before every cell is finished.",
         });
         notes.push(note);
@@ -282,7 +265,11 @@ fn notes(results: &StudyResults, table: &StudyTable) -> Vec<String> {
     let trained = table.rows.iter().filter(|row| row.intermediate != CHANCE);
     let short = trained.flat_map(|row| &row.entries).filter(|e| e.as_ref().is_none_or(|e| e.seeds < seeds)).count();
     if short > 0 {
-        notes.push(format!("{short} cells are not finished in every seed: run the study again to complete them."));
+        let cells = if short == 1 { "1 cell is".to_owned() } else { format!("{short} cells are") };
+        notes.push(match study.id == IMPORTED {
+            true => format!("{cells} not there in every seed: import what is missing."),
+            false => format!("{cells} not finished in every seed: run the study again to complete them."),
+        });
     }
     notes
 }
@@ -368,7 +355,7 @@ mod tests {
         results.cells.retain(|cell| !(cell.target == "xnli" && cell.intermediate == "mnli"));
         let table = study_table(&results).unwrap();
         assert!(table.rows[2].entries[0].is_none() && table.rows[2].average.is_none());
-        assert!(table.notes.iter().any(|note| note.starts_with("1 cells")), "{:?}", table.notes);
+        assert!(table.notes.iter().any(|note| note.starts_with("1 cell is not finished")), "{:?}", table.notes);
     }
 
     #[test]
@@ -381,6 +368,9 @@ mod tests {
         assert_eq!(changes.iter().map(|change| change.clear).collect::<Vec<_>>(), [true, true, false]);
         let test = changes[0].test.unwrap();
         assert!(close(test.difference.value, 6.0) && close(test.p_adjusted, 0.003), "{test:?}");
+        // Medians may differ the other way than the means that are tested.
+        let turned = Change { value: -0.2, ..changes[0] };
+        assert_eq!((turned.sign(), Change { clear: false, ..turned }.sign()), (Ordering::Greater, Ordering::Less));
         let found = table.notes.iter().find(|note| note.starts_with("The smallest true change")).unwrap();
         assert!(found.ends_with("xnli 2.0, xquad 2.0, tatoeba 9.0."), "{found}");
         // Before the analysis is there, nothing is said of significance.

@@ -1,5 +1,6 @@
 //! The study's table as text: for a terminal, for Markdown, and as JSON.
 
+use std::cmp::Ordering;
 use std::fmt::Write;
 
 use comfy_table::{Cell, CellAlignment, Color, Table, presets};
@@ -95,6 +96,20 @@ pub(super) fn signed(value: f64) -> String {
     }
 }
 
+/// An interval of differences: ends have their sign, a zero has none.
+pub(super) fn between(low: f64, high: f64) -> String {
+    format!("[{}, {}]", signed(low), signed(high)).replace('±', "")
+}
+
+/// The sign of a change as [`signed`] shows it.
+pub(super) fn sign(value: f64) -> Ordering {
+    match signed(value).chars().next() {
+        Some('+') => Ordering::Greater,
+        Some('−') => Ordering::Less,
+        _ => Ordering::Equal,
+    }
+}
+
 fn with_mark(change: Change) -> String {
     format!("{}{}", signed(change.value), if change.clear { "*" } else { "" })
 }
@@ -112,7 +127,7 @@ fn terminal_cell(entry: &Entry, color: bool) -> Cell {
     lines.extend(details(entry));
     let cell = Cell::new(lines.join("\n"));
     match entry.change {
-        Some(change) if color && change.clear => cell.fg(if change.value > 0.0 { Color::Green } else { Color::Red }),
+        Some(change) if color && change.clear => cell.fg(if change.sign().is_gt() { Color::Green } else { Color::Red }),
         _ => cell,
     }
 }
@@ -169,6 +184,17 @@ mod tests {
     }
 
     #[test]
+    fn a_marked_change_has_the_colour_of_what_was_tested() {
+        let mut table = table();
+        let green = |table: &StudyTable| table.to_terminal(true).contains("\u{1b}[38;5;10m");
+        assert!(green(&table));
+        for entry in table.rows.iter_mut().flat_map(|row| &mut row.entries).flatten() {
+            entry.change.iter_mut().for_each(|change| change.value = -0.2);
+        }
+        assert!(green(&table), "the medians' difference is below zero, the mean difference is not");
+    }
+
+    #[test]
     fn markdown_has_a_cell_for_each_column_and_escapes() {
         let text = table().to_markdown();
         let lines: Vec<&str> = text.lines().filter(|line| line.starts_with('|')).collect();
@@ -191,5 +217,7 @@ mod tests {
             (one(-0.01), signed(-0.01), signed(-1.25), signed(0.06)),
             ("0.0".into(), "±0.0".into(), "−1.2".into(), "+0.1".into())
         );
+        assert_eq!((between(-0.01, 0.04), between(-1.0, 2.0)), ("[0.0, 0.0]".into(), "[−1.0, +2.0]".into()));
+        assert_eq!([-0.01, 0.04, -0.06].map(sign), [Ordering::Equal, Ordering::Equal, Ordering::Less]);
     }
 }

@@ -111,8 +111,16 @@ fn identity(task: &Task, files: &[SystemFile], gold: &Artifact, request: &Import
 
 /// The languages that `task` has in the edition that its gold is of.
 fn languages(registry: &Registry, task: &Task, gold: &Artifact) -> Result<Vec<Language>> {
-    let generated = gold.manifest.inputs.values().any(|input| input.stage.as_deref() == Some("generate"));
-    task_languages(registry, task, gold, generated)
+    task_languages(registry, task, gold, edition(gold) == Some(Edition::Mini))
+}
+
+/// The edition that `gold` is of; none where it was made of other tables, which do not tell.
+fn edition(gold: &Artifact) -> Option<Edition> {
+    let mut made_by = gold.manifest.inputs.values().map(|input| input.stage.as_deref());
+    if made_by.clone().any(|stage| stage == Some("generate")) {
+        return Some(Edition::Mini);
+    }
+    made_by.all(|stage| stage.is_none()).then_some(Edition::Full)
 }
 
 fn score_identity(
@@ -150,24 +158,29 @@ fn score(
 
 /// Everything imported into `store`, as results: the last import of each system, task and seed whose scores are there.
 pub fn imported_results(store: &Store, registry: &Registry) -> Result<StudyResults> {
-    let mut last: BTreeMap<(String, String, u64), (Artifact, Artifact)> = BTreeMap::new();
+    let mut last: BTreeMap<(String, String, u64), (Artifact, Artifact, Artifact)> = BTreeMap::new();
     for artifact in store.list()?.into_iter().filter(|artifact| artifact.manifest.stage == "import") {
         let parameters = &artifact.manifest.parameters;
         let text = |name: &str| parameters[name].as_str().unwrap_or_default().to_owned();
         let place = (text("system"), text("task"), parameters["seed"].as_u64().unwrap_or(0));
         // An import without scores, because they failed or were interrupted, takes the place of none.
-        if last.get(&place).is_none_or(|(known, _)| known.written() < artifact.written())
-            && let Some(score) = score_of(store, registry, &artifact)?
+        if last.get(&place).is_none_or(|(known, ..)| known.written() < artifact.written())
+            && let Some((gold, score)) = scored(store, registry, &artifact)?
         {
-            last.insert(place, (artifact, score));
+            last.insert(place, (artifact, gold, score));
         }
     }
     let mut cells = Vec::new();
-    for ((system, target, seed), (imported, score)) in &last {
-        cells.push(cell(registry.task(target, "an import")?, (system, *seed), imported, score)?);
+    let mut task_limits = BTreeMap::new();
+    for ((system, target, seed), (imported, gold, score)) in &last {
+        let task = registry.task(target, "an import")?;
+        cells.push(cell(task, (system, *seed), imported, gold, score)?);
+        if let Some(limit) = gold.manifest.parameters["limits"][task.evaluate.name()].as_u64() {
+            task_limits.insert(target.clone(), BTreeMap::from([(task.evaluate, limit)]));
+        }
     }
     Ok(StudyResults {
-        study: study(&cells),
+        study: Study { task_limits, ..study(&cells) },
         profiles: BTreeMap::new(),
         overlap: None,
         comparisons: None,
@@ -177,15 +190,16 @@ pub fn imported_results(store: &Store, registry: &Registry) -> Result<StudyResul
     })
 }
 
-/// The scores of an import, if they are there and its task and gold still are.
-fn score_of(store: &Store, registry: &Registry, imported: &Artifact) -> Result<Option<Artifact>> {
+/// The gold and the scores of an import, if both are there and its task still is.
+fn scored(store: &Store, registry: &Registry, imported: &Artifact) -> Result<Option<(Artifact, Artifact)>> {
     let manifest = &imported.manifest;
     let target = manifest.parameters["task"].as_str().unwrap_or_default();
     let input = manifest.inputs.get("gold").and_then(|gold| gold.stage.as_ref().zip(gold.key.as_ref()));
     let (Ok(task), Some((stage, key))) = (registry.task(target, "an import"), input) else { return Ok(None) };
     let Some(gold) = store.artifact(stage, key)? else { return Ok(None) };
     let languages = languages(registry, task, &gold)?;
-    Ok(store.lookup(&score_identity((task, &languages), imported, &gold, String::new()))?)
+    let score = store.lookup(&score_identity((task, &languages), imported, &gold, String::new()))?;
+    Ok(score.map(|score| (gold, score)))
 }
 
 /// The grid of what was imported: a row a system, nothing trained.
@@ -211,9 +225,14 @@ fn study(cells: &[Cell]) -> Study {
     study
 }
 
-fn cell(task: &Task, (system, seed): (&str, u64), imported: &Artifact, score: &Artifact) -> Result<Cell> {
+fn cell(
+    task: &Task,
+    (system, seed): (&str, u64),
+    imported: &Artifact,
+    gold: &Artifact,
+    score: &Artifact,
+) -> Result<Cell> {
     let manifest = &imported.manifest;
-    let gold = manifest.inputs.get("gold").and_then(|input| input.key.as_ref()).map(ToString::to_string);
     let layer = if task.format == Format::SentenceRetrieval { first_layer(score)? } else { None };
     Ok(Cell {
         study: IMPORTED.to_owned(),
@@ -222,6 +241,7 @@ fn cell(task: &Task, (system, seed): (&str, u64), imported: &Artifact, score: &A
         seed,
         metric: task.metric.map_or(&[], |metric| metric.headline()),
         layer,
+        edition: edition(gold),
         scores: score.dir.join("scores.parquet"),
         summaries: score.dir.join("summaries.parquet"),
         example_scores: score.dir.join("example-scores.parquet"),
@@ -231,7 +251,7 @@ fn cell(task: &Task, (system, seed): (&str, u64), imported: &Artifact, score: &A
         score_key: score.manifest.key.to_string(),
         model_key: String::new(),
         tokenizer_digest: String::new(),
-        data_keys: gold.map(|key| (format!("gold/{}", task.id), key)).into_iter().collect(),
+        data_keys: BTreeMap::from([(format!("gold/{}", task.id), gold.manifest.key.to_string())]),
         parameters: json!({
             "predict": manifest.parameters, "score": score.manifest.parameters,
             "model": {"retrieval": {"layers": layer.map_or(Value::Null, |layer| json!([layer]))}},

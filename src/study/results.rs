@@ -88,6 +88,7 @@ fn one(
         intermediate: cell.intermediate.clone(),
         seed: cell.seed,
         metric: task.metric.map_or(&[], |metric| metric.headline()),
+        edition: Some(setup.study.edition),
         layer: setup.headline_setting(task).layer.filter(|_| is_model),
         scores: score.dir.join("scores.parquet"),
         summaries: score.dir.join("summaries.parquet"),

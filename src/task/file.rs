@@ -243,6 +243,11 @@ pub(super) fn twice<'a, T: Ord>(names: impl IntoIterator<Item = &'a T>) -> Optio
     names.into_iter().find(|name| !seen.insert(*name))
 }
 
+/// Whether a name can stand in paths, labels and tables of every format as it is.
+pub(super) fn plain(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-')
+}
+
 impl Task {
     /// Parses and validates a task file; `origin` names it in errors.
     pub fn parse(text: &str, origin: &str) -> Result<Self, TaskError> {
@@ -253,8 +258,7 @@ impl Task {
 
     fn validate(&self, origin: &str) -> Result<(), TaskError> {
         let wrong = |message: String| Err(TaskError::Invalid { origin: origin.to_owned(), message });
-        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
-        if self.id.is_empty() || !self.id.chars().all(plain) {
+        if !plain(&self.id) {
             return wrong(format!("id `{}` must be lower-case letters, digits, `_` and `-`", self.id));
         }
         let needs_labels =

@@ -128,6 +128,12 @@ impl Study {
         if !ordered.iter().eq(study.intermediate.keys()) {
             return wrong("`order` must list each row of [intermediate] once".to_owned());
         }
+        if let Some(row) = study.intermediate.keys().find(|row| !super::file::plain(row)) {
+            return wrong(format!(
+                "row `{}` of [intermediate] must be lower-case letters, digits, `_` and `-`",
+                row.escape_debug()
+            ));
+        }
         if study.intermediate.contains_key(CHANCE) {
             return wrong(format!("`{CHANCE}` is the row of the baseline: give the intermediate task another name"));
         }
@@ -207,6 +213,18 @@ mod tests {
         assert!(
             table.contains_key("weight_decay") && table["dropout"].as_float() != study.defaults["dropout"].as_float()
         );
+    }
+
+    #[test]
+    fn a_row_has_a_name_that_every_table_and_path_can_hold() {
+        for name in ["a/b", "[x]", "two words", "Multi", "a\nb", ""] {
+            let rows = format!("\n[intermediate]\n{name:?} = [\"mnli\"]\n");
+            let text =
+                MINI.replace("\n[intermediate]\n", &rows).replace("\"multi\"]", &format!("\"multi\", {name:?}]"));
+            let message = Study::parse(&text, "mini.toml").unwrap_err().to_string();
+            let wanted = format!("row `{}` of [intermediate] must be lower-case letters", name.escape_debug());
+            assert!(message.contains("mini.toml") && message.contains(&wanted), "{message}");
+        }
     }
 
     #[test]

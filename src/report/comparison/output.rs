@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use comfy_table::{Cell, CellAlignment, Color, Table, presets};
 
-use super::super::terminal::{NOTHING, escape, one, signed};
+use super::super::terminal::{NOTHING, between, escape, one, signed};
 use super::{Compared, ComparisonReport, Verdict, by_seeds};
 
 impl ComparisonReport {
@@ -85,7 +85,7 @@ impl ComparisonReport {
     fn texts(&self, difference: &Compared) -> Vec<String> {
         let layer = difference.layer.map(|layer| format!(", layer {layer}")).unwrap_or_default();
         let row = self.has_rows().then(|| difference.row.clone().unwrap_or_default());
-        let interval = format!("[{}, {}]", signed(difference.numbers.ci_low), signed(difference.numbers.ci_high));
+        let interval = between(difference.numbers.ci_low, difference.numbers.ci_high);
         let numbers = [
             one(difference.numbers.a),
             one(difference.numbers.b),

@@ -3,9 +3,11 @@
 use serde::Serialize;
 
 use super::super::stage::{self, Aggregate, ComparisonRow};
-use super::super::terminal::{one, signed};
-use super::super::{Average, Column, Entry, ReportError, StudyResults, StudyTable};
+use super::super::terminal::{between, one, signed};
+use super::super::{Average, Column, Entry, NONE, ReportError, StudyResults, StudyTable};
 use super::origin;
+use super::words::direction;
+use crate::task::IMPORTED;
 
 /// The scope of every number of the table.
 const SCOPE: &str = "non-english";
@@ -17,14 +19,20 @@ const SUITE: &str = "average";
 pub(super) struct Grid {
     pub heads: Vec<Column>,
     pub rows: Vec<GridRow>,
+    /// Whether there is a row that changes are counted against.
+    pub changes: bool,
     /// Whether changes were tested: an unfinished study's are not.
     pub tested: bool,
+    /// Whether the rows are others' systems, whose changes no study tests.
+    pub imported: bool,
     pub suites: Vec<Suite>,
 }
 
 /// What a row reaches on a suite: the mean over its tasks.
 #[derive(Debug, Serialize)]
 pub(super) struct Suite {
+    /// The element that lists the row's cells.
+    pub origin: String,
     pub suite: String,
     pub row: String,
     pub group: String,
@@ -40,6 +48,8 @@ pub(super) struct GridRow {
     pub name: String,
     /// The tasks behind a name that is none.
     pub tasks: String,
+    /// The element that lists the cells that the average is of.
+    pub origin: String,
     pub cells: Vec<Option<GridCell>>,
     pub average: Option<Average>,
 }
@@ -65,6 +75,8 @@ pub(super) struct GridCell {
 #[derive(Debug, Serialize)]
 pub(super) struct GridChange {
     pub value: f64,
+    /// `up`, `down`, or empty where it shows neither.
+    pub direction: &'static str,
     /// Whether it is significant after correction.
     pub marked: bool,
 }
@@ -111,10 +123,9 @@ pub(super) fn in_words(comparison: &ComparisonRow) -> Vec<String> {
     let (test, verdict) = (&comparison.test, if comparison.significant { "significant" } else { "not significant" });
     vec![
         format!(
-            "{} points against none, 95% interval [{}, {}]: {verdict} after correction",
+            "{} points against none, 95% interval {}: {verdict} after correction",
             signed(test.difference.value),
-            signed(test.difference.ci_low),
-            signed(test.difference.ci_high)
+            between(test.difference.ci_low, test.difference.ci_high)
         ),
         format!("adjusted p {}, p {}", probability(test.p_adjusted), probability(test.p_value)),
         format!(
@@ -136,6 +147,7 @@ pub(super) fn grid(table: &StudyTable, statistics: &Statistics) -> Grid {
     let row = |row: &super::super::Row| GridRow {
         name: row.intermediate.clone(),
         tasks: if row.tasks.len() > 1 { row.tasks.join(" + ") } else { String::new() },
+        origin: origin::row_id(table, &row.intermediate),
         cells: row
             .entries
             .iter()
@@ -147,15 +159,23 @@ pub(super) fn grid(table: &StudyTable, statistics: &Statistics) -> Grid {
     Grid {
         heads: table.columns.clone(),
         rows: table.rows.iter().map(row).collect(),
+        changes: table.rows.iter().any(|row| row.intermediate == NONE),
+        imported: table.study == IMPORTED,
         tested: !statistics.comparisons.is_empty(),
-        suites: statistics.aggregates.iter().filter(|found| found.metric == SUITE).map(suite).collect(),
+        suites: statistics
+            .aggregates
+            .iter()
+            .filter(|found| found.metric == SUITE)
+            .map(|found| suite(table, found))
+            .collect(),
     }
 }
 
-fn suite(found: &Aggregate) -> Suite {
+fn suite(table: &StudyTable, found: &Aggregate) -> Suite {
     let spread = found.standard_deviation.map(|spread| format!("± {}, ", one(spread)));
     let best = format!("best {} (seed {})", one(found.best), found.best_seed);
     Suite {
+        origin: origin::row_id(table, &found.intermediate),
         suite: found.target.clone(),
         row: found.intermediate.clone(),
         group: found.group.clone(),
@@ -167,16 +187,21 @@ fn suite(found: &Aggregate) -> Suite {
 
 fn cell(entry: &Entry, table: &StudyTable, column: &Column, row: &str, statistics: &Statistics) -> GridCell {
     let comparison = statistics.comparison(column, row, SCOPE);
-    let change = entry.change.map(|change| GridChange { value: change.value, marked: change.clear });
+    let change = entry.change.map(|change| GridChange {
+        value: change.value,
+        direction: direction(change.sign()),
+        marked: change.clear,
+    });
     let seeds = statistics.aggregate(column, row).filter(|found| found.seeds > 1).map(|found| {
         let spread = found.standard_deviation.map(|spread| format!(" ± {}", one(spread))).unwrap_or_default();
         format!("{}{spread}, best {} (seed {})", one(found.mean), one(found.best), found.best_seed)
     });
     let mut words = Vec::new();
     if let Some(estimate) = &entry.non_english {
+        let languages = if entry.languages == 1 { "language" } else { "languages" };
         let over = if entry.seeds > 1 { format!(", median over {} seeds", entry.seeds) } else { String::new() };
         words.push(format!(
-            "{:.2} [{:.2}, {:.2}]: {} over {} non-English languages{over}",
+            "{:.2} [{:.2}, {:.2}]: {} over {} non-English {languages}{over}",
             estimate.value, estimate.ci_low, estimate.ci_high, column.metric, entry.languages
         ));
     }

@@ -3,9 +3,10 @@
 use serde::Serialize;
 
 use super::super::draw::{self, Band, Bar, COLORS};
+use super::super::numbers::{Number, Numbers};
 use super::super::terminal::one;
 use super::super::{CHANCE, Column, ReportError, StudyTable};
-use super::numbers::{Number, Numbers};
+use super::origin;
 
 /// The group of the difference between English and the mean of the others.
 const GAP: &str = "english-gap";
@@ -34,7 +35,8 @@ pub(super) struct Groups {
 pub(super) struct Kind {
     pub id: &'static str,
     pub title: &'static str,
-    pub chart: String,
+    /// None where nothing trained is finished.
+    pub chart: Option<String>,
     pub rows: Vec<String>,
     pub groups: Vec<Group>,
 }
@@ -45,14 +47,24 @@ pub(super) struct Group {
     pub name: String,
     /// Languages in the mean.
     pub languages: u32,
-    /// Value and, in words, its interval; in the order of rows.
-    pub cells: Vec<Option<(f64, String)>>,
+    /// In the order of rows.
+    pub cells: Vec<Option<GroupCell>>,
+}
+
+/// What a row reaches.
+#[derive(Debug, Serialize)]
+pub(super) struct GroupCell {
+    pub value: f64,
+    /// Value and interval in words.
+    pub words: String,
+    /// Where it comes from: an element's id.
+    pub origin: String,
 }
 
 /// The gaps of all targets.
 #[derive(Debug, Serialize)]
 pub(super) struct Gaps {
-    pub chart: String,
+    pub chart: Option<String>,
     pub rows: Vec<String>,
     pub targets: Vec<Group>,
 }
@@ -98,7 +110,8 @@ fn kind(
         return Ok(None);
     }
     let chart = chart(table, &lines)?;
-    let (rows, groups) = (names_of(table), lines.into_iter().map(line).collect());
+    let groups = lines.into_iter().map(|(name, numbers)| line(table, &column.target, name, numbers));
+    let (rows, groups) = (names_of(table), groups.collect());
     Ok(Some(Kind { id, title, chart, rows, groups }))
 }
 
@@ -117,41 +130,43 @@ pub(super) fn gaps(table: &StudyTable, numbers: &Numbers) -> Result<Option<Gaps>
         return Ok(None);
     }
     let chart = chart(table, &lines)?;
-    Ok(Some(Gaps { chart, rows: names_of(table), targets: lines.into_iter().map(line).collect() }))
+    let targets = lines.into_iter().map(|(target, numbers)| line(table, &target.clone(), target, numbers));
+    Ok(Some(Gaps { chart, rows: names_of(table), targets: targets.collect() }))
 }
 
 fn names_of(table: &StudyTable) -> Vec<String> {
     table.rows.iter().map(|row| row.intermediate.clone()).collect()
 }
 
-fn line((name, numbers): (String, Vec<Option<Number>>)) -> Group {
+fn line(table: &StudyTable, target: &str, name: String, numbers: Vec<Option<Number>>) -> Group {
     let languages = numbers.iter().flatten().map(|number| number.languages).max().unwrap_or(0);
-    let cells = numbers.into_iter().map(|number| {
+    let cells = numbers.into_iter().zip(&table.rows).map(|(number, row)| {
         let number = number?;
         let missing = if number.missing.is_empty() { String::new() } else { format!("; without {}", number.missing) };
         let words = format!("{:.2} [{:.2}, {:.2}]{missing}", number.value, number.ci_low, number.ci_high);
-        Some((number.value, words))
+        Some(GroupCell { value: number.value, words, origin: origin::id(table, target, &row.intermediate) })
     });
     Group { name, languages, cells: cells.collect() }
 }
 
-/// A band a line, a bar a row; the baseline that guesses stands only in the table.
-fn chart(table: &StudyTable, lines: &[(String, Vec<Option<Number>>)]) -> Result<String, ReportError> {
+/// A band a line, a bar a row; the baseline that guesses stands only in the table, as does a line that it has alone.
+fn chart(table: &StudyTable, lines: &[(String, Vec<Option<Number>>)]) -> Result<Option<String>, ReportError> {
     let (mut low, mut high) = (0.0f64, 10.0f64);
     let mut bands = Vec::new();
     for (name, numbers) in lines {
         let trained = numbers.iter().zip(&table.rows).filter(|(_, row)| row.intermediate != CHANCE);
-        let mut bars = Vec::new();
-        for (place, (number, _)) in trained.enumerate() {
-            let (value, ends) = number.as_ref().map_or((0.0, None), |n| (n.value, Some((n.ci_low, n.ci_high))));
-            let (least, most) = ends.unwrap_or_default();
-            (low, high) = (low.min(value).min(least), high.max(value).max(most));
-            bars.push(Bar { color: place % COLORS, value, interval: ends });
+        let trained: Vec<Option<&Number>> = trained.map(|(number, _)| number.as_ref()).collect();
+        let Some(best) = trained.iter().flatten().map(|number| number.value).reduce(f64::max) else { continue };
+        for number in trained.iter().flatten() {
+            (low, high) = (low.min(number.value).min(number.ci_low), high.max(number.value).max(number.ci_high));
         }
-        let best = bars.iter().map(|bar| bar.value).fold(f64::NEG_INFINITY, f64::max);
-        bands.push(Band { label: name.clone(), note: one(best), bars });
+        let bar = |(place, number): (usize, &Option<&Number>)| {
+            let number = (*number)?;
+            Some(Bar { color: place % COLORS, value: number.value, interval: Some((number.ci_low, number.ci_high)) })
+        };
+        bands.push(Band { label: name.clone(), note: one(best), bars: trained.iter().enumerate().map(bar).collect() });
     }
-    draw::bars(&bands, low..high)
+    if bands.is_empty() { Ok(None) } else { draw::bars(&bands, low..high).map(Some) }
 }
 
 #[cfg(test)]
@@ -172,11 +187,31 @@ mod tests {
         assert_eq!(names(&found[0].kinds[0]), ["Indo-European", "Niger-Congo"]);
         assert_eq!(names(&found[0].kinds[1]), ["high", "low"]);
         // Seeds 1 and 2 after mnli: 46 and 48 in Swahili.
-        let (value, words) = found[0].kinds[0].groups[1].cells[2].as_ref().unwrap();
-        assert!((value - 47.0).abs() < 1e-9 && words.starts_with("47.00 ["));
+        let cell = found[0].kinds[0].groups[1].cells[2].as_ref().unwrap();
+        assert!((cell.value - 47.0).abs() < 1e-9 && cell.words.starts_with("47.00 ["));
+        assert_eq!(cell.origin, origin::id(&table, "xnli", "mnli"));
         let gaps = gaps(&table, &numbers).unwrap().unwrap();
         let targets: Vec<&str> = gaps.targets.iter().map(|target| target.name.as_str()).collect();
         assert_eq!(targets, ["xnli", "xquad"], "retrieval has no English");
-        assert!((gaps.targets[0].cells[1].as_ref().unwrap().0 - 15.0).abs() < 1e-9);
+        assert!((gaps.targets[0].cells[1].as_ref().unwrap().value - 15.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_is_not_finished_is_not_drawn_as_zero() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut results = fixture::results(dir.path());
+        results.cells.retain(|cell| cell.target != "xquad" || cell.intermediate == CHANCE);
+        results.cells.retain(|cell| cell.target != "xnli" || cell.intermediate != "none");
+        let table = study_table(&results).unwrap();
+        // English less the others in the fixture, seen as a gap below zero.
+        let mut of_mnli = Numbers::read(&results).unwrap().group("xnli", "mnli", GAP).unwrap();
+        (of_mnli.value, of_mnli.ci_low, of_mnli.ci_high) = (-5.0, -6.0, -4.0);
+        let drawn = chart(&table, &[("below".to_owned(), vec![None, None, Some(of_mnli.clone())])]).unwrap().unwrap();
+        assert!(drawn.contains("-5.0") && !drawn.contains(">\n0.0"), "{drawn}");
+        assert!(chart(&table, &[("chance alone".to_owned(), vec![Some(of_mnli), None, None])]).unwrap().is_none());
+        let gaps = gaps(&table, &Numbers::read(&results).unwrap()).unwrap().unwrap();
+        assert_eq!(gaps.targets.len(), 2, "the table has both targets");
+        let drawn = gaps.chart.unwrap();
+        assert!(drawn.contains("xnli") && !drawn.contains("xquad"), "{drawn}");
     }
 }

@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
+use super::super::numbers::Numbers;
 use super::super::{CHANCE, Column, StudyTable};
 use super::grid::{Statistics, in_words};
-use super::numbers::Numbers;
 use super::origin;
 use super::references::{Published, References};
 use crate::task::{Language, Languages};
@@ -41,7 +41,8 @@ pub(super) struct HeatCell {
     pub value: f64,
     /// How deep the colour is: 0 for the lowest value that a trained row has in the map, 1 for the highest.
     pub depth: f64,
-    pub words: String,
+    /// All that is known of it.
+    pub words: Vec<String>,
 }
 
 /// The maps of all targets that have scores.
@@ -88,7 +89,7 @@ fn heat_map(
             let mut words = vec![format!("{:.2} [{:.2}, {:.2}]", number.value, number.ci_low, number.ci_high)];
             words.extend(number.examples.map(|examples| format!("{examples} examples")));
             words.extend(statistics.comparison(column, &row.intermediate, &code).into_iter().flat_map(in_words));
-            Some(HeatCell { value: number.value, depth: depth(number.value), words: words.join("; ") })
+            Some(HeatCell { value: number.value, depth: depth(number.value), words })
         });
         let language = known.get(&code);
         let of = |field: fn(&Language) -> &String| language.map(|language| field(language).clone()).unwrap_or_default();
@@ -133,7 +134,7 @@ mod tests {
         assert_eq!(codes, ["en", "de", "sw"]);
         let cell = maps[1].languages[0].cells[2].as_ref().unwrap();
         assert!((cell.value - 62.0).abs() < 1e-9 && (cell.depth - 1.0).abs() < 1e-9);
-        assert!(cell.words.starts_with("62.00 [60.00, 64.00]; 100 examples"), "{}", cell.words);
+        assert!(cell.words[..2] == ["62.00 [60.00, 64.00]", "100 examples"], "{:?}", cell.words);
         assert_eq!(maps[2].languages.len(), 2);
         assert_eq!(
             (maps[0].languages[2].name.as_str(), maps[0].languages[2].family.as_str()),

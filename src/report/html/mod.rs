@@ -7,7 +7,6 @@
 mod grid;
 mod groups;
 mod languages;
-mod numbers;
 mod origin;
 mod references;
 mod words;
@@ -19,14 +18,15 @@ use serde::Serialize;
 use super::chart::{self, Chart};
 use super::data::{self, OverlapRow, TaskData};
 use super::draw::{self, COLORS};
-use super::terminal::{one, signed};
-use super::{ReportError, StudyResults, study_table};
+use super::numbers::Numbers;
+use super::table::table_of;
+use super::terminal::{one, sign, signed};
+use super::{ReportError, StudyResults};
 use crate::task::Languages;
 use grid::{Grid, Statistics};
 use groups::{Gaps, Groups};
 use languages::HeatMap;
-use numbers::Numbers;
-use origin::{Origin, Origins, Training};
+use origin::{Origin, Origins, RowCells, Training};
 use references::{ReferenceTable, References};
 
 /// The page's template; its name decides that every value is escaped. Its parts hold no includes, so they are joined here.
@@ -71,6 +71,7 @@ struct Page<'a> {
     facts: Vec<(String, String)>,
     study_file: String,
     origins: Vec<Origin<'a>>,
+    row_cells: Vec<RowCells<'a>>,
     trainings: Vec<Training<'a>>,
     /// Name and key, or digest.
     data_keys: Vec<(&'a str, &'a str)>,
@@ -109,9 +110,9 @@ impl Filters {
 /// # Errors
 /// Scores, summaries, statistics, profiles or training logs that are missing or broken, named.
 pub fn render(results: &StudyResults) -> Result<String, ReportError> {
-    let table = study_table(results)?;
-    let study = &results.study;
     let numbers = Numbers::read(results)?;
+    let table = table_of(results, &numbers)?;
+    let study = &results.study;
     let statistics = Statistics::read(results)?;
     let references = References::read(results, &table, &numbers)?;
     let known = Languages::parse(include_str!("../../../data/languages.toml"), "data/languages.toml")?;
@@ -135,11 +136,12 @@ pub fn render(results: &StudyResults) -> Result<String, ReportError> {
         data: data::panels(results)?,
         overlaps,
         all_overlaps,
-        facts: words::facts(study),
+        facts: words::facts(results),
         study_file: toml::to_string(study).map_err(|e| ReportError::Render(e.to_string()))?,
         grid,
         heat_maps,
         origins,
+        row_cells: origin::row_cells(&table),
         trainings,
         data_keys,
     };
@@ -148,6 +150,7 @@ pub fn render(results: &StudyResults) -> Result<String, ReportError> {
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.add_filter("one", one);
     environment.add_filter("signed", signed);
+    environment.add_filter("direction", |change: f64| words::direction(sign(change)));
     environment.add_filter("two", |value: f64| format!("{value:.2}"));
     // At most this share of the map's colour, so that text stays readable on it.
     environment.add_filter("percent", |share: f64| format!("{:.0}%", share * 55.0));
@@ -215,5 +218,23 @@ mod tests {
         for want in wanted {
             assert!(page.contains(want), "{want} is missing");
         }
+    }
+
+    #[test]
+    fn what_shows_no_change_has_no_colour_of_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut results = fixture::aggregated(dir.path());
+        results.comparisons = None;
+        // What `none` reaches, under another name.
+        let none =
+            results.cells.iter().find(|cell| (&*cell.target, &*cell.intermediate) == ("xnli", "none")).unwrap().clone();
+        results.cells.retain(|cell| cell.target == "xnli");
+        results.study.targets.truncate(1);
+        for cell in results.cells.iter_mut().filter(|cell| cell.intermediate != super::super::CHANCE) {
+            (cell.scores, cell.summaries) = (none.scores.clone(), none.summaries.clone());
+        }
+        let page = render(&results).unwrap();
+        assert_eq!(page.matches("<span class=\"change \">±0.0</span>").count(), 2, "of the target and the average");
+        assert!(!page.contains("class=\"change up\"") && !page.contains("class=\"change down\""));
     }
 }

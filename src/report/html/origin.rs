@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::super::{Cell, StudyResults, StudyTable};
+use super::super::{Cell, Row, StudyResults, StudyTable};
 
 /// All cells of one row and target.
 #[derive(Debug, Serialize)]
@@ -43,6 +43,35 @@ pub(super) struct Training<'a> {
     pub key: &'a str,
     pub parameters: String,
     pub statistics: String,
+}
+
+/// The cells that a row's means over targets are of.
+#[derive(Debug, Serialize)]
+pub(super) struct RowCells<'a> {
+    pub id: String,
+    pub intermediate: &'a str,
+    /// Target and element id of each finished cell.
+    pub cells: Vec<(&'a str, String)>,
+}
+
+/// The element that lists the cells of a row.
+pub(super) fn row_id(table: &StudyTable, row: &str) -> String {
+    let place = table.rows.iter().position(|found| found.intermediate == row).unwrap_or_default();
+    format!("r{place}")
+}
+
+/// The finished cells of every row that has some.
+pub(super) fn row_cells(table: &StudyTable) -> Vec<RowCells<'_>> {
+    let of_row = |row: &'_ Row| {
+        let finished = row.entries.iter().zip(&table.columns).filter(|(entry, _)| entry.is_some());
+        finished.map(|(_, column)| (column.target.as_str(), id(table, &column.target, &row.intermediate))).collect()
+    };
+    let rows = table.rows.iter().map(|row| RowCells {
+        id: row_id(table, &row.intermediate),
+        intermediate: &row.intermediate,
+        cells: of_row(row),
+    });
+    rows.filter(|row| !row.cells.is_empty()).collect()
 }
 
 /// The element that tells where a row's numbers on a target come from.
@@ -174,6 +203,9 @@ mod tests {
         assert_eq!(trainings.len(), 1 + 2 + 8);
         assert_eq!((trainings[0].phase, trainings[0].tasks.as_str()), ("pretrain", "text"));
         assert_eq!(trainings[3].purpose, "xnli after mnli, seed 1");
+        let rows = row_cells(&table);
+        assert_eq!((rows.len(), rows[2].intermediate, rows[2].id.as_str()), (3, "mnli", "r2"));
+        assert_eq!(rows[2].cells[0], ("xnli", id(&table, "xnli", "mnli")));
         let retrieval = origins.iter().find(|origin| origin.id == id(&table, "tatoeba", "mnli")).unwrap();
         assert_eq!(retrieval.seeds[0].explain[1], "@2");
     }

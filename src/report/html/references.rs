@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::super::numbers::{Number, Numbers};
 use super::super::reference::{self, ReferenceScore};
-use super::super::{Column, NONE, ReportError, StudyResults, StudyTable};
-use super::numbers::{Number, Numbers};
+use super::super::{CHANCE, Column, NONE, ReportError, StudyResults, StudyTable};
+use super::origin;
 use crate::task::Edition;
 
 /// The published scores that concern a study.
@@ -31,13 +32,22 @@ pub(super) struct ReferenceRow {
     pub target: String,
     pub metric: String,
     /// Ours without intermediate training.
-    pub none: Option<f64>,
-    /// Our best row and its score.
-    pub best: Option<(String, f64)>,
+    pub none: Option<Ours>,
+    /// Our best other row and its score.
+    pub best: Option<Ours>,
     /// Why the two can't be compared.
     pub obstacle: Option<String>,
     /// By model.
     pub published: Vec<Option<Published>>,
+}
+
+/// A number of ours.
+#[derive(Debug, Serialize)]
+pub(super) struct Ours {
+    pub row: String,
+    pub value: f64,
+    /// Where it comes from: an element's id.
+    pub origin: String,
 }
 
 /// A published number.
@@ -63,8 +73,10 @@ impl References {
         let scores = reference::scores()?;
         let obstacles = table.columns.iter().filter_map(|column| {
             let published = scores.iter().filter(|score| score.task == column.target).collect::<Vec<_>>();
-            let ours = numbers.group(&column.target, NONE, ALL);
-            Some((column.target.clone(), obstacle(results, &column.target, ours.as_ref(), &published)?))
+            let trained = table.rows.iter().filter(|row| row.intermediate != CHANCE);
+            let ours: Vec<Number> =
+                trained.flat_map(|row| numbers.of_seeds(&column.target, &row.intermediate, ALL)).collect();
+            Some((column.target.clone(), obstacle(results, &column.target, &ours, &published)?))
         });
         let obstacles = obstacles.collect();
         Ok(Self { scores, obstacles })
@@ -131,14 +143,17 @@ impl References {
             if published.iter().all(Option::is_none) {
                 return None;
             }
-            let ours = |row: &str| Some(numbers.metric(&column.target, row, ALL, metric)?.value);
-            let trained = table.rows.iter().filter(|row| !row.tasks.is_empty());
-            let best = trained.filter_map(|row| Some((row.intermediate.clone(), ours(&row.intermediate)?)));
+            let ours = |row: &str| {
+                let value = numbers.metric(&column.target, row, ALL, metric)?.value;
+                Some(Ours { row: row.to_owned(), value, origin: origin::id(table, &column.target, row) })
+            };
+            let rows = table.rows.iter().filter(|row| ![CHANCE, NONE].contains(&row.intermediate.as_str()));
+            let best = rows.filter_map(|row| ours(&row.intermediate));
             Some(ReferenceRow {
                 target: column.target.clone(),
                 metric: metric.to_owned(),
                 none: ours(NONE),
-                best: best.max_by(|a, b| a.1.total_cmp(&b.1)),
+                best: best.max_by(|a, b| a.value.total_cmp(&b.value)),
                 obstacle: self.obstacles.get(&column.target).cloned(),
                 published,
             })
@@ -155,28 +170,24 @@ fn metrics(column: &Column) -> Vec<&str> {
 }
 
 /// Why a target's scores can't be compared with published ones.
-fn obstacle(
-    results: &StudyResults,
-    target: &str,
-    ours: Option<&Number>,
-    published: &[&ReferenceScore],
-) -> Option<String> {
-    let study = &results.study;
-    if study.edition == Edition::Mini {
-        return Some("another world (mini edition)".to_owned());
+fn obstacle(results: &StudyResults, target: &str, ours: &[Number], published: &[&ReferenceScore]) -> Option<String> {
+    match results.edition_of(target) {
+        Some(Edition::Mini) => return Some("another world (mini edition)".to_owned()),
+        Some(Edition::Full) => {}
+        None => return Some("it is not known which edition ours are of".to_owned()),
     }
-    let limits = study.limits_of(target);
-    if !limits.is_empty() {
-        return Some("splits are cut to the study's limits".to_owned());
+    if !results.study.limits_of(target).is_empty() {
+        return Some("splits are cut to limits".to_owned());
     }
-    let ours = ours?;
-    if published.iter().all(|score| score.split != ours.split) {
-        return Some(format!("ours are of split {}", ours.split));
+    if ours.is_empty() {
+        return Some("nothing of ours to compare".to_owned());
     }
-    if !ours.missing.is_empty() {
-        return Some(format!("ours lack {}", ours.missing));
-    }
-    None
+    ours.iter().find_map(|ours| {
+        if published.iter().all(|score| score.split != ours.split) {
+            return Some(format!("ours are of split {}", ours.split));
+        }
+        (!ours.missing.is_empty()).then(|| format!("ours lack {}", ours.missing))
+    })
 }
 
 #[cfg(test)]
@@ -189,7 +200,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut results = fixture::results(dir.path());
         for (edition, comparable) in [(Edition::Mini, false), (Edition::Full, true)] {
-            results.study.edition = edition;
+            results.cells.iter_mut().for_each(|cell| cell.edition = Some(edition));
             let table = study_table(&results).unwrap();
             let numbers = Numbers::read(&results).unwrap();
             let references = References::read(&results, &table, &numbers).unwrap();
@@ -201,8 +212,9 @@ mod tests {
             let published = row.published[large].as_ref().unwrap();
             assert_eq!((published.value, published.trust.as_str()), (79.2, "S"));
             // None has 60, 50, 40 with seed 1, and 2 more with seed 2.
-            assert!((row.none.unwrap() - 51.0).abs() < 1e-9);
-            assert_eq!(row.best.as_ref().unwrap().0, "mnli");
+            assert!((row.none.as_ref().unwrap().value - 51.0).abs() < 1e-9);
+            let best = row.best.as_ref().unwrap();
+            assert_eq!((best.row.as_str(), &best.origin), ("mnli", &origin::id(&table, "xnli", "mnli")));
             assert_eq!(references.by_language(&table.columns[0]).is_some(), comparable);
         }
         // Question answering: the mean of F1 86.5 and exact match 75.7 in English.
@@ -216,5 +228,33 @@ mod tests {
         cut.study.limits.insert(crate::task::Split::Test, 10);
         let references = References::read(&cut, &table, &numbers).unwrap();
         assert!(references.table(&table, &numbers).unwrap().rows[0].obstacle.as_ref().unwrap().contains("cut"));
+    }
+
+    /// What keeps xnli from being compared.
+    fn obstacle_of(results: &StudyResults) -> Option<String> {
+        let (table, numbers) = (study_table(results).unwrap(), Numbers::read(results).unwrap());
+        let references = References::read(results, &table, &numbers).unwrap();
+        references.table(&table, &numbers).unwrap().rows[0].obstacle.clone()
+    }
+
+    #[test]
+    fn what_cannot_be_compared_is_told_whichever_rows_there_are() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut results = fixture::results(dir.path());
+        results.cells.iter_mut().for_each(|cell| cell.edition = Some(Edition::Full));
+        // One cell of the other edition, or of none that is known.
+        for edition in [None, Some(Edition::Mini)] {
+            let mut mixed = results.clone();
+            mixed.cells[0].edition = edition;
+            assert!(obstacle_of(&mixed).unwrap().contains("not known which edition"));
+        }
+        // A second seed that lacks a language, of a row that is not `none`.
+        results.cells.retain(|cell| cell.intermediate != NONE);
+        assert_eq!(obstacle_of(&results), None);
+        let lacking = results.cells.iter_mut().find(|cell| (cell.intermediate.as_str(), cell.seed) == ("mnli", 2));
+        fixture::lacks(&mut lacking.unwrap().summaries, "th ur");
+        assert_eq!(obstacle_of(&results).unwrap(), "ours lack th ur");
+        results.cells.retain(|cell| cell.intermediate == CHANCE);
+        assert_eq!(obstacle_of(&results).unwrap(), "nothing of ours to compare");
     }
 }

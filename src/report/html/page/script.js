@@ -1,7 +1,7 @@
 "use strict";
 // Sorting, filters and the panel. The page is whole without any of it.
 
-// Sorting: a button in each head, from the highest to the lowest, back, and to the order of the study.
+// Sorting: a button in each head: numbers from the highest to the lowest, texts by the alphabet, back, and to the order of the study.
 for (const table of document.querySelectorAll("table.sortable")) {
   const heads = [...table.tHead.rows[0].cells];
   const body = table.tBodies[0];
@@ -17,7 +17,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
     if (typeof a === "number" && typeof b === "number") return a - b;
     if (typeof a === "number") return 1;
     if (typeof b === "number") return -1;
-    return b.localeCompare(a);
+    return a.localeCompare(b);
   };
   heads.forEach((head, column) => {
     const button = document.createElement("button");
@@ -26,11 +26,12 @@ for (const table of document.querySelectorAll("table.sortable")) {
     button.title = "Sort";
     head.append(button);
     button.addEventListener("click", () => {
-      const next = { none: "descending", descending: "ascending", ascending: "none" };
-      const direction = next[head.getAttribute("aria-sort") ?? "none"];
+      const turns = ["descending", "ascending"];
+      if (!original.some((row) => typeof value(row, column) === "number")) turns.reverse();
+      const direction = turns[turns.indexOf(head.getAttribute("aria-sort")) + 1];
       for (const other of heads) other.removeAttribute("aria-sort");
       let rows = [...original];
-      if (direction !== "none") {
+      if (direction) {
         head.setAttribute("aria-sort", direction);
         const sign = direction === "descending" ? -1 : 1;
         rows.sort((a, b) => sign * compare(value(a, column), value(b, column)));
@@ -43,6 +44,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
 // Filters: what belongs to another target, row, language or family is hidden.
 const filter = document.getElementById("filter");
 filter.hidden = false;
+const reachable = (link) => link && !link.closest("[hidden]");
 const apply = () => {
   const chosen = new FormData(filter);
   for (const name of ["target", "row", "language", "family"]) {
@@ -54,23 +56,43 @@ const apply = () => {
   for (const element of document.querySelectorAll("main [data-target], main [data-row], main [data-language], main [data-family]")) {
     element.hidden = [...element.classList].some((name) => name.startsWith("no-"));
   }
+  // In each map of languages one cell that is shown takes the keyboard's focus.
+  for (const table of document.querySelectorAll("table.pick")) {
+    const links = [...table.querySelectorAll("td a")];
+    const before = links.find((link) => link.tabIndex === 0 && link.hasAttribute("tabindex"));
+    const kept = reachable(before) ? before : links.find(reachable);
+    for (const link of links) link.tabIndex = link === kept ? 0 : -1;
+  }
+  // Paper has no filters: a line says what they were.
+  const only = [...filter.elements].filter((element) => element.value && element.name)
+    .map((element) => `${element.name} ${element.selectedOptions[0].textContent}`);
+  const note = document.getElementById("shown");
+  note.textContent = `Tables show only what belongs to ${only.join(", ")}.`;
+  note.hidden = only.length === 0;
 };
 filter.addEventListener("change", apply);
 filter.addEventListener("reset", () => setTimeout(apply));
 filter.addEventListener("submit", (event) => event.preventDefault());
 apply();
 
-// The panel: a number's value and interval, and all that it was made from.
+// The panel: what a link's cell tells under the pointer (a value, its interval), and all that it was made from.
 const panel = document.getElementById("panel");
-const show = (title, words, origin, language) => {
-  document.getElementById("panel-title").textContent = title;
-  const items = words.map((text) => {
+const show = (link) => {
+  const cell = link.closest("td");
+  const row = cell.parentElement;
+  const language = row.dataset.language;
+  const origin = document.querySelector(link.getAttribute("href"));
+  const title = origin.closest("details").querySelector("summary").textContent;
+  // The head of a row that is not a row of the study, nor a target: a language, or a group.
+  const head = row.closest(".grid") || title.startsWith(`${row.cells[0].textContent} after `) ? "" : row.cells[0].textContent.trim();
+  document.getElementById("panel-title").textContent = head ? `${title}: ${head}` : title;
+  const items = cell.title.split("\n").filter((text) => text).map((text) => {
     const item = document.createElement("li");
     item.textContent = text;
     return item;
   });
   document.getElementById("panel-words").replaceChildren(...items);
-  const copy = document.getElementById(origin).cloneNode(true);
+  const copy = origin.cloneNode(true);
   copy.removeAttribute("id");
   for (const command of copy.querySelectorAll(".command")) {
     const end = command.dataset.end;
@@ -106,44 +128,39 @@ const show = (title, words, origin, language) => {
 panel.addEventListener("click", (event) => {
   if (event.target === panel) panel.close();
 });
-for (const link of document.querySelectorAll("a.value")) {
-  link.addEventListener("click", (event) => {
-    event.preventDefault();
-    const cell = link.closest("td");
-    const title = `${cell.dataset.target} after ${cell.parentElement.dataset.row}`;
-    show(title, cell.title.split("\n"), link.getAttribute("href").slice(1), "");
-  });
-}
+const numbers = "td a[href^='#o']";
+document.querySelector("main").addEventListener("click", (event) => {
+  const link = event.target.closest(numbers);
+  if (!link) return;
+  event.preventDefault();
+  show(link);
+});
+document.querySelector("main").addEventListener("keydown", (event) => {
+  const link = event.key === "Enter" && event.target.closest(numbers);
+  if (!link) return;
+  // Else Enter would go on to press the panel's button.
+  event.preventDefault();
+  show(link);
+});
 
-// In a map of languages one cell takes the keyboard's focus; arrows move it, Enter opens the panel.
+// In a map of languages one cell takes the keyboard's focus; arrows move it to the next that is shown.
 for (const table of document.querySelectorAll("table.pick")) {
-  const open = (cell) => {
-    const head = table.tHead.rows[0].cells[cell.cellIndex];
-    const row = cell.parentElement;
-    const title = `${table.dataset.what} after ${head.dataset.row}: ${row.cells[0].textContent.trim()}`;
-    show(title, cell.title.split("; "), head.dataset.of, row.dataset.language);
-  };
-  const picked = (event) => event.target.closest("td[title]");
-  table.querySelector("td[title]")?.setAttribute("tabindex", "0");
-  table.addEventListener("click", (event) => {
-    const cell = picked(event);
-    if (cell) open(cell);
-  });
   table.addEventListener("keydown", (event) => {
-    const cell = picked(event);
-    if (!cell) return;
+    const cell = event.target.closest("td");
     const move = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
-    if (!move && event.key !== "Enter") return;
-    // Else Enter would go on to press the panel's button.
+    if (!cell || !move) return;
     event.preventDefault();
-    if (!move) return open(cell);
-    const row = table.tBodies[0].rows[cell.parentElement.sectionRowIndex + move[0]];
-    const next = row?.cells[cell.cellIndex + move[1]];
-    if (next?.title) {
-      cell.tabIndex = -1;
-      next.tabIndex = 0;
-      next.focus();
-    }
+    let [row, column] = [cell.parentElement.sectionRowIndex, cell.cellIndex];
+    let next;
+    do {
+      row += move[0];
+      column += move[1];
+      next = table.tBodies[0].rows[row]?.cells[column];
+    } while (next && !reachable(next.querySelector("a")));
+    if (!next) return;
+    cell.querySelector("a").tabIndex = -1;
+    next.querySelector("a").tabIndex = 0;
+    next.querySelector("a").focus();
   });
 }
 
@@ -155,6 +172,11 @@ const reveal = () => {
 };
 addEventListener("hashchange", reveal);
 reveal();
+let opened = [];
 addEventListener("beforeprint", () => {
-  for (const element of document.querySelectorAll("details:not(.raw)")) element.open = true;
+  opened = [...document.querySelectorAll("details:not(.raw, [open])")];
+  for (const element of opened) element.open = true;
+});
+addEventListener("afterprint", () => {
+  for (const element of opened) element.open = false;
 });

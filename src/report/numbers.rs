@@ -1,7 +1,7 @@
 //! The scores of a study, read once and looked up by target, row and language or group.
 
-use super::super::stage::{self, ScoreRow};
-use super::super::{Cell, ReportError, StudyResults, median};
+use super::stage::{self, ScoreRow};
+use super::{Cell, Estimate, ReportError, StudyResults, median};
 use crate::evaluate::headline_name;
 
 /// A score on the scale 0 to 100 with its 95% interval; over several seeds, each the median.
@@ -19,6 +19,12 @@ pub(super) struct Number {
     pub split: String,
 }
 
+impl Number {
+    pub(super) fn estimate(&self) -> Estimate {
+        Estimate { value: self.value, ci_low: self.ci_low, ci_high: self.ci_high }
+    }
+}
+
 struct Scored<'a> {
     cell: &'a Cell,
     scores: Vec<ScoreRow>,
@@ -28,6 +34,21 @@ struct Scored<'a> {
 impl Scored<'_> {
     fn of<'r>(&self, rows: &'r [ScoreRow]) -> impl Iterator<Item = &'r ScoreRow> {
         rows.iter().filter(|row| row.layer == self.cell.layer)
+    }
+
+    fn check(&self) -> Result<(), ReportError> {
+        let cell = self.cell;
+        let headline = headline_name(cell.metric);
+        let lacks = |metric: &&str| self.of(&self.summaries).all(|row| row.metric != **metric);
+        match cell.metric.iter().copied().chain([headline.as_str()]).find(lacks) {
+            None => Ok(()),
+            Some(metric) => Err(ReportError::Summary {
+                path: cell.summaries.clone(),
+                target: cell.target.clone(),
+                metric: metric.to_owned(),
+                layer: cell.layer,
+            }),
+        }
     }
 
     fn headline(&self, rows: &[ScoreRow], of: &str) -> Option<Number> {
@@ -43,9 +64,15 @@ pub(super) struct Numbers<'a> {
 
 impl<'a> Numbers<'a> {
     /// Reads the scores and summaries of every cell.
+    ///
+    /// # Errors
+    /// Tables that are missing or broken, or summaries that lack a headline metric (at the cell's layer), named.
     pub(super) fn read(results: &'a StudyResults) -> Result<Self, ReportError> {
         let scored = |cell: &'a Cell| {
-            Ok(Scored { cell, scores: stage::scores(&cell.scores)?, summaries: stage::summaries(&cell.summaries)? })
+            let (scores, summaries) = (stage::scores(&cell.scores)?, stage::summaries(&cell.summaries)?);
+            let scored = Scored { cell, scores, summaries };
+            scored.check()?;
+            Ok(scored)
         };
         let targets = results.study.targets.iter().flat_map(|target| results.of_target(target));
         Ok(Self { cells: targets.map(scored).collect::<Result<_, ReportError>>()? })
@@ -62,7 +89,12 @@ impl<'a> Numbers<'a> {
 
     /// The headline number over a group of languages.
     pub(super) fn group(&self, target: &str, row: &str, group: &str) -> Option<Number> {
-        over_seeds(self.of(target, row).filter_map(|scored| scored.headline(&scored.summaries, group)))
+        over_seeds(self.of_seeds(target, row, group))
+    }
+
+    /// The headline number of each seed over a group of languages.
+    pub(super) fn of_seeds(&self, target: &str, row: &str, group: &str) -> impl Iterator<Item = Number> {
+        self.of(target, row).filter_map(move |scored| scored.headline(&scored.summaries, group))
     }
 
     /// One metric over a group of languages.
@@ -115,7 +147,7 @@ fn over_seeds(numbers: impl Iterator<Item = Number>) -> Option<Number> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::{CHANCE, fixture};
+    use super::super::{CHANCE, fixture};
     use super::*;
 
     #[test]
