@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use super::stage::tables;
-use crate::store::Artifact;
-use crate::task::Split;
+use crate::error::Result;
+use crate::store::{Artifact, Store};
+use crate::task::{Edition, Split};
 
 /// The artifact of each task's canonical tables among `artifacts`: of several (another limit, another source), the newest.
 pub fn canonical_artifacts(artifacts: &[Artifact]) -> BTreeMap<String, &Artifact> {
@@ -18,6 +19,24 @@ pub fn canonical_with<'a>(artifacts: &'a [Artifact], task: &str, split: Split) -
         artifact.manifest.parameters["task"] == task && tables(artifact).any(|(found, _, _)| found == split)
     };
     newest(artifacts, holds).remove(task)
+}
+
+/// The edition that canonical tables are of; none where an artifact that they were composed of is gone.
+pub fn edition(store: &Store, canonical: &Artifact) -> Result<Option<Edition>> {
+    let mut edition = Edition::Full;
+    for input in canonical.manifest.inputs.values() {
+        let (Some(stage), Some(key)) = (&input.stage, &input.key) else { continue };
+        if stage == "generate" {
+            return Ok(Some(Edition::Mini));
+        }
+        let Some(part) = store.artifact(stage, key)? else { return Ok(None) };
+        match self::edition(store, &part)? {
+            Some(Edition::Full) => (),
+            Some(Edition::Mini) => edition = Edition::Mini,
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(edition))
 }
 
 fn newest(artifacts: &[Artifact], wanted: impl Fn(&Artifact) -> bool) -> BTreeMap<String, &Artifact> {

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::StudyError;
-use super::canonical::canonical_with;
+use super::canonical::{canonical_with, edition};
 use super::stage::{
     evaluation_tables, perform_score, prediction_tables, score_parameters, stage_version, task_languages,
 };
@@ -82,7 +82,7 @@ pub fn import(store: &Store, registry: &Registry, request: &ImportRequest<'_>) -
                 transaction.commit(json!({"languages": predictions.len(), "rows": rows}))?
             }
         };
-        let languages = languages(registry, task, gold)?;
+        let languages = languages(store, registry, task, gold)?;
         let score = score(store, (task, languages), &imported, gold, request)?;
         // From now on it is the last one of its name.
         imported.touch()?;
@@ -110,17 +110,8 @@ fn identity(task: &Task, files: &[SystemFile], gold: &Artifact, request: &Import
 }
 
 /// The languages that `task` has in the edition that its gold is of.
-fn languages(registry: &Registry, task: &Task, gold: &Artifact) -> Result<Vec<Language>> {
-    task_languages(registry, task, gold, edition(gold) == Some(Edition::Mini))
-}
-
-/// The edition that `gold` is of; none where it was made of other tables, which do not tell.
-fn edition(gold: &Artifact) -> Option<Edition> {
-    let mut made_by = gold.manifest.inputs.values().map(|input| input.stage.as_deref());
-    if made_by.clone().any(|stage| stage == Some("generate")) {
-        return Some(Edition::Mini);
-    }
-    made_by.all(|stage| stage.is_none()).then_some(Edition::Full)
+fn languages(store: &Store, registry: &Registry, task: &Task, gold: &Artifact) -> Result<Vec<Language>> {
+    task_languages(registry, task, gold, edition(store, gold)? == Some(Edition::Mini))
 }
 
 fn score_identity(
@@ -174,7 +165,7 @@ pub fn imported_results(store: &Store, registry: &Registry) -> Result<StudyResul
     let mut task_limits = BTreeMap::new();
     for ((system, target, seed), (imported, gold, score)) in &last {
         let task = registry.task(target, "an import")?;
-        cells.push(cell(task, (system, *seed), imported, gold, score)?);
+        cells.push(cell(store, task, (system, *seed), imported, gold, score)?);
         if let Some(limit) = gold.manifest.parameters["limits"][task.evaluate.name()].as_u64() {
             task_limits.insert(target.clone(), BTreeMap::from([(task.evaluate, limit)]));
         }
@@ -197,7 +188,7 @@ fn scored(store: &Store, registry: &Registry, imported: &Artifact) -> Result<Opt
     let input = manifest.inputs.get("gold").and_then(|gold| gold.stage.as_ref().zip(gold.key.as_ref()));
     let (Ok(task), Some((stage, key))) = (registry.task(target, "an import"), input) else { return Ok(None) };
     let Some(gold) = store.artifact(stage, key)? else { return Ok(None) };
-    let languages = languages(registry, task, &gold)?;
+    let languages = languages(store, registry, task, &gold)?;
     let score = store.lookup(&score_identity((task, &languages), imported, &gold, String::new()))?;
     Ok(score.map(|score| (gold, score)))
 }
@@ -226,6 +217,7 @@ fn study(cells: &[Cell]) -> Study {
 }
 
 fn cell(
+    store: &Store,
     task: &Task,
     (system, seed): (&str, u64),
     imported: &Artifact,
@@ -241,7 +233,7 @@ fn cell(
         seed,
         metric: task.metric.map_or(&[], |metric| metric.headline()),
         layer,
-        edition: edition(gold),
+        edition: edition(store, gold)?,
         scores: score.dir.join("scores.parquet"),
         summaries: score.dir.join("summaries.parquet"),
         example_scores: score.dir.join("example-scores.parquet"),

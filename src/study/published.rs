@@ -7,6 +7,7 @@ use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Float64Type, Int32Type, UInt32Type};
 
 use super::StudyError;
+use super::canonical::edition;
 use super::provenance::{artifact, no_such};
 use super::stage::{evaluation_tables, prediction_tables, tables};
 use crate::error::Result;
@@ -14,7 +15,7 @@ use crate::exchange::results::{ScoreRecord, System, TaskScores};
 use crate::exchange::{CanonicalData, OutputDir, SubmissionTable, write_croissant, write_submission};
 use crate::report::{self, Run};
 use crate::store::{Artifact, Store, digest_bytes};
-use crate::task::{Registry, Task};
+use crate::task::{Edition, Registry, Task};
 
 /// One target of a published row, with its artifacts.
 #[derive(Debug, Clone)]
@@ -205,26 +206,10 @@ pub fn export_croissant(store: &Store, tasks: &[&Task], output: &Path) -> Result
         std::fs::create_dir_all(&out).map_err(|e| crate::error::FileError::new("create directory", &out, e))?;
         let tables: Vec<_> = tables(artifact).collect();
         let digest = &artifact.manifest.digest;
-        let data = CanonicalData { tables: &tables, digest, mini: is_mini(store, artifact)? };
+        let data = CanonicalData { tables: &tables, digest, mini: edition(store, artifact)? != Some(Edition::Full) };
         write_croissant(task, &data, &out)?;
         written.push(task.id.clone());
     }
     dir.finish()?;
     Ok(written)
-}
-
-/// Whether canonical rows, or those of the parts that they are composed of, were generated.
-fn is_mini(store: &Store, artifact: &Artifact) -> Result<bool> {
-    for input in artifact.manifest.inputs.values() {
-        let (Some(stage), Some(key)) = (&input.stage, &input.key) else { continue };
-        if stage == "generate" {
-            return Ok(true);
-        }
-        if let Some(part) = store.artifact(stage, key)?
-            && is_mini(store, &part)?
-        {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
