@@ -88,7 +88,7 @@ impl EmbeddingsFile {
     /// All of them, which must be some; `progress` counts them.
     ///
     /// # Errors
-    /// As [`EmbeddingsFile::read`], and as [`EmbeddingsFile::nothing`] of a file without such a row.
+    /// As [`EmbeddingsFile::read`], and a file without such a row.
     pub fn load(&self, mut all: Collector, progress: &dyn Progress) -> Result<Embeddings, EvaluateError> {
         let mut ids: Vec<String> = Vec::new();
         progress.start(0, "vectors");
