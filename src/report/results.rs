@@ -6,8 +6,9 @@
 //! results/<comparisons, aggregates, profiles or overlap>/study=<study>/part-00000.parquet
 //! ```
 //!
-//! `study` and `target` stand in the path alone: engines that read hive partitions add them as columns. `comparisons`, `aggregates`,
-//! `profiles` and `overlap` have the columns of the stages' own tables. Every other table begins with `intermediate`, `seed`, `model_key`, `predict_key`, `score_key`; then
+//! `study` and `target` stand in the path alone: engines that read hive partitions add them as columns. `comparisons`,
+//! `aggregates`, `profiles` and `overlap` have the columns of the stages' own tables. Every other table begins with
+//! `intermediate`, `seed`, `model_key`, `predict_key`, `score_key`; then
 //! - `scores`, `summaries`, `example_scores`, `predictions`: the columns of the stage's own table,
 //! - `training_log`: `phase` (`pretrain`, `intermediate`, `target`) and the log's columns. A training that several cells
 //!   share stands in the log of each,

@@ -166,8 +166,8 @@ impl ComparisonReport {
 /// Compares two operands in all that they share.
 ///
 /// # Errors
-/// A whole study and a single row, an operand that is not there, operands that share nothing, runs that were scored on different examples, or tables that can't be
-/// read.
+/// A whole study and a single row, an operand that is not there, operands that share nothing, runs that were scored on
+/// different examples, or tables that can't be read.
 pub fn compare_results(request: &ComparisonRequest<'_>) -> Result<ComparisonReport, ReportError> {
     let whole = request.a.is_whole();
     if whole != request.b.is_whole() {

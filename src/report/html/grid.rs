@@ -39,7 +39,7 @@ pub(super) struct Suite {
     pub mean: f64,
     /// Deviation and best over seeds; empty for one seed.
     pub seeds: String,
-    /// Tasks that the mean should have and has not.
+    /// What the mean should have and has not: tasks, and languages of tasks.
     pub missing: String,
 }
 
@@ -181,8 +181,24 @@ fn suite(table: &StudyTable, found: &Aggregate) -> Suite {
         group: found.group.clone(),
         mean: found.mean,
         seeds: spread.map(|spread| spread + &best).unwrap_or_default(),
-        missing: found.missing.clone(),
+        missing: lacking(&found.missing),
     }
+}
+
+/// `a b/de b/en` as `a, b (de en)`: the languages of a task stand together.
+fn lacking(missing: &str) -> String {
+    let mut tasks: Vec<(&str, Vec<&str>)> = Vec::new();
+    for (task, language) in missing.split_whitespace().map(|one| one.split_once('/').unwrap_or((one, ""))) {
+        match tasks.last_mut().filter(|(last, _)| *last == task) {
+            Some((_, languages)) => languages.push(language),
+            None => tasks.push((task, vec![language])),
+        }
+    }
+    let shown = |(task, languages): (&str, Vec<&str>)| match languages.as_slice() {
+        [""] => task.to_owned(),
+        languages => format!("{task} ({})", languages.join(" ")),
+    };
+    tasks.into_iter().map(shown).collect::<Vec<_>>().join(", ")
 }
 
 fn cell(entry: &Entry, table: &StudyTable, column: &Column, row: &str, statistics: &Statistics) -> GridCell {
@@ -227,6 +243,12 @@ fn cell(entry: &Entry, table: &StudyTable, column: &Column, row: &str, statistic
 mod tests {
     use super::super::super::{fixture, study_table};
     use super::*;
+
+    #[test]
+    fn what_a_mean_lacks_is_told_by_task() {
+        assert_eq!(lacking("pawsx xnli/bg xnli/el panx tatoeba/he"), "pawsx, xnli (bg el), panx, tatoeba (he)");
+        assert_eq!(lacking(""), "");
+    }
 
     #[test]
     fn changes_are_marked_by_the_corrected_test() {

@@ -95,7 +95,8 @@ impl References {
         self.scores.iter().filter(fits)
     }
 
-    /// The published scores of one system by language; none where ours can't be compared or nothing is published. A target with two headline metrics has their mean.
+    /// The published scores of one system by language; none where ours can't be compared or nothing is published. A
+    /// target with two headline metrics has their mean.
     pub(super) fn by_language(&self, column: &Column) -> Option<System> {
         if self.obstacles.contains_key(&column.target) {
             return None;
