@@ -38,7 +38,8 @@ enum What {
     trestle report imported"
 )]
 struct PredictionsArgs {
-    /// The folder: TASK/test-LANGUAGE.tsv (.json for questions and rankings, .jsonl for xcopa), or TASK/LANGUAGE.parquet (or .csv) with --layout table.
+    /// The folder: TASK/test-LANGUAGE.tsv (.json for questions and rankings, .jsonl for xcopa), or
+    /// TASK/LANGUAGE.parquet (or .csv) with --layout table.
     #[arg(value_name = "DIR")]
     folder: PathBuf,
     /// What the system is called: its row in tables.

@@ -8,7 +8,8 @@
 //! | multiple-choice | a choice drawn uniformly | one over the choices |
 //! | span-extraction | a span of the context drawn uniformly, as long as the median training answer | one over the spans |
 //!
-//! Sentence retrieval has its own: [`super::retrieval::chance`]. Draws depend on the seed, the language and the example's id, so the order of rows does not matter.
+//! Sentence retrieval has its own: [`super::retrieval::chance`]. Draws depend on the seed, the language and the
+//! example's id, so the order of rows does not matter.
 
 use std::path::{Path, PathBuf};
 

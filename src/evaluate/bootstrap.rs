@@ -1,9 +1,9 @@
 //! Percentile bootstrap intervals (Efron 1979): what a score might have been on other examples of the same kind.
 //!
 //! Examples are drawn with replacement within each language (of a task whose languages are translations of one another,
-//! the items are drawn, in all of them at once). Resamples are drawn in parallel, each from its own stream of a generator that the seed and the
-//! languages choose: the number of threads and the order of examples change nothing. How a resample is drawn
-//! without drawing every example is told in `classes.rs`.
+//! the items are drawn, in all of them at once). Resamples are drawn in parallel, each from its own stream of a
+//! generator that the seed and the languages choose: the number of threads and the order of examples change nothing.
+//! How a resample is drawn without drawing every example is told in `classes.rs`.
 
 use rayon::prelude::*;
 

@@ -8,8 +8,8 @@
 //! What holds throughout:
 //!
 //! - Every metric is a sum over examples of a fixed-size vector ([`metric::Statistics`]) followed by one closed formula
-//!   ([`Metric::combine`](crate::task::Metric::combine)). That is what makes scores independent of the order of examples, and what lets the
-//!   [`bootstrap`] resample examples without knowing which metric it serves.
+//!   ([`Metric::combine`](crate::task::Metric::combine)). That is what makes scores independent of the order of
+//!   examples, and what lets the [`bootstrap`] resample examples without knowing which metric it serves.
 //! - Official definitions are kept with their quirks and carry their official names: seqeval 0.0.12 for spans, the
 //!   SQuAD v1.1 script for answers, MLQA's variant of it. A better-behaved number (token accuracy, say) is a row of its
 //!   own beside them, never a silent change.

@@ -32,7 +32,8 @@ struct Placed {
 ///
 /// # Errors
 /// A language on one side only; a file that is empty, not UTF-8, or not of its layout; an example that is missing,
-/// unknown or answered twice; layers and poolings that differ between languages; a label, choice, tag or sentence that the task does not have; tags too many or too few.
+/// unknown or answered twice; layers and poolings that differ between languages; a label, choice, tag or sentence that
+/// the task does not have; tags too many or too few.
 pub fn read_predictions(
     task: &Task,
     suite: &str,

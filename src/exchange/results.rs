@@ -82,9 +82,9 @@ impl TaskScores<'_> {
     }
 }
 
-/// The result file of one task as `mteb` 2 writes it (class `TaskResult`): a list of scores for each split, an entry a language,
-/// from 0 to 1, with the model's key beside them (the file's own fields have no place for it). Languages are ISO 639-3 with the script's ISO 15924 code. There is no evaluation time: the same scores give the
-/// same bytes.
+/// The result file of one task as `mteb` 2 writes it (class `TaskResult`): a list of scores for each split, an entry a
+/// language, from 0 to 1, with the model's key beside them (the file's own fields have no place for it). Languages are
+/// ISO 639-3 with the script's ISO 15924 code. There is no evaluation time: the same scores give the same bytes.
 pub fn mteb(scores: &TaskScores<'_>, languages: &Languages) -> Value {
     let entries: Vec<Value> = scores
         .languages()

@@ -168,7 +168,8 @@ pub fn train_unigram(
 ///
 /// Characters that EM dropped come back with the scores `lowest`, `lowest` + step, `lowest` + 2 steps, … dealt out in
 /// random order: they are found by those scores (with any other character that happens to have one of them) and the
-/// scores dealt out again in the order of the characters. Then pieces are sorted by falling score, and by themselves where scores are equal.
+/// scores dealt out again in the order of the characters. Then pieces are sorted by falling score, and by themselves
+/// where scores are equal.
 fn settle(mut pieces: Vec<(String, f64)>) -> Vec<(String, f64)> {
     let lowest = pieces.iter().map(|piece| piece.1).fold(f64::INFINITY, f64::min);
     let characters: Vec<usize> = (0..pieces.len()).filter(|&i| pieces[i].0.chars().nth(1).is_none()).collect();

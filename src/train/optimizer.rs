@@ -1,9 +1,9 @@
 //! AdamW over the parameters of a model, with the global norm of the gradients clipped and a linear schedule.
 //!
 //! burn's optimizer clips each tensor on its own, keeps its state by ids that weight files lose, and passes over memory
-//! some ten times a step. This one clips the norm over all parameters, keeps its state by parameter, and on the CPU makes
-//! one pass, divided among threads: burn's CPU tensors hand their buffer over and take it back without a copy. On a GPU it composes tensor
-//! operations, which fuse there. A test holds the two to the same numbers.
+//! some ten times a step. This one clips the norm over all parameters, keeps its state by parameter, and on the CPU
+//! makes one pass, divided among threads: burn's CPU tensors hand their buffer over and take it back without a copy. On
+//! a GPU it composes tensor operations, which fuse there. A test holds the two to the same numbers.
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use rayon::prelude::*;

@@ -1,9 +1,10 @@
 //! The analysis of a whole study: every row against the row without intermediate training, and what its seeds come to.
 //!
-//! Both tables are computed from the example scores of all cells. `comparisons` holds the differences ([`super::compare`])
-//! in every language and group of languages; those of one scope are one family for Holm's correction: all rows and all targets of the
-//! study together. `aggregates` holds the headline number of each row by group, over its seeds, and the means over the tasks of each suite
-//! that the targets belong to ([`super::aggregate`]), which say what of a suite's tasks and languages they lack.
+//! Both tables are computed from the example scores of all cells. `comparisons` holds the differences
+//! ([`super::compare`]) in every language and group of languages; those of one scope are one family for Holm's
+//! correction: all rows and all targets of the study together. `aggregates` holds the headline number of each row by
+//! group, over its seeds, and the means over the tasks of each suite that the targets belong to ([`super::aggregate`]),
+//! which say what of a suite's tasks and languages they lack.
 
 mod seeds;
 

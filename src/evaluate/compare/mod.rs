@@ -11,14 +11,15 @@
 //!   well be exchanged. In each trial a coin decides for every example (in all seeds, and for all translations of an item)
 //!   whether they are; p is the share of trials whose difference is at least as large as the one found, in either
 //!   direction: (hits + 1) / (trials + 1).
-//! - **Seeds**: with one seed, interval and p-value are about these two trained models, not about how they were trained. With
-//!   several, the mean difference over seeds has a variance of its own, estimated by s² / seeds from the differences of the
-//!   seeds; draws of Student's t with seeds − 1 degrees of freedom, times that standard error, are added to every
-//!   resample (many to each, so that its tails are known well) and to every trial. So two or three seeds widen an interval a great deal: they say little about what a fourth would do.
-//!   What examples and seeds do together is counted in both: the interval is rather too wide than too narrow.
-//! - **Minimum detectable difference**: the true difference that a two-sided test at the 5% level finds four times out of five,
-//!   before correction: (z(0.975) + z(0.8)) times the bootstrap's standard error with one seed. With several, the quantiles are those of the draws of
-//!   examples and seeds together, as Bloom (1995) takes those of Student's t.
+//! - **Seeds**: with one seed, interval and p-value are about these two trained models, not about how they were
+//!   trained. With several, the mean difference over seeds has a variance of its own, estimated by s² / seeds from the
+//!   differences of the seeds; draws of Student's t with seeds − 1 degrees of freedom, times that standard error, are
+//!   added to every resample (many to each, so that its tails are known well) and to every trial. So two or three seeds
+//!   widen an interval a great deal: they say little about what a fourth would do. What examples and seeds do together
+//!   is counted in both: the interval is rather too wide than too narrow.
+//! - **Minimum detectable difference**: the true difference that a two-sided test at the 5% level finds four times out
+//!   of five, before correction: (z(0.975) + z(0.8)) times the bootstrap's standard error with one seed. With several,
+//!   the quantiles are those of the draws of examples and seeds together, as Bloom (1995) takes those of Student's t.
 //! - **Many comparisons**: Holm's step-down correction (1979, [`holm`]) over one family: the chance that any of it is called
 //!   significant by chance alone stays at 5%. In the analysis of a study a family is all comparisons of one scope, in
 //!   `trestle compare` all differences that are shown, whatever their scopes.
@@ -265,8 +266,8 @@ fn seed_noise(request: &CompareRequest<'_>, purpose: &str, draws: usize) -> Opti
     Some((0..draws).map(|_| student.sample(&mut random)).collect())
 }
 
-/// The distance from zero that a test at the 5% level needs, and how far below its mean a value is one time in five: of values that are
-/// spread like these.
+/// The distance from zero that a test at the 5% level needs, and how far below its mean a value is one time in five: of
+/// values that are spread like these.
 fn detectable(spread: &[f64]) -> f64 {
     let center = mean(spread);
     let far = quantile(spread.iter().map(|value| (value - center).abs()), CONFIDENCE);

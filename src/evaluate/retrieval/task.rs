@@ -85,8 +85,8 @@ pub struct RetrieveOutcome {
 /// of repeats are refused.
 ///
 /// # Errors
-/// A table that can't be read, a split and language with queries and nothing to search, too many repeats, a device or scratch file that fails,
-/// or `stop`.
+/// A table that can't be read, a split and language with queries and nothing to search, too many repeats, a device or
+/// scratch file that fails, or `stop`.
 pub fn retrieve(
     request: &RetrieveRequest,
     output: &Path,

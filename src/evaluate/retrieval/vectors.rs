@@ -72,8 +72,9 @@ impl Collector {
     /// Takes the vector called `id` of the file `origin`, which both stand in errors.
     ///
     /// # Errors
-    /// A vector of another width than those before it, one with a number that is not finite, under [`Similarity::Cosine`] one of
-    /// zeros, under [`Similarity::InnerProduct`] one whose products may be more than 32 bits hold, more than `u32::MAX` vectors, and a scratch file that can't be written.
+    /// A vector of another width than those before it, one with a number that is not finite, under
+    /// [`Similarity::Cosine`] one of zeros, under [`Similarity::InnerProduct`] one whose products may be more than 32
+    /// bits hold, more than `u32::MAX` vectors, and a scratch file that can't be written.
     pub fn push(&mut self, origin: &Path, id: &str, vector: &[f32]) -> Result<(), EvaluateError> {
         let problem = |problem: String| Err(EvaluateError::example(origin, id, problem));
         if self.dim == 0 {

@@ -1,9 +1,10 @@
 //! The mini edition: a small multilingual world that the project writes itself.
 //!
 //! One inventory of concepts (`data/mini/world.toml`) with what leads to what among them and with names (`causes.toml`,
-//! `entities.toml`), one grammar over it, and for each language a file of words and word-order data (`languages/`). From random clauses over the concepts every task is generated in the raw
-//! format and file layout of its original, at any size, so that the readers see what they see in the real data.
-//! Labels are right by construction. Languages share concepts, persons' names (Latin script) and numerals (digits).
+//! `entities.toml`), one grammar over it, and for each language a file of words and word-order data (`languages/`).
+//! From random clauses over the concepts every task is generated in the raw format and file layout of its original, at
+//! any size, so that the readers see what they see in the real data. Labels are right by construction. Languages share
+//! concepts, persons' names (Latin script) and numerals (digits).
 //!
 //! Every example is generated from the seed, the layout, the split and its index alone: no byte depends on the order
 //! of calls, and nothing but one example is held in memory (but for the digests that keep Tatoeba's sentences distinct).

@@ -329,8 +329,8 @@ impl Setup<'_> {
     }
 }
 
-/// Scores the predictions among `inputs` of `task`, which has `languages`, against the gold among them: the tables of the score stage, written below
-/// `out`. Returns the statistics for the manifest.
+/// Scores the predictions among `inputs` of `task`, which has `languages`, against the gold among them: the tables of
+/// the score stage, written below `out`. Returns the statistics for the manifest.
 pub(in crate::study) fn perform_score(
     task: &Task,
     languages: Vec<Language>,
