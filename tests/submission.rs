@@ -215,6 +215,9 @@ fn an_import_is_in_the_languages_of_its_suite() {
     assert_eq!(said.code, 0, "{}", said.err);
     let scored = trestle.query("SELECT DISTINCT language FROM scores WHERE study = 'imported' ORDER BY language");
     assert_eq!(scored, ["de", "en"].map(|language| serde_json::json!({"language": language})));
+    // What that suite does not have is not missing.
+    let whole = "SELECT DISTINCT missing FROM summaries WHERE study = 'imported' AND \"group\" = 'all'";
+    assert_eq!(trestle.query(whole), [serde_json::json!({"missing": ""})]);
     let said = run(&["rescore", "imported"]);
     assert_eq!(said.code, 0, "{}{}", said.out, said.err);
     let said = import("xtreme-r");
@@ -228,6 +231,9 @@ fn an_import_is_in_the_languages_of_its_suite() {
     );
     let said = import("xtreme-r");
     assert_eq!(said.code, 0, "{}", said.err);
+    // Finnish, which it has, is in the groups by its traits.
+    let family = "SELECT DISTINCT languages FROM summaries WHERE study = 'imported' AND \"group\" = 'family=Uralic'";
+    assert_eq!(trestle.query(family), [serde_json::json!({"languages": 1})]);
     for (suite, languages) in [("xtreme", "panx: de en\n"), ("xtreme-r", "panx: de en fi\n")] {
         let out = trestle.dir.path().join(suite);
         let said =

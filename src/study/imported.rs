@@ -5,7 +5,7 @@
 //! [`IMPORTED`] has a row for each system. A name that is imported again, from other files or against other gold, stands for what
 //! was imported last; nothing is removed from the store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
@@ -82,7 +82,7 @@ pub fn import(store: &Store, registry: &Registry, request: &ImportRequest<'_>) -
                 transaction.commit(json!({"languages": predictions.len(), "rows": rows}))?
             }
         };
-        let languages = languages(store, registry, task, gold)?;
+        let languages = languages(store, registry, task, gold, &imported)?;
         let score = score(store, (task, languages), &imported, gold, request)?;
         // From now on it is the last one of its name.
         imported.touch()?;
@@ -109,9 +109,18 @@ fn identity(task: &Task, files: &[SystemFile], gold: &Artifact, request: &Import
     Ok(Identity { stage: "import".to_owned(), version: stage_version("import"), label, parameters, inputs })
 }
 
-/// The languages that `task` has in the edition that its gold is of.
-fn languages(store: &Store, registry: &Registry, task: &Task, gold: &Artifact) -> Result<Vec<Language>> {
-    task_languages(registry, task, gold, edition(store, gold)? == Some(Edition::Mini))
+/// The languages that `task` has in the edition that its gold is of; of those that a suite added, the ones imported.
+fn languages(
+    store: &Store,
+    registry: &Registry,
+    task: &Task,
+    gold: &Artifact,
+    imported: &Artifact,
+) -> Result<Vec<Language>> {
+    let mut languages = task_languages(registry, task, gold, edition(store, gold)? == Some(Edition::Mini))?;
+    let predicted: BTreeSet<String> = prediction_tables(imported).into_iter().map(|(language, _)| language).collect();
+    languages.retain(|language| task.languages.contains(&language.code) || predicted.contains(&language.code));
+    Ok(languages)
 }
 
 fn score_identity(
@@ -188,7 +197,7 @@ fn scored(store: &Store, registry: &Registry, imported: &Artifact) -> Result<Opt
     let input = manifest.inputs.get("gold").and_then(|gold| gold.stage.as_ref().zip(gold.key.as_ref()));
     let (Ok(task), Some((stage, key))) = (registry.task(target, "an import"), input) else { return Ok(None) };
     let Some(gold) = store.artifact(stage, key)? else { return Ok(None) };
-    let languages = languages(store, registry, task, &gold)?;
+    let languages = languages(store, registry, task, &gold, imported)?;
     let score = store.lookup(&score_identity((task, &languages), imported, &gold, String::new()))?;
     Ok(score.map(|score| (gold, score)))
 }
