@@ -56,7 +56,7 @@ fn edition_in_words(edition: Option<Edition>) -> &'static str {
     match edition {
         Some(Edition::Mini) => "mini: a small multilingual world that the project writes itself, not natural text",
         Some(Edition::Full) => "full: the real datasets",
-        None => "not known: made of other tables, or of several editions",
+        None => "not known: of several, or made of tables that are gone",
     }
 }
 
