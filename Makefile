@@ -8,7 +8,7 @@ DATA ?= real
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help build pipeline report test test-transformers test-chromium test-analysis smoke-wgpu check bench bench-data bench-train bench-train-bundle bench-score fuzz-score compare-tagging real real-size clean
+.PHONY: help build pipeline report test golden golden-pipeline test-transformers test-chromium test-analysis test-mounts smoke-wgpu check bench bench-data bench-train bench-train-bundle bench-score fuzz-score compare-tagging real real-size clean
 
 help: ## Lists these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,12 @@ report: build ## Prints the mini study's table and writes its HTML report again
 test: ## Runs every test
 	$(CARGO) test --release
 
+golden: ## Writes tests/golden again, for a change that is meant to move numbers (see its README)
+	TRESTLE_GOLDEN=write $(CARGO) test --release --test golden golden_study
+
+golden-pipeline: ## Compares the mini study's table with the README's, character by character (about 7 minutes on two cores)
+	$(CARGO) test --release --test golden -- --ignored golden_pipeline
+
 test-transformers: ## Exchanges models with transformers (PYTHON=… has torch, transformers and safetensors)
 	TRESTLE_PYTHON=$(PYTHON) $(CARGO) test --release --test transformers -- --ignored
 
@@ -34,6 +40,12 @@ test-chromium: ## Opens a report in headless Chromium (Debian packages chromium 
 
 test-analysis: ## Asks DuckDB what docs/analysis.md asks, and opens exports with their own libraries (PYTHON=… has benches/peers/requirements-analysis.txt)
 	TRESTLE_ANALYSIS_PYTHON=$(PYTHON) $(CARGO) test --release --test analysis --test export -- --ignored analysis_python
+
+MOUNT_ROUNDS ?= 20
+
+test-mounts: ## Runs a study in two processes on two mounts of one directory, MOUNT_ROUNDS times (Debian packages sshfs, openssh-sftp-server and socat)
+	TRESTLE_SFTP_SERVER=$${TRESTLE_SFTP_SERVER:-/usr/lib/openssh/sftp-server} TRESTLE_ROUNDS=$(MOUNT_ROUNDS) \
+		$(CARGO) test --release --test two_mounts -- --ignored
 
 # Only the library's test harness is built, so that the binary stays the one with SPIR-V. Two builds: rasterisers take
 # WGSL only, and burn's fusion and autotune are features of the build.

@@ -345,3 +345,14 @@ fn shared_a_full_and_a_read_only_disk() {
     assert_eq!(said.code, 6, "{}", said.err);
     assert!(said.err.contains("Read-only") || said.err.contains("read-only"), "{}", said.err);
 }
+
+#[test]
+fn a_lease_time_that_is_none_is_refused() {
+    let trestle = Trestle::new();
+    for value in ["soon", "0", "-1"] {
+        let mut command = trestle.command(&["plan", "tiny"]);
+        let said = support::said(&command.env("TRESTLE_LEASE_SECONDS", value).output().unwrap());
+        assert_eq!(said.code, 2, "{}", said.err);
+        assert!(said.err.contains(&format!("TRESTLE_LEASE_SECONDS is `{value}`")), "{}", said.err);
+    }
+}

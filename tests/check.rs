@@ -124,6 +124,16 @@ fn one_bad_task_does_not_hide_the_others() {
     assert!(differs.out.contains("mnli: train en has ") && differs.out.contains("but 392,702 were published"));
     assert!(differs.out.contains("xnli: test de has ") && differs.out.contains("but 5,010 were published"));
 
+    // The check takes such tables; whoever does not, refuses them when it finds them as when it makes them.
+    let data = world.data.to_string_lossy().into_owned();
+    let normalize = ["normalize", "--task", "mnli", "--data", &data];
+    let found = world.trestle.run(&normalize);
+    assert_eq!(found.code, 9, "{}", found.err);
+    assert!(found.err.contains("mnli") && found.err.contains("392702"), "{}", found.err);
+    let taken = world.trestle.ok(&[&normalize[..], &["--allow-count-drift"]].concat());
+    assert!(taken.err.contains("\n0 stages run"), "{}", taken.err);
+    assert_eq!(world.trestle.run(&normalize).code, 9);
+
     world.edit("multinli_1.0/multinli_1.0_train.jsonl", |text| {
         let (first, others) = text.split_once('\n').unwrap();
         let mut row: Value = serde_json::from_str(first).unwrap();

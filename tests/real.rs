@@ -101,8 +101,10 @@ fn every_task_is_checked_over_real_files() {
         let tasks = checks.iter().filter(|check| check["verdict"] == wanted);
         tasks.map(|check| check["task"].as_str().unwrap()).collect()
     };
-    assert_eq!(verdict("missing"), ["ccg", "mnli_translated", "squad_translated", "tydiqa_translated"]);
-    assert_eq!(verdict("fine").len(), checks.len() - 4);
+    // `hypothesis` is the golden study's, which the mini edition alone has files of.
+    let missing = ["ccg", "hypothesis", "mnli_translated", "squad_translated", "tydiqa_translated"];
+    assert_eq!(verdict("missing"), missing);
+    assert_eq!(verdict("fine").len(), checks.len() - missing.len());
     let rows = |task: &str, split: &str, languages: &[&str]| -> u64 {
         let check = checks.iter().find(|check| check["task"] == task).unwrap();
         let tables = check["tables"].as_array().unwrap().iter().filter(|table| {

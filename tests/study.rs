@@ -99,6 +99,29 @@ fn one_worker_and_two_make_the_same_bytes() {
     assert_eq!(one.digests(), two.digests());
 }
 
+#[test]
+fn two_processes_on_one_store_share_the_work() {
+    let (trestle, alone) = (Trestle::new(), Trestle::new());
+    let both = [trestle.spawn(RUN), trestle.spawn(RUN)].map(|child| support::said(&child.wait_with_output().unwrap()));
+    let label = |line: &str| Some(line.strip_prefix('[')?.split_once("] ")?.1.split_once(' ')?.0.to_owned());
+    let made = both.each_ref().map(|said| said.err.lines().filter_map(label).collect::<Vec<String>>());
+    for (said, made) in both.iter().zip(&made) {
+        assert_eq!(said.code, 0, "{}", said.err);
+        assert!(made.len() > 5 && !said.err.contains("for nothing"), "{}", said.err);
+    }
+    let all: Vec<&String> = made.iter().flatten().collect();
+    let distinct: BTreeSet<&String> = all.iter().copied().collect();
+    assert_eq!(all.len(), distinct.len(), "a stage was made twice: {made:?}");
+    assert_eq!(both[0].out, both[1].out);
+    alone.ok(RUN);
+    assert_eq!(trestle.digests(), alone.digests());
+    assert_eq!(trestle.ok(&["gc", "--dry-run", "--json"]).out.trim(), "[]");
+    // The first to end has left records for the other, which may not have seen yet what it committed.
+    trestle.ok(&["gc"]);
+    let left = ["leases", "workers"].map(|folder| trestle.home().join(folder).exists());
+    assert_eq!(left, [false, false]);
+}
+
 #[cfg(unix)]
 #[test]
 fn killed_at_any_moment_it_goes_on_to_the_same_bytes() {

@@ -18,11 +18,13 @@ const TRAIN: &[&str] =
 /// The steps of the checkpoints that lie in the store.
 fn checkpoints(trestle: &Trestle) -> BTreeSet<u64> {
     let scratch = trestle.home().join("scratch/train");
-    let folders = std::fs::read_dir(scratch).into_iter().flatten().flatten();
-    let names = folders.flat_map(|folder| std::fs::read_dir(folder.path()).into_iter().flatten().flatten());
-    names
+    let below = |folder: PathBuf| std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    // By key, then by try.
+    below(scratch)
+        .flat_map(below)
+        .flat_map(below)
         .filter_map(|file| {
-            let name = file.file_name().into_string().unwrap();
+            let name = file.file_name().unwrap().to_str().unwrap();
             name.strip_prefix("checkpoint-")?.strip_suffix(".safetensors")?.parse().ok()
         })
         .collect()

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, RecordBatch, StringArray, UInt64Array};
 use arrow::datatypes::UInt64Type;
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::index::{Index, Match};
 use crate::error::Error;
@@ -69,7 +69,7 @@ pub struct Overlap {
 }
 
 /// What [`overlap`] found.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OverlapOutcome {
     /// The table, in the order of source, evaluation table, field.
     #[serde(skip)]

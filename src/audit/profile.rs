@@ -11,7 +11,7 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field, Float64Type, UInt32Type, UInt64Type};
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::AuditError;
 use super::fold::{Folder, count_words};
@@ -57,7 +57,7 @@ pub struct TokenCounts {
 }
 
 /// One table, described.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Profile {
     /// The task's id.
     pub task: String,
@@ -91,7 +91,7 @@ pub struct Profile {
 }
 
 /// What a tokenizer makes of a table.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct TokenProfile {
     /// Rows of the tokenised table.
     pub instances: u64,
@@ -106,7 +106,7 @@ pub struct TokenProfile {
 }
 
 /// What [`profile`] found, in the order of the request.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ProfileOutcome {
     /// One a table.
     pub profiles: Vec<Profile>,

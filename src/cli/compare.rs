@@ -7,7 +7,7 @@ use super::{Context, print};
 use crate::error::{ExitCode, Result};
 use crate::report::{ComparisonRequest, Draws, Operand, ScopeChoice, Verdict, compare_results};
 use crate::store::{Artifact, Store};
-use crate::study::{BOOTSTRAP_SEED, RESAMPLES, StudyError, TRIALS};
+use crate::study::{BOOTSTRAP_SEED, RESAMPLES, Scores, StudyError, TRIALS, View};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  trestle compare mini/none mini/mnli\n  \
@@ -118,10 +118,10 @@ pub fn run(context: &Context, args: &CompareArgs) -> Result<ExitCode> {
 fn operand(text: &str, home: &Path) -> Result<Operand> {
     let is_key = text.len() >= 6 && text.chars().all(|c| c.is_ascii_hexdigit());
     if is_key || text.contains(':') {
-        let scores = |artifact: Artifact| Operand::Scores {
-            name: text.to_owned(),
-            target: artifact.manifest.parameters["task"].as_str().unwrap_or_default().to_owned(),
-            example_scores: artifact.dir.join("example-scores.parquet"),
+        let scores = |artifact: Artifact| -> Result<Operand> {
+            let scores = Scores::of(&artifact)?;
+            let (name, target) = (text.to_owned(), scores.request()?.task);
+            Ok(Operand::Scores { name, target, example_scores: scores.examples() })
         };
         let artifacts = Store::new(home).list()?;
         let named = |artifact: &Artifact| match is_key {
@@ -129,9 +129,9 @@ fn operand(text: &str, home: &Path) -> Result<Operand> {
             false => artifact.manifest.label == text,
         };
         let mut named: Vec<Artifact> =
-            artifacts.into_iter().filter(|artifact| artifact.manifest.stage == "score" && named(artifact)).collect();
+            artifacts.into_iter().filter(|artifact| Scores::is(artifact) && named(artifact)).collect();
         return match (named.pop(), named.len()) {
-            (Some(one), 0) => Ok(scores(one)),
+            (Some(one), 0) => scores(one),
             (_, more) => {
                 let (name, home) = (text.to_owned(), home.to_owned());
                 Err(StudyError::NoScores { name, home, found: if more > 0 { more + 1 } else { 0 } }.into())

@@ -6,7 +6,7 @@ use super::{Context, plan, print, print_json};
 use crate::error::{Error, ExitCode, Result};
 use crate::report::{OutputFormat, write_rows};
 use crate::store::{Artifact, Explanation};
-use crate::study::{RowName, ScoreRows, State, StudyError, provenance, provenance_tree};
+use crate::study::{Label, RowName, ScoreRows, Scores, State, StudyError, View, provenance, provenance_tree};
 
 #[derive(Debug, Args)]
 #[command(
@@ -35,7 +35,7 @@ pub fn run(context: &Context, args: &ExplainArgs) -> Result<ExitCode> {
     let by_label = args.named.by_label(context);
     if let Err(Error::Study(StudyError::NoSuchNode { .. })) = &by_label
         && args.named.name.split('/').count() > 2
-        && !STAGES.contains(&row.study())
+        && !Label::begins_in_grid(row.study())
     {
         return score_row(context, args, &row);
     }
@@ -49,7 +49,7 @@ pub fn run(context: &Context, args: &ExplainArgs) -> Result<ExitCode> {
         print_json(state);
         return Ok(ExitCode::Success);
     }
-    print(&format!("{}: {}", state.label, plan::describe(&state.state)));
+    print(&format!("{}: {}", state.label, plan::describe_line(&state.state)));
     if let State::Due { reason: Explanation::Differs { nearest, differences }, .. } = &state.state {
         print(&format!("compared with {nearest}:"));
         for difference in differences {
@@ -59,17 +59,14 @@ pub fn run(context: &Context, args: &ExplainArgs) -> Result<ExitCode> {
     }
     if let State::Waiting { .. } = &state.state {
         // What has to run first is the reason: the stages before it that are due.
-        for index in resolved.graph.closure(|node| node.label == state.label) {
+        for index in resolved.graph.closure(|node| node.label.to_string() == state.label) {
             if let before @ State::Due { .. } = &states[index].state {
-                print(&format!("  {}: {}", states[index].label, plan::describe(before)));
+                print(&format!("  {}: {}", states[index].label, plan::describe_line(before)));
             }
         }
     }
     Ok(ExitCode::Success)
 }
-
-/// What labels of three parts and more begin with.
-const STAGES: [&str; 6] = ["intermediate", "target", "embed", "retrieve", "predict", "score"];
 
 /// A number, and everything that it was made from.
 fn score_row(context: &Context, args: &ExplainArgs, row: &RowName) -> Result<ExitCode> {
@@ -95,7 +92,7 @@ fn score_row(context: &Context, args: &ExplainArgs, row: &RowName) -> Result<Exi
 
 /// A score with everything that it was made from; another artifact with its own inputs.
 fn tell(context: &Context, args: &ExplainArgs, artifact: &Artifact) -> Result<()> {
-    if artifact.manifest.stage != "score" {
+    if !Scores::is(artifact) {
         show(artifact, args.json);
         return Ok(());
     }

@@ -104,7 +104,8 @@ pub fn run(context: &Context, args: &FetchArgs) -> Result<ExitCode> {
         Err(e) => Err(Error::from(e)),
     };
     for node in &resolved.graph.nodes {
-        let Work::Normalize { task, languages } = &node.work else { continue };
+        let Work::Normalize(plan) = &node.work else { continue };
+        let (task, languages) = (&plan.task, &plan.languages);
         if !is_wanted(context, &choice, task) {
             continue;
         }

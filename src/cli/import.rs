@@ -10,7 +10,7 @@ use crate::error::{ExitCode, Result};
 use crate::exchange::{Layout, system_files};
 use crate::report;
 use crate::store::Artifact;
-use crate::study::{ImportRequest, Node, Work, import, imported_results};
+use crate::study::{ImportRequest, Label, Node, import, imported_results};
 use crate::task::IMPORTED;
 use crate::train::Upkeep;
 
@@ -99,9 +99,9 @@ pub fn run(context: &Context, args: &ImportArgs) -> Result<ExitCode> {
         seed: args.seed,
         note: &args.note,
     };
-    let scored = import(&store, &context.registry, &request)?;
+    let scored = import(&store, &context.registry, &request, &context.stop)?;
     let results = imported_results(&store, &context.registry)?;
-    report::publish(&results, &store.results_dir())?;
+    report::publish(&results, &store.results_dir(), store.leases(), &context.stop)?;
     if args.json {
         let keys: serde_json::Map<String, serde_json::Value> =
             scored.iter().map(|(task, score)| (task.clone(), score.manifest.key.as_str().into())).collect();
@@ -129,8 +129,8 @@ fn gold(context: &Context, args: &PredictionsArgs, tasks: Vec<String>) -> Result
     let (suite, edition) = (Some(args.suite.clone()), args.edition.clone());
     let choice = TaskChoice { study: None, task: tasks, suite, edition, model: None, changes };
     let resolved = choice.resolve(context)?;
-    let of_task = |node: &Node| match &node.work {
-        Work::Normalize { task, .. } | Work::Compose { task } if choice.task.contains(task) => Some(task.clone()),
+    let of_task = |node: &Node| match &node.label {
+        Label::Normalize(task) if choice.task.contains(task) => Some(task.clone()),
         _ => None,
     };
     let wanted = resolved.graph.closure(|node| of_task(node).is_some());

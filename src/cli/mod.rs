@@ -73,7 +73,7 @@ struct Global {
 enum Command {
     /// Runs a study from raw data to report; goes on where it was cut off.
     Run(run::RunArgs),
-    /// Lists a study's stages, and which of them have to run.
+    /// Lists a study's stages, which of them have to run, and what they will take.
     Plan(plan::PlanArgs),
     /// Shows what the store holds.
     Status(status::StatusArgs),
@@ -176,6 +176,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
     if let Command::Completions(args) = &cli.command {
         return completions::run(args);
     }
+    Store::check_environment()?;
     let registry = Registry::load(&cli.global.tasks)?;
     let context = Context { home: cli.global.home, registry, quiet: cli.global.quiet, stop };
     match cli.command {

@@ -46,7 +46,7 @@ impl Named {
     pub fn by_label(&self, context: &Context) -> Result<ByLabel> {
         let study = StudyArgs { study: self.study.clone(), changes: self.changes.clone() };
         let resolved = study.resolve(context)?;
-        let (states, mut artifacts) = inspect(&resolved.setup(context)?, &resolved.graph)?;
+        let (states, mut artifacts) = inspect(&resolved.setup_to_inspect(context)?, &resolved.graph)?;
         let Some(index) = states.iter().position(|state| state.label == self.name) else {
             return Err(StudyError::NoSuchNode { study: self.study.clone(), name: self.name.clone() }.into());
         };

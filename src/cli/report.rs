@@ -69,7 +69,7 @@ fn results(context: &Context, study: &StudyArgs) -> Result<StudyResults> {
         return imported_results(&context.existing_store()?, &context.registry);
     }
     let resolved = study.resolve(context)?;
-    let setup = resolved.setup(context)?;
+    let setup = resolved.setup_to_inspect(context)?;
     let (_, artifacts) = inspect(&setup, &resolved.graph)?;
     collect(&setup, &resolved.graph, &artifacts)
 }

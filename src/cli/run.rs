@@ -7,7 +7,7 @@ use super::watch::Terminal;
 use super::{Context, print};
 use crate::error::{ExitCode, Result};
 use crate::report;
-use crate::study::{Outcome, Setup, collect, execute};
+use crate::study::{Executor as _, LocalThreads, Outcome, collect};
 use crate::train::{CheckpointEvery, Upkeep};
 
 #[derive(Debug, Args)]
@@ -20,6 +20,9 @@ pub struct RunArgs {
     workers: Workers,
     #[command(flatten)]
     training: TrainingArgs,
+    /// Hashes weights and tokenizers again, though their size and time are those of the last time.
+    #[arg(long)]
+    verify: bool,
     /// Prints the results table as JSON.
     #[arg(long)]
     json: bool,
@@ -34,8 +37,10 @@ pub struct Workers {
 }
 
 impl Workers {
-    pub fn count(&self) -> usize {
-        self.workers.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from)
+    /// Threads of this process.
+    pub fn executor(&self) -> LocalThreads {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        LocalThreads { workers: self.workers.map_or_else(cores, usize::from) }
     }
 }
 
@@ -59,12 +64,13 @@ impl TrainingArgs {
 }
 
 pub fn run(context: &Context, args: &RunArgs) -> Result<ExitCode> {
-    let resolved = args.study.resolve(context)?;
+    let mut resolved = args.study.resolve(context)?;
+    resolved.verify = args.verify;
     let wanted: Vec<usize> = (0..resolved.graph.nodes.len()).collect();
     let outcome = perform(context, &resolved, &wanted, &args.workers, args.training.upkeep())?;
     let results = collect(&resolved.setup(context)?, &resolved.graph, &outcome.artifacts)?;
     let dir = resolved.store.results_dir();
-    report::publish(&results, &dir)?;
+    report::publish(&results, &dir, resolved.store.leases(), &context.stop)?;
     let page = dir.join(format!("report-{}.html", resolved.study.id));
     let html = report::render(&results)?;
     if std::fs::read_to_string(&page).ok().as_deref() != Some(html.as_str()) {
@@ -88,10 +94,13 @@ pub fn perform(
     workers: &Workers,
     upkeep: Upkeep,
 ) -> Result<Outcome> {
-    let setup = Setup { upkeep, ..resolved.setup(context)? };
+    // A GPU that was asked for and is not here is told now, not after an hour of other stages.
+    let device = resolved.device.description()?;
+    let mut setup = resolved.setup(context)?;
+    setup.run.upkeep = upkeep;
     let watcher = Terminal::new(wanted.len(), context.quiet);
-    watcher.line(&format!("study {}: {} stages on {}", resolved.study.id, wanted.len(), resolved.device.description));
-    let outcome = execute(&setup, &resolved.graph, wanted, workers.count(), &watcher, &context.stop)?;
+    watcher.line(&format!("study {}: {} stages on {device}", resolved.study.id, wanted.len()));
+    let outcome = workers.executor().execute(&setup, &resolved.graph, wanted, &watcher, &context.stop)?;
     watcher.line(&format!("{} stages run, {} found in {}", outcome.made, outcome.found, context.home.display()));
     Ok(outcome)
 }

@@ -6,7 +6,7 @@ use super::stages::{CellArgs, StageArgs, stage};
 use super::{Context, print, print_json};
 use crate::error::{ExitCode, Result};
 use crate::evaluate::{Submission, SubmissionRequest, Suite, score_submission};
-use crate::study::Work;
+use crate::study::Label;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  trestle score mini --target xnli\n  \
@@ -84,7 +84,7 @@ pub fn run(context: &Context, args: &ScoreArgs) -> Result<ExitCode> {
         }
         return Ok(ExitCode::Success);
     }
-    stage(context, &args.stage, &args.cell, "scores", |work| matches!(work, Work::Score { .. }))
+    stage(context, &args.stage, &args.cell, "scores", |label| matches!(label, Label::Score(_)))
 }
 
 /// A line for each score and mean; what lacks stands below, by the number of its line's mark.

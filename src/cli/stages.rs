@@ -7,7 +7,7 @@ use super::study_args::{Resolved, StudyArgs, TaskChoice};
 use super::{Context, print, print_json};
 use crate::error::{ExitCode, Result};
 use crate::report;
-use crate::study::{Node, Outcome, StudyError, Work, collect};
+use crate::study::{Label, Node, Outcome, StudyError, collect};
 use crate::train::Upkeep;
 
 #[derive(Debug, Args)]
@@ -99,19 +99,18 @@ pub struct CellArgs {
 
 impl CellArgs {
     /// Whether `label` is in the chosen rows and columns.
-    fn picks(&self, label: &str) -> bool {
-        let (target, row) = place(label);
+    fn picks(&self, label: &Label) -> bool {
         let fits =
             |wanted: &Option<String>, found: Option<&str>| wanted.as_deref().is_none_or(|wanted| found == Some(wanted));
-        fits(&self.target, target) && fits(&self.intermediate, row)
+        fits(&self.target, label.target()) && fits(&self.intermediate, label.row())
     }
 
     /// The error of a choice that picks none of a study's nodes of one kind, which have these labels.
-    fn nothing<'a>(&self, study: &str, what: &str, labels: impl Iterator<Item = &'a str>) -> StudyError {
+    fn nothing<'a>(&self, study: &str, what: &str, labels: impl Iterator<Item = &'a Label>) -> StudyError {
         let (mut targets, mut rows) = (BTreeSet::new(), BTreeSet::new());
-        for (target, row) in labels.map(place) {
-            targets.extend(target);
-            rows.extend(row);
+        for label in labels {
+            targets.extend(label.target());
+            rows.extend(label.row());
         }
         let options = |targets: Vec<&str>, rows: Vec<&str>| {
             let named =
@@ -130,35 +129,24 @@ impl CellArgs {
     }
 }
 
-/// Column and row of a label (`target/xnli/mnli/seed-1`, `intermediate/mnli/seed-1`, …), where it has them.
-fn place(label: &str) -> (Option<&str>, Option<&str>) {
-    let parts: Vec<&str> = label.split('/').collect();
-    match parts.as_slice() {
-        ["intermediate", row, ..] => (None, Some(*row)),
-        ["target" | "embed" | "predict" | "score", target, row, ..] => (Some(*target), Some(*row)),
-        ["baseline", target] => (Some(*target), Some(crate::task::CHANCE)),
-        _ => (None, None),
-    }
-}
-
 pub fn normalize(context: &Context, args: &NormalizeArgs) -> Result<ExitCode> {
-    of_tasks(context, &args.stage, |work| match work {
-        Work::Normalize { task, .. } | Work::Compose { task } => Some(task),
+    of_tasks(context, &args.stage, |label| match label {
+        Label::Normalize(task) => Some(task),
         _ => None,
     })
 }
 
 pub fn tokenize(context: &Context, args: &TokenizeArgs) -> Result<ExitCode> {
-    of_tasks(context, &args.stage, |work| match work {
-        Work::Tokenize { task } | Work::Profile { task } => Some(task),
+    of_tasks(context, &args.stage, |label| match label {
+        Label::Tokenize(task) | Label::Profile(task) => Some(task),
         _ => None,
     })
 }
 
 /// Runs the nodes for which `task_of` gives a task that is wanted.
-fn of_tasks(context: &Context, args: &TaskStageArgs, task_of: fn(&Work) -> Option<&String>) -> Result<ExitCode> {
+fn of_tasks(context: &Context, args: &TaskStageArgs, task_of: fn(&Label) -> Option<&String>) -> Result<ExitCode> {
     let resolved = args.choice.resolve(context)?;
-    let wanted = |node: &Node| task_of(&node.work).is_some_and(|task| args.choice.picks(context, task));
+    let wanted = |node: &Node| task_of(&node.label).is_some_and(|task| args.choice.picks(context, task));
     if !resolved.graph.nodes.iter().any(wanted) {
         let name = args.choice.task.join(",");
         return Err(StudyError::NoSuchNode { study: resolved.study.id.clone(), name }.into());
@@ -167,26 +155,25 @@ fn of_tasks(context: &Context, args: &TaskStageArgs, task_of: fn(&Work) -> Optio
     let results = collect(&resolved.setup(context)?, &resolved.graph, &outcome.artifacts)?;
     // A study's results are published when all of it is there.
     if args.choice.study.is_none() && !results.profiles.is_empty() {
-        report::publish(&results, &resolved.store.results_dir())?;
+        report::publish(&results, &resolved.store.results_dir(), resolved.store.leases(), &context.stop)?;
     }
     Ok(ExitCode::Success)
 }
 
 pub fn train(context: &Context, args: &TrainArgs) -> Result<ExitCode> {
     let what = args.phase.as_ref().map_or("trainings".to_owned(), |phase| format!("trainings of phase {phase}"));
-    stage(context, &args.stage, &args.cell, &what, |work| match work {
-        Work::Train { phase, .. } => args.phase.as_deref().is_none_or(|wanted| wanted == phase.name()),
-        _ => false,
+    stage(context, &args.stage, &args.cell, &what, |label| {
+        label.phase().is_some_and(|phase| args.phase.as_deref().is_none_or(|wanted| wanted == phase.name()))
     })
 }
 
 pub fn embed(context: &Context, args: &EmbedArgs) -> Result<ExitCode> {
-    stage(context, &args.stage, &args.cell, "embeddings", |work| matches!(work, Work::Embed { .. }))
+    stage(context, &args.stage, &args.cell, "embeddings", |label| matches!(label, Label::Embed(_)))
 }
 
 pub fn predict(context: &Context, args: &PredictArgs) -> Result<ExitCode> {
-    stage(context, &args.stage, &args.cell, "predictions", |work| {
-        matches!(work, Work::Predict { .. } | Work::Retrieve { .. } | Work::Baseline { .. })
+    stage(context, &args.stage, &args.cell, "predictions", |label| {
+        matches!(label, Label::Predict(_) | Label::Baseline(_))
     })
 }
 
@@ -196,13 +183,13 @@ pub fn stage(
     args: &StageArgs,
     cell: &CellArgs,
     what: &str,
-    is_kind: impl Fn(&Work) -> bool,
+    is_kind: impl Fn(&Label) -> bool,
 ) -> Result<ExitCode> {
     let resolved = args.study.resolve(context)?;
-    let picked = |node: &Node| is_kind(&node.work) && cell.picks(&node.label);
+    let picked = |node: &Node| is_kind(&node.label) && cell.picks(&node.label);
     if !resolved.graph.nodes.iter().any(picked) {
-        let of_kind = resolved.graph.nodes.iter().filter(|node| is_kind(&node.work));
-        return Err(cell.nothing(&resolved.study.id, what, of_kind.map(|node| node.label.as_str())).into());
+        let of_kind = resolved.graph.nodes.iter().filter(|node| is_kind(&node.label));
+        return Err(cell.nothing(&resolved.study.id, what, of_kind.map(|node| &node.label)).into());
     }
     perform_picked(context, &resolved, (&args.workers, args.training.upkeep()), args.json, picked)?;
     Ok(ExitCode::Success)

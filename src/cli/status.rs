@@ -34,7 +34,7 @@ pub fn run(context: &Context, args: &StatusArgs) -> Result<ExitCode> {
         status.bytes += artifact.manifest.files.iter().map(|file| file.bytes).sum::<u64>();
         status.seconds += artifact.manifest.seconds;
     }
-    let left = store.collect_garbage(true, false)?;
+    let left = store.find_garbage(false)?.garbage;
     if args.json {
         print_json(&serde_json::json!({"home": context.home, "stages": stages, "interrupted": left}));
         return Ok(ExitCode::Success);

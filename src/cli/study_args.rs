@@ -1,17 +1,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::Mutex;
 
 use clap::Args;
 
 use super::Context;
 use crate::error::Result;
-use crate::model::{DeviceChoice, OpenDevice, device};
+use crate::model::{ChosenDevice, DeviceChoice};
 use crate::source::hub::{Hub, HubOptions};
-use crate::store::Store;
-use crate::study::{Graph, Raw, RawOrigin, Setup, plan, plan_tasks};
+use crate::store::{Digests, Store};
+use crate::study::{Graph, Raw, RawOrigin, Run, Setup, plan, plan_tasks};
 use crate::task::{Edition, EncoderSource, Model, Pooling, Registry, Split, Study, Task, TokenizerSource};
-use crate::train::Upkeep;
 
 /// Where downloads are pinned, unless another place is named.
 const LOCK: &str = "pipeline/sources.lock";
@@ -113,13 +111,16 @@ pub struct Resolved {
     pub study: Study,
     pub model: Model,
     pub store: Store,
-    pub device: OpenDevice,
+    pub device: ChosenDevice,
     pub graph: Graph,
     raw: RawChoice,
     /// Whether a number of examples other than the published one is an error.
     pub check_counts: bool,
+    /// Whether files outside the store are hashed again, though they look as they did.
+    pub verify: bool,
 }
 
+#[derive(Clone)]
 enum RawChoice {
     Mini,
     Directory(PathBuf),
@@ -127,7 +128,7 @@ enum RawChoice {
 }
 
 impl StudyArgs {
-    /// Applies the changes, opens store and device, and plans the graph.
+    /// Applies the changes and plans the graph. Opens neither store nor device.
     pub fn resolve(&self, context: &Context) -> Result<Resolved> {
         let study = context.registry.study(&self.study, "the command line")?.clone();
         self.changes.resolve(context, study, plan)
@@ -216,6 +217,7 @@ impl StudyChanges {
         if let Some(dir) = &self.encoder {
             model.encoder = EncoderSource::Directory(dir.clone());
             model.tokenizer = TokenizerSource::Encoder;
+            model.sizes = None;
             study.pretrain = None;
         }
         if let Some(file) = &self.tokenizer {
@@ -236,6 +238,7 @@ impl StudyChanges {
                 let options = HubOptions {
                     lock: self.lock.clone(),
                     cache: store.raw_dir(),
+                    leases: store.leases().clone(),
                     locked: self.locked,
                     offline: self.offline,
                 };
@@ -243,32 +246,44 @@ impl StudyChanges {
             }
         };
         let graph = plan(&context.registry, &study, &model, origin)?;
-        let device = device::open(self.device)?;
+        let device = ChosenDevice::new(self.device);
         let limited = !study.limits.is_empty();
         let check_counts = origin != RawOrigin::Mini && !limited && !self.allow_count_drift;
-        Ok(Resolved { study, model, store, device, graph, raw, check_counts })
+        Ok(Resolved { study, model, store, device, graph, raw, check_counts, verify: false })
     }
 }
 
 impl Resolved {
     /// What the stages share.
     pub fn setup<'a>(&'a self, context: &'a Context) -> Result<Setup<'a>> {
-        let raw = match &self.raw {
-            RawChoice::Mini => Raw::Mini,
-            RawChoice::Directory(dir) => Raw::Directory(dir.clone()),
-            RawChoice::Hub(options) => Raw::Hub(Box::new(Hub::open(options.clone())?)),
+        self.setup_with(context, self.raw.clone())
+    }
+
+    /// As [`Self::setup`], for looking only: nothing is downloaded.
+    pub fn setup_to_inspect<'a>(&'a self, context: &'a Context) -> Result<Setup<'a>> {
+        let raw = match self.raw.clone() {
+            RawChoice::Hub(options) => RawChoice::Hub(HubOptions { offline: true, ..options }),
+            other => other,
         };
+        self.setup_with(context, raw)
+    }
+
+    fn setup_with<'a>(&'a self, context: &'a Context, raw: RawChoice) -> Result<Setup<'a>> {
+        let raw = match raw {
+            RawChoice::Mini => Raw::Mini,
+            RawChoice::Directory(dir) => Raw::Directory(dir),
+            RawChoice::Hub(options) => Raw::Hub(Box::new(Hub::open(options)?)),
+        };
+        let digests = Digests::of(&self.store);
         Ok(Setup {
             registry: &context.registry,
             store: &self.store,
             study: &self.study,
             model: &self.model,
             raw,
-            device: &self.device,
+            digests: if self.verify { digests.verifying() } else { digests },
             check_counts: self.check_counts,
-            gpu: Mutex::new(()),
-            tokenizer: Mutex::new(None),
-            upkeep: Upkeep::default(),
+            run: Run::new(&self.store, &self.device),
         })
     }
 }

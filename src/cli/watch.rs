@@ -7,7 +7,7 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::progress::Progress;
-use crate::store::Artifact;
+use crate::store::{Artifact, Token};
 use crate::study::{Node, Watcher};
 
 /// Prints to standard error, so that standard output holds only results.
@@ -111,11 +111,16 @@ impl Drop for Bar<'_> {
 
 impl Watcher for Terminal {
     fn begin(&self, node: &Node) -> Box<dyn Progress + '_> {
-        self.bar(&node.label)
+        self.bar(&node.label.to_string())
     }
 
-    fn waiting(&self, node: &Node) {
-        self.line(&format!("{}: another process works on it; waiting", node.label));
+    fn elsewhere(&self, node: &Node, holder: &Token) {
+        self.line(&format!("{}: process {} on {} works on it", node.label, holder.pid, holder.host));
+    }
+
+    fn late(&self, node: &Node, took: Duration) {
+        let seconds = took.as_secs_f64();
+        self.line(&format!("{}: made in {seconds:.1} s for nothing, another process was first", node.label));
     }
 
     fn end(&self, node: &Node, artifact: &Artifact, took: Option<Duration>) {

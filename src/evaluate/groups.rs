@@ -5,15 +5,15 @@
 //! | `all`, `non-english`, `english` | all, all but English, English |
 //! | `english-gap` | English less the mean of the others: what is lost in transfer |
 //! | `family=Uralic`, `script=Latin` | by family and main script |
-//! | `resource=high`, `mid`, `low`, `none` | by the size of XLM-R's pretraining text ([`Language::resource`]) |
+//! | `resource=high`, `mid`, `low`, `none` | by the size of XLM-R's pretraining text ([`crate::task::Resource`]) |
 //! | `pretraining=seen`, `unseen` | by whether there was any |
 //!
 //! English, on which every task is trained, is in none of the groups by trait: they are about transfer. Each language has the
 //! same weight in a mean.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::task::Language;
+use crate::task::Traits;
 
 /// The groups' names that do not come from a trait, in the order of tables.
 const PLAIN: [&str; 4] = ["all", "non-english", "english", "english-gap"];
@@ -65,14 +65,14 @@ impl Group {
 
 /// The groups of the languages `scored` that have a member, in the order of tables. `known` are the languages that the task
 /// has; a scored one that it does not have is in the groups without a trait.
-pub fn groups(scored: &[&str], known: &[Language]) -> Vec<Group> {
+pub fn groups(scored: &[&str], known: &BTreeMap<String, Traits>) -> Vec<Group> {
     let mut groups: Vec<Group> = PLAIN.iter().filter_map(|name| plain(name, scored, known)).collect();
-    let others: Vec<&Language> = known.iter().filter(|language| language.code != "en").collect();
+    let others: Vec<(&String, &Traits)> = known.iter().filter(|(code, _)| *code != "en").collect();
     for name in TRAITS {
-        let of = |language: &Language| trait_of(language, name).to_owned();
-        let values: BTreeSet<String> = others.iter().map(|language| of(language)).collect();
+        let values: BTreeSet<&str> = others.iter().map(|(_, traits)| trait_of(traits, name)).collect();
         for value in values {
-            let members = others.iter().filter(|language| of(language) == value).map(|language| language.code.as_str());
+            let members =
+                others.iter().filter(|(_, traits)| trait_of(traits, name) == value).map(|(code, _)| code.as_str());
             groups.extend(group(format!("{name}={value}"), scored, members));
         }
     }
@@ -80,18 +80,17 @@ pub fn groups(scored: &[&str], known: &[Language]) -> Vec<Group> {
 }
 
 /// What `name`, one of [`TRAITS`], is in a language.
-fn trait_of<'a>(language: &'a Language, name: &str) -> &'a str {
+fn trait_of<'a>(traits: &'a Traits, name: &str) -> &'a str {
     match name {
-        "family" => &language.family,
-        "script" => &language.script,
-        "resource" => language.resource(),
-        _ => language.pretraining(),
+        "family" => &traits.family,
+        "script" => &traits.script,
+        "resource" => traits.resource.name(),
+        _ => traits.pretraining.name(),
     }
 }
 
-fn plain(name: &str, scored: &[&str], known: &[Language]) -> Option<Group> {
-    let codes: BTreeSet<&str> =
-        scored.iter().copied().chain(known.iter().map(|language| language.code.as_str())).collect();
+fn plain(name: &str, scored: &[&str], known: &BTreeMap<String, Traits>) -> Option<Group> {
+    let codes: BTreeSet<&str> = scored.iter().copied().chain(known.keys().map(String::as_str)).collect();
     let belongs = |code: &&str| match name {
         "non-english" => *code != "en",
         "english" => *code == "en",
@@ -124,9 +123,9 @@ mod tests {
     use super::*;
     use crate::task::Languages;
 
-    fn known(codes: &[&str]) -> Vec<Language> {
+    fn known(codes: &[&str]) -> BTreeMap<String, Traits> {
         let all = Languages::parse(include_str!("../../data/languages.toml"), "data/languages.toml").unwrap();
-        codes.iter().map(|code| all.get(code).unwrap().clone()).collect()
+        codes.iter().map(|code| ((*code).to_owned(), all.get(code).unwrap().traits())).collect()
     }
 
     #[test]

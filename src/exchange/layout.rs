@@ -8,28 +8,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use super::ExchangeError;
 use crate::error::IoContext;
 use crate::evaluate::submission::Shape;
 use crate::task::{Format, Registry, Task};
 
-/// How predictions lie in a folder.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How predictions lie in a folder; in manifests `xtreme` or `table`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Layout {
     /// XTREME's.
     Xtreme,
     /// A table a language.
     Table,
-}
-
-impl Layout {
-    /// The name used on the command line and in manifests.
-    pub fn name(self) -> &'static str {
-        match self {
-            Layout::Xtreme => "xtreme",
-            Layout::Table => "table",
-        }
-    }
 }
 
 /// What predictions of `task` are in XTREME's layout.

@@ -27,7 +27,7 @@ mod zeros;
 
 pub use adapters::{DeviceInfo, DeviceList};
 pub use config::{Architecture, EncoderConfig, Precision};
-pub use device::{DeviceChoice, OpenDevice};
+pub use device::{ChosenDevice, DeviceChoice, DeviceKind, OpenDevice};
 pub use dropout::Dropout;
 pub use encoder::{Encoder, TokenBatch};
 pub use error::ModelError;

@@ -10,31 +10,29 @@ use rayon::prelude::*;
 
 use super::clock::{self, Clock, timed};
 use super::tables::count_labels;
-use super::{NormalizeOutcome, NormalizedTable, label_set, labels_of};
+use super::{NormalizeOutcome, NormalizedTable, Terms, label_set, labels_of};
 use crate::error::Error;
 use crate::progress::{self, Progress};
 use crate::schema;
 use crate::shard::{Writer, Written, read_batches, table_path};
-use crate::task::{Split, Task};
+use crate::task::Split;
 
 /// Split, language and file of a canonical table.
 pub type PartTable = (Split, String, PathBuf);
 
 /// What to compose.
 pub struct ComposeRequest<'a> {
-    /// The composed task.
-    pub task: &'a Task,
-    /// Split, language and file of each canonical table, by part, in the order of `task.parts`.
+    /// What the composed task's rows are to be.
+    pub terms: Terms<'a>,
+    /// Split, language and file of each canonical table, by part, in the task's order.
     pub parts: &'a [(String, Vec<PartTable>)],
-    /// Whether another number of examples than the task's `expect` is an error.
-    pub check_counts: bool,
 }
 
 /// Writes one canonical table a (split, language) below `output`: the rows of every part that has one, in order, each
 /// `example_id` with the part's name and `/` before it.
 ///
 /// # Errors
-/// A part's table that can't be read or is not canonical; counts other than expected; a failed write.
+/// A part's table that can't be read or is not canonical; a failed write.
 pub fn compose(
     request: &ComposeRequest,
     output: &Path,
@@ -42,7 +40,7 @@ pub fn compose(
     progress: &dyn Progress,
     stop: &AtomicBool,
 ) -> Result<NormalizeOutcome, Error> {
-    let table = schema::canonical(request.task.format);
+    let table = schema::canonical(request.terms.format);
     let schema_metadata = table.metadata();
     let metadata: Vec<(&str, &str)> =
         metadata.iter().copied().chain(schema_metadata.iter().map(|(key, value)| (*key, value.as_str()))).collect();
@@ -78,10 +76,7 @@ pub fn compose(
         })
         .collect::<Result<Vec<_>, Error>>()?;
     progress.finish();
-    if request.check_counts {
-        super::check_counts(request.task, tables.iter())?;
-    }
-    let (labels, label_set) = (labels_of(&tables), label_set(request.task, &tables));
+    let (labels, label_set) = (labels_of(&tables), label_set(request.terms, &tables));
     Ok(NormalizeOutcome { tables, labels, label_set, seconds: clock.seconds() })
 }
 

@@ -15,9 +15,9 @@ use arrow::compute::{CastOptions, cast_with_options, interleave};
 use arrow::datatypes::{DataType, Field, Int64Type, UInt32Type};
 
 use super::sql::Selected;
-use super::{NormalizeError, answers};
+use super::{NormalizeError, Terms, answers};
 use crate::schema::{Table, canonical};
-use crate::task::{Format, OffsetUnit, Task};
+use crate::task::{Format, OffsetUnit};
 
 /// Where rows come from, for defaults and errors.
 #[derive(Clone, Copy)]
@@ -32,7 +32,7 @@ pub(super) struct Place<'a> {
 
 /// What the tables of one task must be.
 pub(super) struct Contract<'a> {
-    task: &'a Task,
+    terms: Terms<'a>,
     answer_offsets: OffsetUnit,
     table: &'static Table,
     labels: BTreeSet<&'a str>,
@@ -70,13 +70,13 @@ impl Rows<'_> {
 }
 
 impl<'a> Contract<'a> {
-    /// The contract of `task`'s format, for raw rows whose answer offsets count `answer_offsets`.
-    pub(super) fn new(task: &'a Task, answer_offsets: OffsetUnit) -> Self {
+    /// The contract of `terms`, for raw rows whose answer offsets count `answer_offsets`.
+    pub(super) fn new(terms: Terms<'a>, answer_offsets: OffsetUnit) -> Self {
         Self {
-            task,
+            terms,
             answer_offsets,
-            table: canonical(task.format),
-            labels: task.labels.iter().map(String::as_str).collect(),
+            table: canonical(terms.format),
+            labels: terms.labels.iter().map(String::as_str).collect(),
         }
     }
 
@@ -93,7 +93,7 @@ impl<'a> Contract<'a> {
             let column = self.conform(&rows, field)?;
             rows.columns.insert(field.name(), column);
         }
-        if self.task.format == Format::SpanExtraction {
+        if self.terms.format == Format::SpanExtraction {
             let starts = self.byte_starts(&rows)?;
             rows.columns.insert("answer_starts", starts);
         }
@@ -116,8 +116,8 @@ impl<'a> Contract<'a> {
 
     fn wrong_columns(&self, place: Place, message: impl Into<String>) -> NormalizeError {
         NormalizeError::Columns {
-            task: self.task.id.clone(),
-            format: self.task.format.name(),
+            task: self.terms.id.to_owned(),
+            format: self.terms.format.name(),
             path: place.path.to_owned(),
             message: message.into(),
         }
@@ -130,7 +130,7 @@ impl<'a> Contract<'a> {
         place: Place,
     ) -> Result<BTreeMap<&'t str, ArrayRef>, NormalizeError> {
         let given = &selected.columns;
-        let parts = &self.task.normalize.choices;
+        let parts = self.terms.choices;
         let known =
             |name: &str| self.table.schema.field_with_name(name).is_ok() || parts.iter().any(|part| part == name);
         if let Some(extra) = given.schema().fields().iter().find(|field| !known(field.name())) {
@@ -244,7 +244,7 @@ impl<'a> Contract<'a> {
         let name = |(index, number): (usize, Option<i64>)| match number {
             None => Ok(None),
             Some(number) => {
-                let label = usize::try_from(number).ok().and_then(|number| self.task.labels.get(number));
+                let label = usize::try_from(number).ok().and_then(|number| self.terms.labels.get(number));
                 label.map(|label| Some(label.as_str())).ok_or_else(|| wrong(index))
             }
         };
@@ -283,12 +283,12 @@ impl<'a> Contract<'a> {
                 return Err(rows.wrong(index, "its example_id is empty"));
             }
             let language = languages.value(index);
-            if !self.task.knows_language(language) {
-                let known = self.task.languages.join(" ");
+            if !self.terms.languages.iter().any(|known| known == language) {
+                let known = self.terms.languages.join(" ");
                 return Err(rows.wrong(index, format!("language `{language}` is none of the task's ({known})")));
             }
         }
-        let texts: &[&str] = match self.task.format {
+        let texts: &[&str] = match self.terms.format {
             Format::Classification => &["text_a"],
             Format::PairClassification => &["text_a", "text_b"],
             Format::SpanExtraction => &["context", "question"],
@@ -302,7 +302,7 @@ impl<'a> Contract<'a> {
                 return Err(rows.wrong(index, message));
             }
         }
-        match self.task.format {
+        match self.terms.format {
             Format::Classification | Format::PairClassification => self.check_labels(rows),
             Format::MultipleChoice => check_choices(rows),
             Format::SpanExtraction => check_answerable(rows),
@@ -313,12 +313,12 @@ impl<'a> Contract<'a> {
     }
 
     fn check_labels(&self, rows: &Rows) -> Result<(), NormalizeError> {
-        if self.task.open_labels {
+        if self.terms.open_labels {
             return Ok(());
         }
         for (index, label) in rows.text("label").iter().enumerate() {
             if let Some(label) = label.filter(|label| !self.labels.contains(label)) {
-                let known = self.task.labels.join(", ");
+                let known = self.terms.labels.join(", ");
                 return Err(rows.wrong(index, format!("label \"{label}\" is none of the task's ({known})")));
             }
         }
@@ -344,10 +344,10 @@ impl<'a> Contract<'a> {
             if tags.len() != sentence.len() {
                 return Err(rows.wrong(index, format!("{} words, but {} tags", sentence.len(), tags.len())));
             }
-            let foreign = |tag: &&str| !self.task.open_labels && !self.labels.contains(tag);
+            let foreign = |tag: &&str| !self.terms.open_labels && !self.labels.contains(tag);
             let unknown = tags.as_string::<i32>().iter().flatten().find(foreign);
             if let Some(tag) = unknown {
-                let known = self.task.labels.join(", ");
+                let known = self.terms.labels.join(", ");
                 return Err(rows.wrong(index, format!("tag \"{tag}\" is none of the task's ({known})")));
             }
         }

@@ -30,35 +30,50 @@ use std::thread::ScopedJoinHandle;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, new_null_array};
 use arrow::datatypes::DataType;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::progress::{self, Progress};
 use crate::source::{RawFile, RawPart, RawTask};
-use crate::task::{Reader, Split, Task};
+use crate::task::{Format, Reader, Split, Task};
 use ahead::read_ahead;
 use clock::{Clock, timed};
 use contract::{Contract, Place};
 use sql::Query;
 use tables::Tables;
 
+/// What a task's file says that its canonical rows are.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms<'a> {
+    /// The task's id, for messages.
+    pub id: &'a str,
+    /// The shape of the rows.
+    pub format: Format,
+    /// The labels that rows may have, in head order; empty where the set is open.
+    pub labels: &'a [String],
+    /// Whether the label set is whatever the training split holds.
+    pub open_labels: bool,
+    /// The columns of the SQL's result that form the list `choices`, in order.
+    pub choices: &'a [String],
+    /// The languages that rows may be in (ISO 639-1).
+    pub languages: &'a [String],
+}
+
 /// What to normalise.
 #[derive(Clone, Copy)]
 pub struct NormalizeRequest<'a> {
-    /// The task.
-    pub task: &'a Task,
+    /// What the rows are to be.
+    pub terms: Terms<'a>,
     /// Its raw files.
     pub raw: &'a RawTask,
     /// The languages wanted (ISO 639-1); rows of others are left out.
     pub languages: &'a [String],
     /// The most examples of each language in a split, where it has a limit: the first ones of the files.
     pub limits: &'a BTreeMap<Split, u64>,
-    /// Whether another number of examples than the task's `expect` is an error. Limited splits are not checked.
-    pub check_counts: bool,
 }
 
 /// What was written.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NormalizeOutcome {
     /// Every table, by split and language.
     pub tables: Vec<NormalizedTable>,
@@ -81,8 +96,8 @@ struct Group<'a> {
 /// and the schema's id and version in each footer.
 ///
 /// # Errors
-/// Everything that a raw file can do wrong, with the file and the line or row named; a split without examples; counts
-/// other than expected. Files may be half-written then: `output` is to be thrown away.
+/// Everything that a raw file can do wrong, with the file and the line or row named; a split without examples. Files may be
+/// half-written then: `output` is to be thrown away.
 pub fn normalize(
     request: &NormalizeRequest,
     output: &Path,
@@ -90,9 +105,8 @@ pub fn normalize(
     progress: &dyn Progress,
     stop: &AtomicBool,
 ) -> Result<NormalizeOutcome, Error> {
-    let task = request.task;
-    let queries = Queries::parse(task, request.raw)?;
-    let contract = Contract::new(task, request.raw.answer_offsets);
+    let queries = Queries::parse(request.terms.id, request.raw)?;
+    let contract = Contract::new(request.terms, request.raw.answer_offsets);
     let schema = contract.table().metadata();
     let metadata: Vec<(&str, &str)> =
         metadata.iter().copied().chain(schema.iter().map(|(key, value)| (*key, value.as_str()))).collect();
@@ -112,7 +126,7 @@ pub fn normalize(
     progress.finish();
     tables.sort_by(|a, b| (a.split, &a.language).cmp(&(b.split, &b.language)));
     check(request, &groups, &tables)?;
-    let (labels, label_set, seconds) = (labels_of(&tables), label_set(task, &tables), run.clock.seconds());
+    let (labels, label_set, seconds) = (labels_of(&tables), label_set(request.terms, &tables), run.clock.seconds());
     Ok(NormalizeOutcome { tables, labels, label_set, seconds })
 }
 
@@ -137,9 +151,9 @@ fn labels_of(tables: &[NormalizedTable]) -> BTreeMap<String, u64> {
 }
 
 /// The labels in head order: the task's own, or what its training tables hold, by name.
-fn label_set(task: &Task, tables: &[NormalizedTable]) -> Vec<String> {
-    if !task.open_labels {
-        return task.labels.clone();
+fn label_set(terms: Terms, tables: &[NormalizedTable]) -> Vec<String> {
+    if !terms.open_labels {
+        return terms.labels.to_vec();
     }
     let training = tables.iter().filter(|table| table.split == Split::Train);
     let labels: std::collections::BTreeSet<&String> = training.flat_map(|table| table.labels.keys()).collect();
@@ -158,28 +172,31 @@ fn groups(files: &[RawFile]) -> Vec<Group<'_>> {
     groups
 }
 
-/// What no single thread can see: tables that two of them wrote, empty splits, counts.
+/// What no single thread can see: tables that two of them wrote, empty splits.
 fn check(request: &NormalizeRequest, groups: &[Group], tables: &[NormalizedTable]) -> Result<(), NormalizeError> {
-    let task = request.task;
+    let task = request.terms.id;
     if let Some(twice) = tables.windows(2).find(|pair| pair[0].path == pair[1].path) {
         let (split, language) = (twice[0].split.to_string(), twice[0].language.clone());
-        return Err(NormalizeError::Twice { task: task.id.clone(), split, language });
+        return Err(NormalizeError::Twice { task: task.to_owned(), split, language });
     }
     for group in groups {
         if !tables.iter().any(|table| table.split == group.split) {
             let names: Vec<&str> = group.files.iter().flat_map(|f| &f.parts).map(|part| part.name.as_str()).collect();
             let split = group.split.to_string();
-            return Err(NormalizeError::Empty { task: task.id.clone(), split, files: names.join(", ") });
+            return Err(NormalizeError::Empty { task: task.to_owned(), split, files: names.join(", ") });
         }
     }
-    if !request.check_counts {
-        return Ok(());
-    }
-    check_counts(task, tables.iter().filter(|table| !request.limits.contains_key(&table.split)))
+    Ok(())
 }
 
-/// Whether each table has as many rows as the task file expects.
-fn check_counts<'a>(task: &Task, tables: impl Iterator<Item = &'a NormalizedTable>) -> Result<(), NormalizeError> {
+/// Whether each table of `task` has as many rows as its file expects.
+///
+/// # Errors
+/// [`NormalizeError::Count`] for the first table that has more or fewer.
+pub fn check_counts<'a>(
+    task: &Task,
+    tables: impl IntoIterator<Item = &'a NormalizedTable>,
+) -> Result<(), NormalizeError> {
     for table in tables {
         if let Some(expected) = task.expect.get(&table.split).and_then(|expected| expected.of(&table.language))
             && expected != table.rows
@@ -198,13 +215,13 @@ struct Queries<'a> {
 }
 
 impl<'a> Queries<'a> {
-    fn parse(task: &Task, raw: &'a RawTask) -> Result<Self, NormalizeError> {
+    fn parse(task: &str, raw: &'a RawTask) -> Result<Self, NormalizeError> {
         let default = raw.files.iter().any(|file| file.sql.is_none());
-        let default = default.then(|| Query::parse(&task.id, &raw.sql)).transpose()?;
+        let default = default.then(|| Query::parse(task, &raw.sql)).transpose()?;
         let mut own = BTreeMap::new();
         for sql in raw.files.iter().filter_map(|file| file.sql.as_deref()) {
             if !own.contains_key(sql) {
-                own.insert(sql, Query::parse(&task.id, sql)?);
+                own.insert(sql, Query::parse(task, sql)?);
             }
         }
         Ok(Self { default, own })

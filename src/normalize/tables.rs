@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicU64;
 use arrow::array::{Array, AsArray, Int64Array, RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
 use arrow::datatypes::UInt32Type;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{NormalizeError, clock};
 use crate::distinct::{self, Seen};
@@ -17,7 +17,7 @@ use crate::shard::{Writer, read_batches, table_path};
 use crate::task::Split;
 
 /// One canonical table that was written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NormalizedTable {
     /// Its split.
     pub split: Split,

@@ -47,10 +47,18 @@ impl World {
         let raw = self.raw(languages, splits);
         let languages: Vec<String> = languages.iter().map(|code| (*code).to_owned()).collect();
         let limits = limits.iter().copied().collect();
-        let request =
-            NormalizeRequest { task: &self.task, raw: &raw, languages: &languages, limits: &limits, check_counts };
+        let known = self.task.known_languages();
+        let terms = terms(&self.task, &known);
+        let request = NormalizeRequest { terms, raw: &raw, languages: &languages, limits: &limits };
         let outcome = normalize(&request, &self.out(), &[("trestle.key", "k")], &Quiet, &AtomicBool::new(false));
-        outcome.map_err(|e| e.to_string().replace(&format!("{}/toy/", self.dir.path().display()), ""))
+        let checked = outcome.and_then(|outcome| {
+            let whole = outcome.tables.iter().filter(|table| !limits.contains_key(&table.split));
+            if check_counts {
+                super::check_counts(&self.task, whole)?
+            }
+            Ok(outcome)
+        });
+        checked.map_err(|e| e.to_string().replace(&format!("{}/toy/", self.dir.path().display()), ""))
     }
 
     fn run(&self) -> Outcome {
@@ -65,6 +73,18 @@ impl World {
     /// A column of English training examples as text.
     fn column(&self, name: &str) -> Vec<String> {
         texts(&self.table(Split::Train, "en"), name)
+    }
+}
+
+/// What the rows of `task`, which may be in the languages `known`, are to be.
+fn terms<'a>(task: &'a Task, known: &'a [String]) -> Terms<'a> {
+    Terms {
+        id: &task.id,
+        format: task.format,
+        labels: &task.labels,
+        open_labels: task.open_labels,
+        choices: &task.normalize.choices,
+        languages: known,
     }
 }
 
@@ -302,8 +322,9 @@ fn a_run_stops_when_it_is_told_to() {
     let world = World::new(PAIRS, &[("train-1.tsv", "x\ta\tb\tyes\n")]);
     let raw = world.raw(&["en"], &[Split::Train]);
     let (languages, limits) = (["en".to_owned()], BTreeMap::new());
-    let request =
-        NormalizeRequest { task: &world.task, raw: &raw, languages: &languages, limits: &limits, check_counts: false };
+    let known = world.task.known_languages();
+    let terms = terms(&world.task, &known);
+    let request = NormalizeRequest { terms, raw: &raw, languages: &languages, limits: &limits };
     let outcome = normalize(&request, &world.out(), &[], &Quiet, &AtomicBool::new(true));
     assert!(matches!(outcome, Err(Error::Interrupted)));
 }

@@ -9,6 +9,9 @@ use crate::task::TaskError;
 /// What goes wrong with tables, queries and reports.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
+    /// Ctrl-C or SIGTERM while another process publishes the same study.
+    #[error("interrupted")]
+    Interrupted,
     /// A file system operation.
     #[error(transparent)]
     File(#[from] FileError),
@@ -91,9 +94,9 @@ pub enum ReportError {
         /// What they lack, and the remedy.
         problem: String,
     },
-    /// A run's parameters are no JSON.
+    /// A run's parameters are not what a study publishes.
     #[error(
-        "the parameters of a run of study {study} are no JSON ({message}); `trestle run {study}` publishes it again"
+        "the parameters of a run of study {study} are broken ({message}); `trestle run {study}` publishes it again"
     )]
     Run {
         /// The study.
@@ -159,6 +162,7 @@ impl ReportError {
             | ReportError::Place { .. }
             | ReportError::Output { .. } => ExitCode::Usage,
             ReportError::Render(_) => ExitCode::Internal,
+            ReportError::Interrupted => ExitCode::Interrupted,
         }
     }
 }

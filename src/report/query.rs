@@ -140,13 +140,15 @@ fn with_partitions(batch: &RecordBatch, partitions: &[(String, String)]) -> Reco
 mod tests {
     use super::super::{fixture, publish, results_tables};
     use super::*;
+    use crate::store::Leases;
     use arrow::array::AsArray;
     use arrow::datatypes::{Float64Type, Int64Type, UInt32Type, UInt64Type};
+    use std::sync::atomic::AtomicBool;
 
     fn tables() -> (tempfile::TempDir, Vec<QueryTable>) {
         let dir = tempfile::tempdir().unwrap();
         let results = fixture::results(dir.path());
-        publish(&results, &dir.path().join("results")).unwrap();
+        publish(&results, &dir.path().join("results"), &Leases::new(dir.path()), &AtomicBool::new(false)).unwrap();
         let tables = results_tables(&dir.path().join("results")).unwrap();
         (dir, tables)
     }

@@ -19,9 +19,10 @@
 //! half. A stamp, written last, holds the digest of everything the view was made from: where it still fits, publishing
 //! does nothing. What a crash leaves behind, the next run replaces.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use arrow::array::{ArrayRef, ListBuilder, RecordBatch, StringArray, StringBuilder, UInt32Array, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -32,6 +33,7 @@ use super::{Cell, DataTable, QueryTable, ReportError, Rows, StudyResults, stage}
 use crate::error::{FileError, IoContext};
 use crate::schema;
 use crate::shard::{self, PART, Writer};
+use crate::store::Leases;
 
 /// Raised when the layout or a column of the view changes.
 const VIEW_VERSION: u32 = 4;
@@ -53,8 +55,11 @@ pub const VIEWS: [&str; 10] = [
 /// Those of them that have a file a target.
 const TARGET_VIEWS: usize = 6;
 
-/// Where stamps and locks lie, below the results directory.
+/// Where stamps lie, below the results directory.
 const STAMPS: &str = ".published";
+
+/// Where views are built, below the results directory: a folder a study, in it one for each process that tries.
+const BUILDING: &str = ".building";
 
 /// What [`publish`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,18 +85,22 @@ impl Stamp {
     }
 }
 
-/// Rebuilds the view of one study below `results_dir`, if it is not already that of `results`.
+/// Rebuilds the view of one study below `results_dir`, if it is not already that of `results`. One process at a time does.
 ///
 /// # Errors
+/// [`ReportError::Interrupted`] once `stop` is set while another process publishes the study;
 /// A stage's file that is missing, broken or not of its schema, named; a results directory that can't be written. The
 /// old view stays where a new one can't be built.
-pub fn publish(results: &StudyResults, results_dir: &Path) -> Result<Published, ReportError> {
+pub fn publish(
+    results: &StudyResults,
+    results_dir: &Path,
+    leases: &Leases,
+    stop: &AtomicBool,
+) -> Result<Published, ReportError> {
     let study = &results.study.id;
     let stamps = results_dir.join(STAMPS);
     fs::create_dir_all(&stamps).at("create directory", &stamps)?;
-    let lock_path = stamps.join(format!("{study}.lock"));
-    let lock = File::create(&lock_path).at("create", &lock_path)?;
-    lock.lock().at("lock", &lock_path)?;
+    let publishing = leases.wait(&format!("publish-{study}"), stop, |_| ())?.ok_or(ReportError::Interrupted)?;
 
     let stamp_path = stamps.join(format!("{study}.json"));
     let digest = digest(results);
@@ -100,8 +109,10 @@ pub fn publish(results: &StudyResults, results_dir: &Path) -> Result<Published, 
         return Ok(Published { written: false, files: stamp.files.len() });
     }
 
-    let building = results_dir.join(format!(".building-{study}"));
-    remove(&building)?;
+    // What others have begun there can only be left over: this process holds the lease.
+    let aside = results_dir.join(BUILDING).join(study);
+    remove(&aside)?;
+    let building = aside.join(publishing.mark());
     let built = build(results, &building).and_then(|files| {
         remove(&stamp_path)?;
         for view in VIEWS {
@@ -109,7 +120,8 @@ pub fn publish(results: &StudyResults, results_dir: &Path) -> Result<Published, 
         }
         Ok(files)
     });
-    remove(&building)?;
+    remove(&aside)?;
+    let _ = fs::remove_dir(results_dir.join(BUILDING));
     let stamp = Stamp { digest, files: built? };
     write_stamp(&stamp, &stamp_path)?;
     Ok(Published { written: true, files: stamp.files.len() })
@@ -356,138 +368,4 @@ fn remove(path: &Path) -> Result<(), FileError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use super::super::fixture;
-    use super::*;
-    use arrow::array::AsArray;
-    use arrow::datatypes::{UInt32Type, UInt64Type};
-
-    /// Bytes of every file below `root`, stamps and locks included.
-    fn bytes(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-        let mut pending = vec![root.to_owned()];
-        let mut files = BTreeMap::new();
-        while let Some(folder) = pending.pop() {
-            for entry in fs::read_dir(folder).unwrap() {
-                let path = entry.unwrap().path();
-                if path.is_dir() {
-                    pending.push(path)
-                } else {
-                    drop(files.insert(path.clone(), fs::read(path).unwrap()))
-                }
-            }
-        }
-        files
-    }
-
-    #[test]
-    fn a_second_run_writes_nothing_and_a_fresh_one_writes_the_same_bytes() {
-        let dir = tempfile::tempdir().unwrap();
-        let results = fixture::results(dir.path());
-        let (view, other) = (dir.path().join("results"), dir.path().join("other"));
-        let first = publish(&results, &view).unwrap();
-        assert_eq!(first, Published { written: true, files: 21 });
-        let before = bytes(&view);
-        assert_eq!(publish(&results, &view).unwrap(), Published { written: false, files: 21 });
-        let mut shuffled = results.clone();
-        shuffled.cells.reverse();
-        assert!(!publish(&shuffled, &view).unwrap().written);
-        assert_eq!(bytes(&view), before);
-        publish(&shuffled, &other).unwrap();
-        let fresh: Vec<_> = bytes(&other).into_values().collect();
-        assert_eq!(fresh, before.into_values().collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn every_input_is_in_the_stamp() {
-        let dir = tempfile::tempdir().unwrap();
-        let results = fixture::results(dir.path());
-        let base = digest(&results);
-        let changes: [fn(&mut Cell); 9] = [
-            |c| c.target.push('x'),
-            |c| c.intermediate.push('x'),
-            |c| c.seed += 1,
-            |c| c.score_key.push('x'),
-            |c| c.predict_key.push('x'),
-            |c| c.model_key.push('x'),
-            |c| c.tokenizer_digest.push('x'),
-            |c| drop(c.data_keys.insert("more".to_owned(), "k".to_owned())),
-            |c| c.parameters = json!({"learning_rate": 1}),
-        ];
-        for change in changes {
-            let mut changed = results.clone();
-            change(&mut changed.cells[0]);
-            assert_ne!(digest(&changed), base);
-        }
-        let mut changed = results.clone();
-        changed.profiles.get_mut("xnli").unwrap().key.push('x');
-        assert_ne!(digest(&changed), base);
-        changed = results.clone();
-        changed.overlap = None;
-        assert_ne!(digest(&changed), base);
-        changed = results.clone();
-        changed.code_version.push('x');
-        assert_ne!(digest(&changed), base);
-        changed = results.clone();
-        changed.study.title.push('x');
-        assert_ne!(digest(&changed), base);
-    }
-
-    #[test]
-    fn a_view_that_lost_a_file_is_built_again_and_leftovers_go() {
-        let dir = tempfile::tempdir().unwrap();
-        let results = fixture::results(dir.path());
-        let view = dir.path().join("results");
-        publish(&results, &view).unwrap();
-        let before = bytes(&view);
-        fs::remove_file(view.join("scores/study=small/target=xquad").join(PART)).unwrap();
-        fs::create_dir_all(view.join(".building-small/scores")).unwrap();
-        fs::write(view.join(".building-small/scores/junk"), "half").unwrap();
-        assert!(publish(&results, &view).unwrap().written);
-        assert_eq!(bytes(&view), before);
-    }
-
-    #[test]
-    fn a_target_that_left_the_study_leaves_the_view() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut results = fixture::results(dir.path());
-        let view = dir.path().join("results");
-        publish(&results, &view).unwrap();
-        results.cells.retain(|cell| cell.target == "xnli");
-        assert_eq!(publish(&results, &view).unwrap(), Published { written: true, files: 9 });
-        assert!(!view.join("scores/study=small/target=xquad").exists());
-    }
-
-    #[test]
-    fn a_broken_input_is_named_and_leaves_the_old_view() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut results = fixture::results(dir.path());
-        let view = dir.path().join("results");
-        publish(&results, &view).unwrap();
-        let before = bytes(&view);
-        results.cells[0].score_key.push('x');
-        fs::write(&results.cells[0].scores, "PAR1").unwrap();
-        let message = publish(&results, &view).unwrap_err().to_string();
-        assert!(message.contains("scores.parquet"), "{message}");
-        assert_eq!(bytes(&view), before);
-    }
-
-    #[test]
-    fn runs_tell_steps_tasks_and_keys() {
-        let dir = tempfile::tempdir().unwrap();
-        let results = fixture::results(dir.path());
-        let view = dir.path().join("results");
-        publish(&results, &view).unwrap();
-        let path = view.join("runs/study=small/target=xnli").join(PART);
-        let (_, batches) = shard::read_table(&path).unwrap();
-        let batch = &batches[0];
-        let rows: Vec<&str> = batch["intermediate"].as_string::<i32>().iter().flatten().collect();
-        assert_eq!(rows, ["chance", "none", "none", "mnli", "mnli"]);
-        assert_eq!(batch["seed"].as_primitive::<UInt64Type>().values(), &[0, 1, 2, 1, 2]);
-        assert_eq!(batch["intermediate_steps"].as_primitive::<UInt32Type>().values(), &[0, 0, 0, 40, 40]);
-        assert_eq!(batch["target_steps"].as_primitive::<UInt32Type>().values(), &[0, 40, 40, 40, 40]);
-        assert_eq!(batch["intermediate_tasks"].as_list::<i32>().value_length(3), 1);
-        assert_eq!(batch["score_key"].as_string::<i32>().value(3), "score-xnli-mnli-1");
-    }
-}
+mod tests;

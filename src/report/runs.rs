@@ -4,8 +4,12 @@ use std::path::Path;
 
 use arrow::array::AsArray;
 use arrow::datatypes::UInt64Type;
+use serde::Deserialize;
+use serde_json::Value;
 
 use super::{QueryTable, ReportError, Rows, query, results_tables};
+use crate::evaluate::Setting;
+use crate::task::Pooling;
 
 /// One row of table `runs`.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,9 +27,48 @@ pub struct Run {
     /// Key of the score stage.
     pub score_key: String,
     /// Everything else that was chosen.
-    pub parameters: serde_json::Value,
+    pub parameters: Value,
     /// Version of the code that published them.
     pub code_version: String,
+}
+
+/// What of a run's parameters says which of its numbers stand for it in tables.
+#[derive(Deserialize)]
+struct Parameters {
+    model: Option<Model>,
+}
+
+#[derive(Deserialize)]
+struct Model {
+    retrieval: Retrieval,
+}
+
+#[derive(Deserialize)]
+struct Retrieval {
+    layers: Option<Vec<i32>>,
+    pooling: Option<Pooling>,
+}
+
+/// The layer and pooling that stand in tables for a retrieval target of `study` whose run has these `parameters`; none where it
+/// has no layers.
+///
+/// # Errors
+/// [`ReportError::Run`] where the parameters are not what a run publishes.
+pub(super) fn headline_setting(study: &str, parameters: &Value) -> Result<Option<Setting>, ReportError> {
+    let read = Parameters::deserialize(parameters);
+    let read = read.map_err(|e| ReportError::Run { study: study.to_owned(), message: e.to_string() })?;
+    let retrieval = read.model.map(|model| model.retrieval);
+    Ok(retrieval.and_then(|Retrieval { layers, pooling }| {
+        let layer = layers?.first().copied();
+        Some(Setting { layer: Some(layer?), pooling: pooling.map(|pooling| pooling.name().to_owned()) })
+    }))
+}
+
+impl Run {
+    /// The hidden state that stands for the run in tables, were its target one of retrieval.
+    pub fn headline_layer(&self) -> Result<Option<i32>, ReportError> {
+        Ok(headline_setting(&self.study, &self.parameters)?.and_then(|setting| setting.layer))
+    }
 }
 
 /// Every run below `results_dir`, by study, target, row and seed; none where nothing was published yet.
@@ -72,6 +115,8 @@ pub fn file_table(name: &str, path: &Path) -> QueryTable {
 mod tests {
     use super::super::{fixture, publish};
     use super::*;
+    use crate::store::Leases;
+    use std::sync::atomic::AtomicBool;
 
     #[test]
     fn runs_come_back_as_they_were_published() {
@@ -79,7 +124,7 @@ mod tests {
         let results_dir = dir.path().join("results");
         assert_eq!(runs(&results_dir).unwrap(), []);
         let results = fixture::results(dir.path());
-        publish(&results, &results_dir).unwrap();
+        publish(&results, &results_dir, &Leases::new(dir.path()), &AtomicBool::new(false)).unwrap();
         let found = runs(&results_dir).unwrap();
         assert_eq!(found.len(), results.cells.len());
         for cell in &results.cells {

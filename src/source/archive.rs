@@ -71,13 +71,13 @@ fn zip_members(file: File, archive: &Path) -> io::Result<Vec<Member>> {
             continue;
         }
         let packing = if entry.encrypted() {
-            Packing::Unreadable("encrypted")
+            Packing::Unreadable("encrypted".to_owned())
         } else {
             let zip = |deflated| Packing::Zip { packed: entry.compressed_size(), deflated, crc: entry.crc32() };
             match entry.compression() {
                 CompressionMethod::Stored => zip(false),
                 CompressionMethod::DEFLATE => zip(true),
-                _ => Packing::Unreadable("compressed in a way other than deflate"),
+                _ => Packing::Unreadable("compressed in a way other than deflate".to_owned()),
             }
         };
         let offset = entry.data_start().ok_or_else(|| io::Error::other("a file without a place"))?;
@@ -102,8 +102,8 @@ fn tar_members(input: impl Read, archive: &Path, packing: &Packing) -> io::Resul
         let kind = entry.header().entry_type();
         let packing = match kind {
             _ if kind.is_file() || kind.is_contiguous() => packing.clone(),
-            _ if kind.is_gnu_sparse() => Packing::Unreadable("a sparse file"),
-            _ if kind.is_hard_link() || kind.is_symlink() => Packing::Unreadable("a link to another file"),
+            _ if kind.is_gnu_sparse() => Packing::Unreadable("a sparse file".to_owned()),
+            _ if kind.is_hard_link() || kind.is_symlink() => Packing::Unreadable("a link to another file".to_owned()),
             _ => continue,
         };
         let name = entry.path_bytes();

@@ -9,7 +9,6 @@ mod partial;
 mod transfer;
 
 use std::collections::BTreeMap;
-use std::fs::{File, TryLockError};
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -25,15 +24,16 @@ use self::transfer::{Job, Line, Patience, Received, TICK, Wire};
 use super::directory::Found;
 use super::lock::{Lock, LockEntry, RepoKind};
 use super::{Source, SourceError, Stored, expansions, pattern, patterns};
-use crate::error::{FileError, IoContext};
+use crate::error::IoContext;
 use crate::progress::Progress;
+use crate::store::{Leases, Token};
 use crate::task::{HubSource, Language, Split, Task};
 
 /// The folder below the cache that holds files which came in part.
 pub const PARTIAL: &str = "partial";
 
-/// The file below the cache that is locked while a process fetches into it.
-pub const GUARD: &str = "fetch.lock";
+/// The lease that a process holds while it fetches into the cache.
+pub const FETCHING: &str = "fetch";
 
 /// Files that are downloaded side by side.
 const FILES_AT_ONCE: usize = 4;
@@ -45,6 +45,8 @@ pub struct HubOptions {
     pub lock: PathBuf,
     /// The folder that holds their bytes.
     pub cache: PathBuf,
+    /// Who fetches into it.
+    pub leases: Leases,
     /// Take only files that the lock file has.
     pub locked: bool,
     /// Take only files that are in `cache`.
@@ -163,7 +165,14 @@ impl Hub {
         }
         let folder = self.options.cache.join(PARTIAL);
         std::fs::create_dir_all(&self.options.cache).at("create directory", &self.options.cache)?;
-        let _guard = self.alone(stop)?;
+        let waiting = |holder: Option<&Token>| {
+            let who =
+                holder.map_or_else(|| "another process".to_owned(), |h| format!("process {} on {}", h.pid, h.host));
+            progress.note(&format!("{who} downloads into this store; waiting"));
+        };
+        let Some(_fetching) = self.options.leases.wait(FETCHING, stop, waiting)? else {
+            return Err(SourceError::Interrupted);
+        };
         std::fs::create_dir_all(&folder).at("create directory", &folder)?;
         // Another process may have fetched meanwhile.
         *self.lock() = Lock::load(&self.options.lock)?;
@@ -180,20 +189,6 @@ impl Hub {
 
     fn known(&self, repo: Repo, path: &str) -> Option<LockEntry> {
         self.lock().of(repo.kind, repo.id, repo.revision).find(|entry| entry.path == path).cloned()
-    }
-
-    /// Waits until no other process fetches into this store: held until the file is closed.
-    fn alone(&self, stop: &AtomicBool) -> Result<File, SourceError> {
-        let path = self.options.cache.join(GUARD);
-        let file = File::options().write(true).create(true).truncate(false).open(&path).at("open", &path)?;
-        loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(file),
-                Err(TryLockError::WouldBlock) if stop.load(Ordering::Relaxed) => return Err(SourceError::Interrupted),
-                Err(TryLockError::WouldBlock) => std::thread::sleep(TICK),
-                Err(TryLockError::Error(e)) => return Err(FileError::new("lock", &path, e).into()),
-            }
-        }
     }
 
     fn job(&self, repo: Repo, commit: &str, listed: &Listed) -> Result<Job, SourceError> {

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use flate2::Crc;
 use flate2::read::{DeflateDecoder, MultiGzDecoder};
+use serde::{Deserialize, Serialize};
 
 /// How a raw file lies on the disk.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Stored {
     /// As it is.
     Plain,
@@ -19,7 +20,7 @@ pub enum Stored {
 }
 
 /// A file in an archive.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
     /// The archive.
     pub(super) archive: PathBuf,
@@ -34,7 +35,7 @@ pub struct Member {
 }
 
 /// How a file is packed in its archive.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Packing {
     /// `packed` bytes of a zip, whose contents have the CRC-32 `crc`.
     Zip { packed: u64, deflated: bool, crc: u32 },
@@ -43,7 +44,7 @@ pub(super) enum Packing {
     /// A run of bytes of a tar that is compressed as a whole.
     TarGz,
     /// In a way that is not read here: what it is.
-    Unreadable(&'static str),
+    Unreadable(String),
 }
 
 impl Stored {
@@ -83,7 +84,7 @@ impl Member {
                 io::copy(&mut (&mut unpacked).take(self.offset), &mut io::sink()).map_err(damage)?;
                 self.run(unpacked)
             }
-            Packing::Unreadable(what) => {
+            Packing::Unreadable(ref what) => {
                 return Err(io::Error::new(
                     io::ErrorKind::InvalidData,
                     format!("it is {what}; unpack the archive first"),

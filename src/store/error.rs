@@ -18,6 +18,14 @@ pub enum StoreError {
         /// Where it was looked for.
         root: PathBuf,
     },
+    /// An environment variable has a value that is none.
+    #[error("{name} is `{value}`; it must be a whole number of seconds above 0")]
+    Setting {
+        /// The variable.
+        name: &'static str,
+        /// Its value.
+        value: String,
+    },
     /// A manifest is broken.
     #[error("{} is not a readable manifest ({message}); remove its directory and run again", path.display())]
     Manifest {
@@ -25,6 +33,22 @@ pub enum StoreError {
         path: PathBuf,
         /// The parser's words.
         message: String,
+    },
+    /// Something is where an artifact belongs.
+    #[error("{} stands in an artifact's place and has no manifest; remove it and run again", path.display())]
+    InTheWay {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A file outside the store has other bytes than when it was hashed, and does not look it.
+    #[error(
+        "{} has other bytes than when Trestle first read it, though its size and time are the same: it was damaged or changed; \
+         restore it, or `touch` it to take it as it is",
+        path.display()
+    )]
+    Altered {
+        /// The file.
+        path: PathBuf,
     },
 }
 
@@ -35,7 +59,9 @@ impl StoreError {
             StoreError::File(e) => e.exit(),
             StoreError::Shard(e) => e.exit(),
             StoreError::NoStore { .. } => ExitCode::Missing,
-            StoreError::Manifest { .. } => ExitCode::Storage,
+            StoreError::Setting { .. } => ExitCode::Usage,
+            StoreError::Manifest { .. } | StoreError::InTheWay { .. } => ExitCode::Storage,
+            StoreError::Altered { .. } => ExitCode::Mismatch,
         }
     }
 }

@@ -34,27 +34,36 @@ pub enum Explanation {
     },
 }
 
+/// What a store holds, by stage and label: read once, to explain any number of wanted artifacts.
+#[derive(Debug)]
+pub struct History(BTreeMap<(String, String), Vec<Artifact>>);
+
 impl Store {
-    /// Compares `identity` with the artifacts of the same stage and label: the one with the fewest differences is named.
-    pub fn explain(&self, identity: &Identity) -> Result<Explanation, StoreError> {
-        if self.lookup(identity)?.is_some() {
-            return Ok(Explanation::Present);
+    /// Every artifact that was made, for [`History::explain`].
+    pub fn history(&self) -> Result<History, StoreError> {
+        let mut made: BTreeMap<(String, String), Vec<Artifact>> = BTreeMap::new();
+        for artifact in self.list()? {
+            let place = (artifact.manifest.stage.clone(), artifact.manifest.label.clone());
+            made.entry(place).or_default().push(artifact);
         }
-        let same = |artifact: &Artifact| {
-            artifact.manifest.stage == identity.stage && artifact.manifest.label == identity.label
-        };
-        let nearest = self
-            .list()?
-            .into_iter()
-            .filter(same)
-            .map(|artifact| (differences(&artifact, identity), artifact))
+        Ok(History(made))
+    }
+}
+
+impl History {
+    /// Compares `identity` with the artifacts of the same stage and label: the one with the fewest differences is named.
+    pub fn explain(&self, identity: &Identity) -> Explanation {
+        let made = self.0.get(&(identity.stage.clone(), identity.label.clone())).into_iter().flatten();
+        let nearest = made
+            .map(|artifact| (differences(artifact, identity), artifact))
             .min_by_key(|(differences, artifact)| (differences.len(), artifact.manifest.key.clone()));
-        Ok(match nearest {
+        match nearest {
             None => Explanation::New,
+            Some((differences, _)) if differences.is_empty() => Explanation::Present,
             Some((differences, artifact)) => {
                 Explanation::Differs { nearest: artifact.manifest.key.to_string(), differences }
             }
-        })
+        }
     }
 }
 

@@ -63,7 +63,7 @@ pub struct Identity {
     pub stage: String,
     /// Raised whenever the stage's code changes its output for the same parameters and inputs.
     pub version: u32,
-    /// Which place in a study it has, for people and for [`super::Store::explain`]: `target xnli after mnli, seed 1`.
+    /// Which place in a study it has, for people and for [`super::History::explain`]: `target xnli after mnli, seed 1`.
     pub label: String,
     /// All parameters. Nothing that can't be written as JSON may be one.
     pub parameters: Value,

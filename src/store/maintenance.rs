@@ -1,12 +1,14 @@
 //! Looking after a store: verification of every byte, and removal of what crashed processes left.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::transaction::remove_dir;
-use super::{Store, StoreError, digest_file, lock_file, subdirectories};
+use super::transaction::{remove_dir, sweep};
+use super::{Claimed, Store, StoreError, Token, digest_file, lease, subdirectories};
 use crate::error::IoContext;
 use crate::source::hub;
 
@@ -26,6 +28,17 @@ pub struct Garbage {
     pub path: PathBuf,
     /// Bytes in it.
     pub bytes: u64,
+}
+
+/// What [`Store::find_garbage`] found, or [`Store::collect_garbage`] did.
+#[derive(Debug, Default)]
+pub struct Swept {
+    /// What nobody owns, and is gone after a collection.
+    pub garbage: Vec<Garbage>,
+    /// Records of work that is over, removed.
+    pub leases: usize,
+    /// Other processes that live; with any, leases stay.
+    pub living: usize,
 }
 
 impl Store {
@@ -52,38 +65,82 @@ impl Store {
         Ok((files.len(), problems))
     }
 
-    /// Finds outputs, checkpoints and parts of downloads that no running process owns; removes them unless `dry_run`. With
-    /// `keep_checkpoints` those stay that a cut-off training or transfer goes on from.
-    pub fn collect_garbage(&self, dry_run: bool, keep_checkpoints: bool) -> Result<Vec<Garbage>, StoreError> {
-        let mut candidates: Vec<(PathBuf, PathBuf)> = Vec::new();
-        for dir in subdirectories(&self.artifacts_dir().join(".tmp"))? {
-            let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            candidates.push((dir, self.lock_path(&name)));
+    /// Finds outputs, checkpoints and parts of downloads that no living process owns. With `keep_checkpoints` those stay that
+    /// a cut-off training or transfer goes on from.
+    ///
+    /// Of processes on other machines that have not said goodbye, nothing is known without waiting: they count as living.
+    pub fn find_garbage(&self, keep_checkpoints: bool) -> Result<Swept, StoreError> {
+        let living = self.leases().may_live()?;
+        let owned = self.owned(&living)?;
+        let mut swept = Swept { living: living.len(), ..Swept::default() };
+        for (path, lease) in self.leftovers(&living, keep_checkpoints)? {
+            if lease.is_none_or(|name| !owned.contains(&name)) {
+                swept.garbage.push(Garbage { bytes: size(&path)?, path });
+            }
+        }
+        Ok(swept)
+    }
+
+    /// Removes what [`Store::find_garbage`] finds, and the leases that are over. Waits up to two minutes for a beat of
+    /// processes on other machines that have not said goodbye; `waiting` is told of them. None once `stop` is set.
+    pub fn collect_garbage(
+        &self,
+        keep_checkpoints: bool,
+        stop: &AtomicBool,
+        waiting: impl FnMut(&[Token]),
+    ) -> Result<Option<Swept>, StoreError> {
+        let Some(living) = self.leases().living(stop, waiting)? else { return Ok(None) };
+        let mut swept = Swept { living: living.len(), ..Swept::default() };
+        // First, so that none of them keeps what it was about.
+        if living.is_empty() {
+            swept.leases = self.leases().clear()?;
+        }
+        for (path, lease) in self.leftovers(&living, keep_checkpoints)? {
+            // Under the lease, so that nobody begins with what goes.
+            let lease = match lease.map(|name| self.leases().claim(&name)).transpose()? {
+                Some(Claimed::Busy(_)) => continue,
+                Some(Claimed::Mine(held)) => Some(held),
+                None => None,
+            };
+            swept.garbage.push(Garbage { bytes: size(&path)?, path: path.clone() });
+            sweep(&path)?;
+            drop(lease);
+        }
+        // Locks of the operating system, by which versions before leases kept processes apart.
+        remove_dir(&self.root.join("locks"))?;
+        Ok(Some(swept))
+    }
+
+    /// The names of the leases that workers among `living` hold.
+    fn owned(&self, living: &BTreeSet<String>) -> Result<BTreeSet<String>, StoreError> {
+        let holders = self.leases().holders()?.into_iter();
+        Ok(holders.filter(|(_, holder)| living.contains(&holder.id)).map(|(name, _)| name).collect())
+    }
+
+    /// What nobody may own, each with the lease of whoever does; outputs belong to one worker, and need none.
+    fn leftovers(
+        &self,
+        living: &BTreeSet<String>,
+        keep_checkpoints: bool,
+    ) -> Result<Vec<(PathBuf, Option<String>)>, StoreError> {
+        let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let mut found: Vec<(PathBuf, Option<String>)> = Vec::new();
+        for dir in subdirectories(&self.temporary_dir())? {
+            if lease::marked_by(&name(&dir)).is_none_or(|worker| !living.contains(worker)) {
+                found.push((dir, None));
+            }
         }
         if !keep_checkpoints {
             for stage in subdirectories(&self.root.join("scratch"))? {
                 for dir in subdirectories(&stage)? {
-                    let part = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                    let name = format!("{}-{}", part(&stage), part(&dir));
-                    candidates.push((dir, self.lock_path(&name)));
+                    let lease = format!("{}-{}", name(&stage), name(&dir));
+                    found.push((dir, Some(lease)));
                 }
             }
             let partial = subdirectories(&self.raw_dir())?.into_iter().find(|dir| dir.ends_with(hub::PARTIAL));
-            candidates.extend(partial.map(|dir| (dir, self.raw_dir().join(hub::GUARD))));
+            found.extend(partial.map(|dir| (dir, Some(hub::FETCHING.to_owned()))));
         }
-        let mut garbage = Vec::new();
-        for (path, lock_path) in candidates {
-            // Held until the directory is gone.
-            let lock = lock_file(&lock_path)?;
-            if lock.try_lock().is_err() {
-                continue;
-            }
-            garbage.push(Garbage { bytes: size(&path)?, path: path.clone() });
-            if !dry_run {
-                remove_dir(&path)?;
-            }
-        }
-        Ok(garbage)
+        Ok(found)
     }
 }
 

@@ -2,11 +2,12 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{Artifact, FileEntry, Identity, Key, Manifest, Store, StoreError, digest_file};
+use super::lease::{Held, Token};
+use super::{Artifact, FileEntry, Identity, Key, Manifest, Scratch, Store, StoreError, digest_file, manifest};
 use crate::error::{FileError, IoContext};
 
 /// What [`Store::begin`] found.
@@ -15,31 +16,63 @@ pub enum Begin {
     Done(Box<Artifact>),
     /// It is ours to make.
     Open(Box<Transaction>),
+    /// Another process makes it; where it is known, which one.
+    Busy(Option<Token>),
 }
 
-/// Exclusive work on one key. Dropped without [`Transaction::commit`], its outputs vanish and its scratch directory
+/// A committed artifact, and by whom.
+#[derive(Debug)]
+pub enum Committed {
+    /// What the transaction wrote.
+    Ours(Artifact),
+    /// Another process committed it first, and that stays; what the transaction wrote is gone.
+    Theirs(Artifact),
+}
+
+impl Committed {
+    /// The artifact, whoever made it.
+    pub fn artifact(self) -> Artifact {
+        match self {
+            Committed::Ours(artifact) | Committed::Theirs(artifact) => artifact,
+        }
+    }
+}
+
+/// Work on one key under a lease. Dropped without [`Transaction::commit`], its outputs vanish and its scratch directory
 /// stays, so that the next try can go on from a checkpoint.
 pub struct Transaction {
     identity: Identity,
     key: Key,
+    /// Its own: no other process, nor another try of this one, writes there.
     dir: PathBuf,
-    scratch: PathBuf,
+    scratch: Scratch,
     destination: PathBuf,
     started: Instant,
-    committed: bool,
-    // Released by the operating system with the process, however it ends.
-    _lock: File,
+    lease: Option<Held>,
 }
 
+/// A file that tells the directory of a transaction from one of its name that was made anew after it was swept away, in which
+/// what was written before is missing.
+const MARK: &str = ".transaction";
+
+/// How long a directory that lacks a manifest is looked at before it counts as broken: another process's commit may be seen
+/// in parts.
+const SEEN_WHOLE: Duration = Duration::from_secs(5);
+
 impl Transaction {
-    pub(super) fn open(store: &Store, identity: Identity, key: Key, lock: File) -> Result<Self, StoreError> {
-        // The lock makes the name ours: whatever stands there is a dead process's.
-        let dir = store.artifacts_dir().join(".tmp").join(format!("{}-{key}", identity.stage));
-        remove_dir(&dir)?;
+    pub(super) fn open(store: &Store, identity: Identity, key: Key, lease: Held) -> Result<Self, StoreError> {
+        let name = format!("{}-{key}", identity.stage);
+        let temporary = store.temporary_dir();
+        if let Some(dead) = lease.mark_of_dead() {
+            remove_dir(&temporary.join(format!("{name}~{dead}")))?;
+        }
+        let dir = temporary.join(format!("{name}~{}", lease.mark()));
         std::fs::create_dir_all(&dir).at("create directory", &dir)?;
-        let scratch = store.scratch_dir(&identity.stage, &key);
+        std::fs::write(dir.join(MARK), "").at("write", dir.join(MARK))?;
+        let scratch =
+            Scratch::open(&store.scratch_dir(&identity.stage, &key), lease.generation(), lease.follows_ended())?;
         let destination = store.artifact_dir(&identity.stage, &key);
-        Ok(Self { identity, key, dir, scratch, destination, started: Instant::now(), committed: false, _lock: lock })
+        Ok(Self { identity, key, dir, scratch, destination, started: Instant::now(), lease: Some(lease) })
     }
 
     /// The artifact's key.
@@ -52,13 +85,33 @@ impl Transaction {
         &self.dir
     }
 
-    /// A directory that outlives a crash, for checkpoints; created when first used by its owner.
-    pub fn scratch(&self) -> &Path {
+    /// Directories that outlive a crash, for checkpoints.
+    pub fn scratch(&self) -> &Scratch {
         &self.scratch
     }
 
-    /// Makes everything in [`Transaction::dir`] durable and visible at once, with `statistics` in the manifest.
-    pub fn commit(mut self, statistics: Value) -> Result<Artifact, StoreError> {
+    /// Makes everything in [`Transaction::dir`] durable and visible at once, with `statistics` in the manifest; unless the
+    /// artifact was committed by another process meanwhile, which then stays.
+    pub fn commit(mut self, statistics: Value) -> Result<Committed, StoreError> {
+        let committed = match self.publish(statistics) {
+            Ok(committed) => committed,
+            // A process that slept through its lease may find its outputs swept away and the artifact there.
+            Err(error) => match Manifest::read(&self.destination) {
+                Ok(Some(manifest)) => Committed::Theirs(Artifact { dir: self.destination.clone(), manifest }),
+                _ => return Err(error),
+            },
+        };
+        if let Some(lease) = self.lease.take() {
+            let (Committed::Ours(artifact) | Committed::Theirs(artifact)) = &committed;
+            lease.done(&artifact.manifest.digest);
+        }
+        self.scratch.remove()?;
+        Ok(committed)
+    }
+
+    fn publish(&self, statistics: Value) -> Result<Committed, StoreError> {
+        let mark = self.dir.join(MARK);
+        std::fs::remove_file(&mark).at("remove", &mark)?;
         let mut files = Vec::new();
         self.collect(&self.dir, &mut files)?;
         files.sort_by(|a, b| a.path.cmp(&b.path));
@@ -66,15 +119,18 @@ impl Transaction {
         let manifest = Manifest::new(&self.identity, self.key.clone(), files, statistics, seconds);
         manifest.write(&self.dir)?;
         sync(&self.dir)?;
+        let ours = std::fs::read(self.dir.join(manifest::FILE_NAME)).at("read", &self.dir)?;
         let stage_dir = self.destination.parent().unwrap_or(&self.dir).to_owned();
         std::fs::create_dir_all(&stage_dir).at("create directory", &stage_dir)?;
-        // A directory without a manifest is no artifact; it can only stand in the way.
-        remove_dir(&self.destination)?;
-        std::fs::rename(&self.dir, &self.destination).at("rename", &self.destination)?;
+        let lease = self.lease.as_ref().expect("a transaction gives its lease up when it ends");
+        let there = lease.commit(&self.dir, &self.destination, manifest::FILE_NAME).at("commit", &self.destination)?;
         sync(&stage_dir)?;
-        self.committed = true;
-        remove_dir(&self.scratch)?;
-        Ok(Artifact { dir: self.destination.clone(), manifest })
+        let dir = self.destination.clone();
+        if there == ours {
+            return Ok(Committed::Ours(Artifact { dir, manifest }));
+        }
+        let manifest = Manifest::read(&dir)?.ok_or_else(|| StoreError::InTheWay { path: dir.clone() })?;
+        Ok(Committed::Theirs(Artifact { dir, manifest }))
     }
 
     /// Hashes and syncs every file below `folder`.
@@ -106,9 +162,36 @@ impl Transaction {
 
 impl Drop for Transaction {
     fn drop(&mut self) {
-        if !self.committed {
-            // Best effort: what stays is swept by the next transaction on this key, or by `gc`.
-            let _ = std::fs::remove_dir_all(&self.dir);
+        // Best effort, and before the lease is given up: what stays is swept by `gc`. After a commit nothing is there.
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+/// Fails where something stands in `destination` that is no artifact: it can't be replaced, since that could remove what
+/// another process commits.
+pub(super) fn check_free(destination: &Path) -> Result<(), StoreError> {
+    let asked = Instant::now();
+    while std::fs::read_dir(destination).is_ok_and(|mut entries| entries.next().is_some()) {
+        if Manifest::read(destination)?.is_some() {
+            return Ok(());
+        }
+        if asked.elapsed() >= SEEN_WHOLE {
+            return Err(StoreError::InTheWay { path: destination.to_owned() });
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    Ok(())
+}
+
+/// Removes the directory of a transaction whose process seems dead: at one stroke, so that it can't commit half of it if it
+/// lives on.
+pub(super) fn sweep(path: &Path) -> Result<(), FileError> {
+    let gone = path.with_extension("gone");
+    match std::fs::rename(path, &gone) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        renamed => {
+            renamed.at("rename", path)?;
+            remove_dir(&gone)
         }
     }
 }

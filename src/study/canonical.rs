@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use super::stage::tables;
+use super::artifacts::{Canonical, View};
+use super::stage::StageName;
 use crate::error::Result;
 use crate::store::{Artifact, Store};
 use crate::task::{Edition, Split};
@@ -15,10 +16,7 @@ pub fn canonical_artifacts(artifacts: &[Artifact]) -> BTreeMap<String, &Artifact
 
 /// The same among those that hold `split`.
 pub fn canonical_with<'a>(artifacts: &'a [Artifact], task: &str, split: Split) -> Option<&'a Artifact> {
-    let holds = |artifact: &Artifact| {
-        artifact.manifest.parameters["task"] == task && tables(artifact).any(|(found, _, _)| found == split)
-    };
-    newest(artifacts, holds).remove(task)
+    newest(artifacts, |canonical| !canonical.of_split(split).is_empty()).remove(task)
 }
 
 /// The edition that canonical tables are of; none where an artifact that they were composed of is gone.
@@ -26,7 +24,7 @@ pub fn edition(store: &Store, canonical: &Artifact) -> Result<Option<Edition>> {
     let mut edition = Edition::Full;
     for input in canonical.manifest.inputs.values() {
         let (Some(stage), Some(key)) = (&input.stage, &input.key) else { continue };
-        if stage == "generate" {
+        if stage == StageName::Generate.name() {
             return Ok(Some(Edition::Mini));
         }
         let Some(part) = store.artifact(stage, key)? else { return Ok(None) };
@@ -39,12 +37,12 @@ pub fn edition(store: &Store, canonical: &Artifact) -> Result<Option<Edition>> {
     Ok(Some(edition))
 }
 
-fn newest(artifacts: &[Artifact], wanted: impl Fn(&Artifact) -> bool) -> BTreeMap<String, &Artifact> {
+fn newest(artifacts: &[Artifact], wanted: impl Fn(Canonical<'_>) -> bool) -> BTreeMap<String, &Artifact> {
     let mut newest: BTreeMap<String, (SystemTime, &Artifact)> = BTreeMap::new();
-    let canonical = |artifact: &&Artifact| matches!(artifact.manifest.stage.as_str(), "normalize" | "compose");
-    for artifact in artifacts.iter().filter(canonical).filter(|artifact| wanted(artifact)) {
-        let Some(task) = artifact.manifest.parameters["task"].as_str() else { continue };
-        let entry = newest.entry(task.to_owned()).or_insert((artifact.written(), artifact));
+    for artifact in artifacts.iter().filter(|artifact| Canonical::is(artifact) && wanted(Canonical::new(artifact))) {
+        // What an older version made, and this one can't read, is as good as not there.
+        let Ok(task) = Canonical::new(artifact).task() else { continue };
+        let entry = newest.entry(task).or_insert((artifact.written(), artifact));
         if entry.0 < artifact.written() {
             *entry = (artifact.written(), artifact);
         }

@@ -7,9 +7,10 @@ use std::sync::atomic::AtomicBool;
 
 use serde::Serialize;
 
-use super::executor::{Watcher, execute};
-use super::graph::{Graph, Work};
-use super::stage::{Raw, Setup};
+use super::executor::{Executor, Watcher};
+use super::graph::Graph;
+use super::label::Label;
+use super::stage::{Raw, Setup, Work};
 use crate::audit::{Overlap, Profile};
 use crate::error::{Error, ExitCode, Result};
 use crate::schema::{self, Table};
@@ -77,8 +78,8 @@ pub struct CheckRequest<'a> {
     pub tasks: &'a [&'a Task],
     /// Whether numbers of rows are held against the published ones.
     pub counts: bool,
-    /// Stages side by side.
-    pub workers: usize,
+    /// Where stages run.
+    pub executor: &'a dyn Executor,
 }
 
 /// What [`check`] found.
@@ -105,11 +106,10 @@ pub fn check(
     let mut checks = Vec::new();
     let mut loaded = BTreeSet::new();
     for task in request.tasks {
-        let label = format!("normalize/{}", task.id);
-        let known = graph.nodes.iter().any(|node| node.label == label);
-        let failure = if known {
+        let label = Label::Normalize(task.id.clone());
+        let failure = if graph.place(&label).is_some() {
             let wanted = graph.closure(|node| node.label == label);
-            match execute(setup, graph, &wanted, request.workers, watcher, stop) {
+            match request.executor.execute(setup, graph, &wanted, watcher, stop) {
                 Ok(outcome) => {
                     keep(&mut artifacts, outcome.artifacts);
                     loaded.insert(task.id.clone());
@@ -133,17 +133,17 @@ pub fn check(
         return Ok(CheckOutcome { tasks: checks, artifacts });
     }
     graph.narrow_audit(&loaded);
-    let wanted = graph.closure(|node| match &node.work {
-        Work::Profile { task } => loaded.contains(task),
-        work => matches!(work, Work::Overlap { .. }),
+    let wanted = graph.closure(|node| match &node.label {
+        Label::Profile(task) => loaded.contains(task),
+        label => *label == Label::Overlap,
     });
-    keep(&mut artifacts, execute(setup, graph, &wanted, request.workers, watcher, stop)?.artifacts);
-    let overlap = match artifact(graph, &artifacts, "overlap") {
+    keep(&mut artifacts, request.executor.execute(setup, graph, &wanted, watcher, stop)?.artifacts);
+    let overlap = match artifact(graph, &artifacts, &Label::Overlap) {
         Some(artifact) => rows(&artifact.dir.join("overlap.parquet"), schema::table("overlap"), Overlap::rows)?,
         None => Vec::new(),
     };
     for (check, task) in checks.iter_mut().zip(request.tasks) {
-        if let Some(profile) = artifact(graph, &artifacts, &format!("profile/{}", task.id)) {
+        if let Some(profile) = artifact(graph, &artifacts, &Label::Profile(task.id.clone())) {
             let path = profile.dir.join("profiles.parquet");
             check.tables = rows(&path, schema::table("profiles"), Profile::rows)?;
             check.overlap = overlap.iter().filter(|row| row.task == task.id && row.found > 0).cloned().collect();
@@ -163,9 +163,8 @@ fn keep(artifacts: &mut [Option<Artifact>], made: Vec<Option<Artifact>>) {
     }
 }
 
-fn artifact<'a>(graph: &Graph, artifacts: &'a [Option<Artifact>], label: &str) -> Option<&'a Artifact> {
-    let index = graph.nodes.iter().position(|node| node.label == label)?;
-    artifacts[index].as_ref()
+fn artifact<'a>(graph: &Graph, artifacts: &'a [Option<Artifact>], label: &Label) -> Option<&'a Artifact> {
+    artifacts[graph.place(label)?].as_ref()
 }
 
 /// The verdict on a task that failed with `error`; the error itself, where it is not the task's fault.
@@ -200,7 +199,7 @@ fn differences(task: &Task, tables: &[Profile]) -> Vec<CountDifference> {
 /// The languages that were asked for, by split, and that have no table.
 fn absent(graph: &Graph, task: &Task, tables: &[Profile]) -> BTreeMap<Split, Vec<String>> {
     let asked = graph.nodes.iter().find_map(|node| match &node.work {
-        Work::Normalize { task: id, languages } if *id == task.id => Some(languages),
+        Work::Normalize(plan) if plan.task == task.id => Some(&plan.languages),
         _ => None,
     });
     let here = |split: Split, code: &str| tables.iter().any(|table| table.split == split && table.language == code);

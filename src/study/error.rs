@@ -1,3 +1,4 @@
+use super::NoLabel;
 use crate::error::{ExitCode, FileError};
 use crate::task::IMPORTED;
 
@@ -7,6 +8,9 @@ pub enum StudyError {
     /// A file system operation.
     #[error(transparent)]
     File(#[from] FileError),
+    /// A text that is no label.
+    #[error(transparent)]
+    Label(#[from] NoLabel),
     /// Nothing to evaluate in.
     #[error("study {study}: no language is left for task `{task}`; widen `languages`")]
     NoLanguages {
@@ -197,15 +201,45 @@ pub enum StudyError {
         /// The study.
         study: String,
     },
-    /// A manifest of an older version of a stage.
+    /// A manifest that was damaged, or is of an older version of a stage.
     #[error(
-        "the manifest of a {stage} artifact lacks what this version writes: {message}; remove artifacts/{stage} from the store, and it is made again"
+        "{label}: its manifest does not hold what stage {stage} writes: {message}; remove artifacts/{stage}/{key} from the store and run again"
     )]
-    Statistics {
-        /// The stage.
+    Manifest {
+        /// The artifact's label.
+        label: String,
+        /// Its stage.
         stage: String,
+        /// Its key.
+        key: String,
         /// What is missing.
         message: String,
+    },
+    /// An artifact in the place of another.
+    #[error("{label} is a {stage} artifact, where one of stage {wanted} belongs; plan the study again")]
+    Kind {
+        /// The artifact's label.
+        label: String,
+        /// Its stage.
+        stage: String,
+        /// The stages whose artifacts belong there.
+        wanted: String,
+    },
+    /// A job that this program can't perform.
+    #[error("{label}: the job can't be performed: {message}; plan it with this version of trestle")]
+    Job {
+        /// The job's label.
+        label: String,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A job for another device.
+    #[error("the job is for device {wanted}, and this process computes on {has}; start it with --device {wanted}")]
+    Device {
+        /// The device's kind.
+        wanted: &'static str,
+        /// The process's.
+        has: &'static str,
     },
     /// A worker died of a bug.
     #[error("stage {label} stopped unexpectedly: {message}")]

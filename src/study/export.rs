@@ -1,11 +1,12 @@
 //! A trained model as a Hugging Face directory, with its tokenizer and a card that says where it comes from.
 
-use std::fmt::Write as _;
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::StudyError;
+use super::artifacts::{ModelDir, TokenizerFile, View, input, outcome, request};
+use super::stage::train::{self, Train};
 use crate::error::{FileError, IoContext, Result};
 use crate::exchange::OutputDir;
 use crate::model::weights::{Exported, ExportedHead, export as export_weights};
@@ -35,10 +36,11 @@ pub struct ExportRequest<'a> {
 /// or a file can't be read or written.
 pub fn export(request: &ExportRequest, store: &Store, registry: &Registry) -> Result<Exported> {
     let manifest = &request.artifact.manifest;
-    if manifest.stage != "train" {
+    if !ModelDir::is(request.artifact) {
         return Err(StudyError::NoModel { label: manifest.label.clone(), stage: manifest.stage.clone() }.into());
     }
-    let tokenizer = input(store, manifest, "tokenizer")?.dir.join("tokenizer.json");
+    let tokenizer = input(store, manifest, "tokenizer")?;
+    let tokenizer = TokenizerFile::of(&tokenizer)?.path();
     let output = OutputDir::create(request.output)?;
     let dir = output.path();
     let exported = export_weights(&request.artifact.dir, &request.head, dir, request.shard_size)?;
@@ -57,14 +59,6 @@ pub fn export(request: &ExportRequest, store: &Store, registry: &Registry) -> Re
 
 fn write(path: &Path, text: &str) -> Result<(), FileError> {
     std::fs::write(path, text).at("write", path)
-}
-
-/// The artifact that `manifest` names as its input.
-fn input(store: &Store, manifest: &Manifest, name: &str) -> Result<Artifact> {
-    let missing = || StudyError::InputGone { label: manifest.label.clone(), input: name.to_owned() };
-    let input = manifest.inputs.get(name).and_then(|input| input.stage.as_ref().zip(input.key.as_ref()));
-    let (stage, key) = input.ok_or_else(missing)?;
-    Ok(store.artifact(stage, key)?.ok_or_else(missing)?)
 }
 
 /// The model card: what the model is, and everything that it was made from.
@@ -104,7 +98,7 @@ fn card(manifest: &Manifest, exported: &Exported, store: &Store, registry: &Regi
     }
     for (number, step) in steps.iter().rev().enumerate() {
         line(&format!("{}. `{}`\n", number + 1, step.label));
-        for (name, value) in facts(step, registry) {
+        for (name, value) in facts(step, registry)? {
             line(&format!("   - {name}: {value}"));
         }
         for (name, input) in step.inputs.iter().filter(|(name, _)| *name != "parent") {
@@ -118,33 +112,26 @@ fn card(manifest: &Manifest, exported: &Exported, store: &Store, registry: &Regi
 }
 
 /// What a training's manifest says of it, by name.
-fn facts(step: &Manifest, registry: &Registry) -> Vec<(&'static str, String)> {
+fn facts(step: &Manifest, registry: &Registry) -> Result<Vec<(&'static str, String)>> {
+    let train::Request { phase, tasks, hyperparameters, seed, encoder, device } = request::<Train>(step)?;
+    let outcome = outcome::<Train>(step)?;
     let mut facts = vec![("key", format!("`{}`", step.key)), ("code", format!("trestle {}", step.tool_version))];
-    let parameters = &step.parameters;
-    let mut tasks = String::new();
-    for task in parameters["tasks"].as_array().into_iter().flatten() {
-        let id = task["id"].as_str().unwrap_or_default();
-        let license = registry.task(id, "a model card").map(|task| task.license.clone());
+    let named = |task: &train::TrainedTask| {
+        let license = registry.task(&task.id, "a model card").map(|task| task.license.clone());
         let license = license.map_or(String::new(), |license| format!("; licence {license}"));
-        let separator = if tasks.is_empty() { "" } else { ", " };
-        let _ = write!(tasks, "{separator}`{id}` ({}{license})", task["format"].as_str().unwrap_or_default());
+        format!("`{}` ({}{license})", task.id, task.format)
+    };
+    facts.push(("tasks", tasks.iter().map(named).collect::<Vec<_>>().join(", ")));
+    let quoted = |value: Value| format!("`{}`", value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+    facts.push(("phase", quoted(json!(phase))));
+    facts.push(("seed", quoted(json!(seed))));
+    if encoder != train::Parameters::Parent {
+        facts.push(("encoder", quoted(json!(encoder))));
     }
-    facts.push(("tasks", tasks));
-    for name in ["phase", "seed", "encoder", "device", "hyperparameters"] {
-        if !parameters[name].is_null() {
-            facts.push((name, format!("`{}`", plain(&parameters[name]))));
-        }
-    }
-    for (name, key) in
-        [("steps", "steps"), ("step that was kept", "best_step"), ("its development score", "best_score")]
-    {
-        if !step.statistics[key].is_null() {
-            facts.push((name, plain(&step.statistics[key])));
-        }
-    }
-    facts
-}
-
-fn plain(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    facts.push(("device", quoted(json!(device))));
+    facts.push(("hyperparameters", quoted(json!(hyperparameters))));
+    facts.push(("steps", outcome.steps.to_string()));
+    facts.extend(outcome.best_step.map(|step| ("step that was kept", step.to_string())));
+    facts.extend(outcome.best_score.map(|score| ("its development score", json!(score).to_string())));
+    Ok(facts)
 }

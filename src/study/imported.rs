@@ -5,23 +5,26 @@
 //! [`IMPORTED`] has a row for each system. A name that is imported again, from other files or against other gold, stands for what
 //! was imported last; nothing is removed from the store.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
 
 use serde_json::{Value, json};
 
 use super::StudyError;
+use super::artifacts::{self, Canonical, Predictions, Scores, View};
 use super::canonical::{canonical_with, edition};
-use super::stage::{
-    evaluation_tables, perform_score, prediction_tables, score_parameters, stage_version, task_languages,
-};
-use crate::error::Result;
-use crate::evaluate::prediction_batch;
+use super::label::{Label, Place, StudyLabel};
+use super::stage::import::{self, Import};
+use super::stage::normalize::{self, Normalize};
+use super::stage::score::{self, Score};
+use super::stage::{Job, Run, Source, Stage, task_languages};
+use crate::error::{Error, Result};
 use crate::exchange::{ExchangeError, Layout, SystemFile, read_predictions};
+use crate::model::{ChosenDevice, DeviceChoice};
+use crate::progress::Quiet;
 use crate::report::{Cell, StudyResults};
-use crate::schema;
-use crate::shard::{PART, write_table};
-use crate::store::{Artifact, Begin, Identity, Input, Store, digest_file};
-use crate::task::{CHANCE, Edition, Format, IMPORTED, Language, Registry, Study, Task};
+use crate::store::{Artifact, Store, digest_file};
+use crate::task::{CHANCE, Edition, Format, IMPORTED, Registry, Study, Task, Traits};
 
 /// What to import.
 #[derive(Debug, Clone)]
@@ -47,7 +50,12 @@ pub struct ImportRequest<'a> {
 ///
 /// # Errors
 /// [`ExchangeError`] for what is wrong with the files; [`StudyError::NoCanonical`] for a task whose gold is not in the store.
-pub fn import(store: &Store, registry: &Registry, request: &ImportRequest<'_>) -> Result<Vec<(String, Artifact)>> {
+pub fn import(
+    store: &Store,
+    registry: &Registry,
+    request: &ImportRequest<'_>,
+    stop: &AtomicBool,
+) -> Result<Vec<(String, Artifact)>> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     if request.name.is_empty() || request.name == CHANCE || !request.name.chars().all(plain) {
         return Err(ExchangeError::Name { name: request.name.to_owned() }.into());
@@ -59,31 +67,19 @@ pub fn import(store: &Store, registry: &Registry, request: &ImportRequest<'_>) -
         let no_gold =
             || StudyError::NoCanonical { task: task.id.clone(), what: format!("of split {} ", task.evaluate) };
         let gold = gold.ok_or_else(no_gold)?;
-        let tables = evaluation_tables(gold, task);
-        let predictions = read_predictions(task, request.suite, request.layout, files, &tables)?;
-        checked.push((task, files, gold, predictions));
+        let tables = Canonical::of(gold)?.of_split(task.evaluate);
+        read_predictions(task, request.suite, request.layout, files, &tables)?;
+        checked.push((*task, files, gold));
     }
+    // Neither reading nor scoring needs a device.
+    let device = ChosenDevice::new(DeviceChoice::Flex);
+    let run = Run::new(store, &device);
     let mut scored = Vec::new();
-    for (task, files, gold, predictions) in checked {
-        let identity = identity(task, files, gold, request)?;
-        let imported = match store.begin(identity, || {})? {
-            Begin::Done(artifact) => *artifact,
-            Begin::Open(transaction) => {
-                let key = transaction.key().to_string();
-                let metadata = [("trestle.key", key.as_str()), ("trestle.stage", "import")];
-                let table = schema::table("predictions");
-                for (language, rows) in &predictions {
-                    let batch = prediction_batch(&task.id, task.evaluate.name(), language, rows);
-                    table.check(&batch)?;
-                    let path = transaction.dir().join(format!("language={language}")).join(PART);
-                    write_table(&path, &table.schema, &metadata, std::slice::from_ref(&batch))?;
-                }
-                let rows: usize = predictions.iter().map(|(_, rows)| rows.len()).sum();
-                transaction.commit(json!({"languages": predictions.len(), "rows": rows}))?
-            }
-        };
+    for (task, files, gold) in checked {
+        let imported = perform(&run, &import_job(task, files, gold, request)?, stop)?;
         let languages = languages(store, registry, task, gold, &imported)?;
-        let score = score(store, (task, languages), &imported, gold, request)?;
+        let place = place(&task.id, request.name, request.seed);
+        let score = perform(&run, &score_job(task, languages, &imported, gold, place)?, stop)?;
         // From now on it is the last one of its name.
         imported.touch()?;
         scored.push((task.id.clone(), score));
@@ -91,22 +87,41 @@ pub fn import(store: &Store, registry: &Registry, request: &ImportRequest<'_>) -
     Ok(scored)
 }
 
-fn label(stage: &str, task: &str, request: &ImportRequest<'_>) -> String {
-    format!("{IMPORTED}:{stage}/{task}/{}/seed-{}", request.name, request.seed)
+/// The artifact of `job`: found, or made now.
+fn perform(run: &Run<'_>, job: &Job, stop: &AtomicBool) -> Result<Artifact> {
+    let made = run.store.make(&job.identity(), stop, |transaction| job.perform(transaction, run, &Quiet, stop))?;
+    made.ok_or(Error::Interrupted)
 }
 
-fn identity(task: &Task, files: &[SystemFile], gold: &Artifact, request: &ImportRequest<'_>) -> Result<Identity> {
-    let mut inputs = BTreeMap::from([("gold".to_owned(), gold.as_input())]);
+fn place(task: &str, system: &str, seed: u64) -> Place {
+    Place { target: task.to_owned(), row: system.to_owned(), seed: Some(seed) }
+}
+
+fn label(label: Label) -> StudyLabel {
+    StudyLabel { study: IMPORTED.to_owned(), label }
+}
+
+fn import_job(task: &Task, files: &[SystemFile], gold: &Artifact, request: &ImportRequest<'_>) -> Result<Job> {
+    let mut sources = BTreeMap::from([("gold".to_owned(), Source::artifact(gold))]);
+    let mut named = Vec::new();
     for file in files {
-        let name = file.path.file_name().unwrap_or_default().to_string_lossy();
-        inputs.insert(format!("file:{}/{name}", task.id), Input::external(digest_file(&file.path)?));
+        let name = format!("file:{}/{}", task.id, file.path.file_name().unwrap_or_default().to_string_lossy());
+        sources.insert(name.clone(), Source::file(file.path.clone(), digest_file(&file.path)?));
+        named.push((name, file.language.clone()));
     }
-    let parameters = json!({
-        "task": task.id, "format": task.format, "labels": task.labels, "split": task.evaluate,
-        "layout": request.layout.name(), "system": request.name, "seed": request.seed, "note": request.note,
-    });
-    let label = label("import", &task.id, request);
-    Ok(Identity { stage: "import".to_owned(), version: stage_version("import"), label, parameters, inputs })
+    let place = place(&task.id, request.name, request.seed);
+    let asked = import::Request {
+        task: task.id.clone(),
+        format: task.format,
+        labels: task.labels.clone(),
+        split: task.evaluate,
+        layout: request.layout,
+        system: request.name.to_owned(),
+        seed: request.seed,
+        note: request.note.to_owned(),
+    };
+    let unkeyed = import::Unkeyed { task: task.clone(), suite: request.suite.to_owned(), files: named };
+    Job::new::<Import>(label(Label::Import(place)), &asked, &unkeyed, sources)
 }
 
 /// The languages that `task` has in the edition that its gold is of; of those that a suite added, the ones imported.
@@ -116,58 +131,43 @@ fn languages(
     task: &Task,
     gold: &Artifact,
     imported: &Artifact,
-) -> Result<Vec<Language>> {
-    let mut languages = task_languages(registry, task, gold, edition(store, gold)? == Some(Edition::Mini))?;
-    let predicted: BTreeSet<String> = prediction_tables(imported).into_iter().map(|(language, _)| language).collect();
-    languages.retain(|language| task.languages.contains(&language.code) || predicted.contains(&language.code));
+) -> Result<BTreeMap<String, Traits>> {
+    let mini = edition(store, gold)? == Some(Edition::Mini);
+    let mut languages = task_languages(registry, task, Canonical::of(gold)?, mini)?;
+    let tables = Predictions::of(imported)?.tables();
+    let predicted = |code: &String| tables.iter().any(|(language, _)| language == code);
+    languages.retain(|code, _| task.languages.contains(code) || predicted(code));
     Ok(languages)
 }
 
-fn score_identity(
-    (task, languages): (&Task, &[Language]),
+fn score_job(
+    task: &Task,
+    languages: BTreeMap<String, Traits>,
     imported: &Artifact,
     gold: &Artifact,
-    label: String,
-) -> Identity {
-    let inputs =
-        BTreeMap::from([("predictions".to_owned(), imported.as_input()), ("gold".to_owned(), gold.as_input())]);
-    let parameters = score_parameters(task, languages, gold);
-    Identity { stage: "score".to_owned(), version: stage_version("score"), label, parameters, inputs }
-}
-
-fn score(
-    store: &Store,
-    (task, languages): (&Task, Vec<Language>),
-    imported: &Artifact,
-    gold: &Artifact,
-    request: &ImportRequest<'_>,
-) -> Result<Artifact> {
-    let identity = score_identity((task, &languages), imported, gold, label("score", &task.id, request));
-    Ok(match store.begin(identity, || {})? {
-        Begin::Done(artifact) => *artifact,
-        Begin::Open(transaction) => {
-            let key = transaction.key().to_string();
-            let metadata = [("trestle.key", key.as_str()), ("trestle.stage", "score")];
-            let inputs =
-                BTreeMap::from([("predictions".to_owned(), imported.clone()), ("gold".to_owned(), gold.clone())]);
-            let statistics = perform_score(task, languages, &inputs, transaction.dir(), &metadata)?;
-            transaction.commit(statistics)?
-        }
-    })
+    place: Place,
+) -> Result<Job> {
+    let artifacts = [("predictions", imported), ("gold", gold)];
+    let sources = artifacts.map(|(name, artifact)| (name.to_owned(), Source::artifact(artifact))).into();
+    let request = score::Request::of(task, languages, Canonical::of(gold)?)?;
+    Job::new::<Score>(label(Label::Score(place)), &request, &(), sources)
 }
 
 /// Everything imported into `store`, as results: the last import of each system, task and seed whose scores are there.
 pub fn imported_results(store: &Store, registry: &Registry) -> Result<StudyResults> {
     let mut last: BTreeMap<(String, String, u64), (Artifact, Artifact, Artifact)> = BTreeMap::new();
-    for artifact in store.list()?.into_iter().filter(|artifact| artifact.manifest.stage == "import") {
-        let parameters = &artifact.manifest.parameters;
-        let text = |name: &str| parameters[name].as_str().unwrap_or_default().to_owned();
-        let place = (text("system"), text("task"), parameters["seed"].as_u64().unwrap_or(0));
+    for artifact in store.list()?.into_iter().filter(|artifact| artifact.manifest.stage == Import::NAME.name()) {
+        let import::Request { system, task, seed, .. } = match artifacts::request::<Import>(&artifact.manifest) {
+            // What an older version imported, and this one can't read, is to be imported again.
+            Err(_) if artifact.manifest.stage_version != Import::VERSION => continue,
+            read => read?,
+        };
+        let name = (system, task, seed);
         // An import without scores, because they failed or were interrupted, takes the place of none.
-        if last.get(&place).is_none_or(|(known, ..)| known.written() < artifact.written())
-            && let Some((gold, score)) = scored(store, registry, &artifact)?
+        if last.get(&name).is_none_or(|(known, ..)| known.written() < artifact.written())
+            && let Some((gold, score)) = scored(store, registry, &name, &artifact)?
         {
-            last.insert(place, (artifact, gold, score));
+            last.insert(name, (artifact, gold, score));
         }
     }
     let mut cells = Vec::new();
@@ -175,7 +175,7 @@ pub fn imported_results(store: &Store, registry: &Registry) -> Result<StudyResul
     for ((system, target, seed), (imported, gold, score)) in &last {
         let task = registry.task(target, "an import")?;
         cells.push(cell(store, task, (system, *seed), imported, gold, score)?);
-        if let Some(limit) = gold.manifest.parameters["limits"][task.evaluate.name()].as_u64() {
+        if let Some(limit) = limit(gold, task)? {
             task_limits.insert(target.clone(), BTreeMap::from([(task.evaluate, limit)]));
         }
     }
@@ -190,16 +190,28 @@ pub fn imported_results(store: &Store, registry: &Registry) -> Result<StudyResul
     })
 }
 
-/// The gold and the scores of an import, if both are there and its task still is.
-fn scored(store: &Store, registry: &Registry, imported: &Artifact) -> Result<Option<(Artifact, Artifact)>> {
-    let manifest = &imported.manifest;
-    let target = manifest.parameters["task"].as_str().unwrap_or_default();
-    let input = manifest.inputs.get("gold").and_then(|gold| gold.stage.as_ref().zip(gold.key.as_ref()));
+/// Most examples of each language that were read of the split that is scored, where there was a limit.
+fn limit(gold: &Artifact, task: &Task) -> Result<Option<u64>> {
+    if gold.manifest.stage != Normalize::NAME.name() {
+        return Ok(None);
+    }
+    let normalize::Request { limits, .. } = artifacts::request::<Normalize>(&gold.manifest)?;
+    Ok(limits.get(&task.evaluate).copied())
+}
+
+/// The gold and the scores of an import of `(system, task, seed)`, if both are there and its task still is.
+fn scored(
+    store: &Store,
+    registry: &Registry,
+    (system, target, seed): &(String, String, u64),
+    imported: &Artifact,
+) -> Result<Option<(Artifact, Artifact)>> {
+    let input = imported.manifest.inputs.get("gold").and_then(|gold| gold.stage.as_ref().zip(gold.key.as_ref()));
     let (Ok(task), Some((stage, key))) = (registry.task(target, "an import"), input) else { return Ok(None) };
     let Some(gold) = store.artifact(stage, key)? else { return Ok(None) };
     let languages = languages(store, registry, task, &gold, imported)?;
-    let score = store.lookup(&score_identity((task, &languages), imported, &gold, String::new()))?;
-    Ok(score.map(|score| (gold, score)))
+    let job = score_job(task, languages, imported, &gold, place(target, system, *seed))?;
+    Ok(store.lookup(&job.identity())?.map(|score| (gold, score)))
 }
 
 /// The grid of what was imported: a row a system, nothing trained.
@@ -233,7 +245,7 @@ fn cell(
     gold: &Artifact,
     score: &Artifact,
 ) -> Result<Cell> {
-    let manifest = &imported.manifest;
+    let (manifest, scores) = (&imported.manifest, Scores::of(score)?);
     let layer = if task.format == Format::SentenceRetrieval { first_layer(score)? } else { None };
     Ok(Cell {
         study: IMPORTED.to_owned(),
@@ -243,10 +255,10 @@ fn cell(
         metric: task.metric.map_or(&[], |metric| metric.headline()),
         layer,
         edition: edition(store, gold)?,
-        scores: score.dir.join("scores.parquet"),
-        summaries: score.dir.join("summaries.parquet"),
-        example_scores: score.dir.join("example-scores.parquet"),
-        predictions: prediction_tables(imported),
+        scores: scores.scores(),
+        summaries: scores.summaries(),
+        example_scores: scores.examples(),
+        predictions: Predictions::of(imported)?.tables(),
         training_logs: Vec::new(),
         predict_key: manifest.key.to_string(),
         score_key: score.manifest.key.to_string(),
@@ -263,7 +275,7 @@ fn cell(
 /// The lowest hidden state that was scored.
 fn first_layer(score: &Artifact) -> Result<Option<i32>> {
     use arrow::array::{Array, AsArray};
-    let table = crate::report::file_table("scores", &score.dir.join("scores.parquet"));
+    let table = crate::report::file_table("scores", &Scores::of(score)?.scores());
     let rows = crate::report::query("SELECT MIN(layer) AS layer FROM scores", &[table])?;
     let layers = rows["layer"].as_primitive::<arrow::datatypes::Int32Type>();
     Ok(layers.is_valid(0).then(|| layers.value(0)))

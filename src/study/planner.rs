@@ -3,7 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::StudyError;
-use super::graph::{Graph, GridCell, Node, Phase, ScoredCell, Work};
+use super::graph::{Graph, GridCell, Node};
+use super::label::{Label, Place};
+use super::stage::analyze::ScoredCell;
+use super::stage::compose::part_input;
+use super::stage::overlap::canonical_input;
+use super::stage::train::{Phase, tokens_input};
+use super::stage::{OfTask, Work, analyze, baseline, generate, normalize, overlap, train};
 use crate::error::Result;
 use crate::source::mini::{self, MiniOptions};
 use crate::task::{CHANCE, EncoderSource, Format, Model, Registry, Role, Split, Study, Task, TokenizerSource};
@@ -27,7 +33,7 @@ pub(super) struct Planner<'a> {
     model: &'a Model,
     pub(super) origin: RawOrigin,
     nodes: Vec<Node>,
-    index: BTreeMap<String, usize>,
+    index: BTreeMap<Label, usize>,
     languages: BTreeMap<String, BTreeMap<Split, BTreeSet<String>>>,
 }
 
@@ -48,19 +54,20 @@ impl<'a> Planner<'a> {
 
     /// The graph, with a profile of each task that is tokenised and the overlap of all that are normalised.
     pub(super) fn finish(mut self, cells: Vec<GridCell>) -> Graph {
-        let of = |label: &str, stage: &str| label.strip_prefix(stage).map(str::to_owned);
-        let labels: Vec<String> = self.nodes.iter().map(|node| node.label.clone()).collect();
-        let place = |label: String| labels.iter().position(|known| *known == label);
-        for task in labels.iter().filter_map(|label| of(label, "tokenize/")) {
-            let inputs = [("canonical", "normalize"), ("tokens", "tokenize")];
-            let needs =
-                inputs.iter().filter_map(|(name, stage)| Some(((*name).to_owned(), place(format!("{stage}/{task}"))?)));
-            self.add(format!("profile/{task}"), Work::Profile { task: task.clone() }, needs.collect());
+        let labels: Vec<Label> = self.nodes.iter().map(|node| node.label.clone()).collect();
+        for label in &labels {
+            let Label::Tokenize(task) = label else { continue };
+            let inputs = [("canonical", Label::Normalize(task.clone())), ("tokens", label.clone())];
+            let needs = inputs.iter().map(|(name, label)| ((*name).to_owned(), self.index[label])).collect();
+            let work = Work::Profile(OfTask { task: task.clone() });
+            self.add(Label::Profile(task.clone()), work, needs);
         }
-        let tasks: Vec<String> = labels.iter().filter_map(|label| of(label, "normalize/")).collect();
-        let needs =
-            tasks.iter().filter_map(|task| Some((format!("canonical:{task}"), place(format!("normalize/{task}"))?)));
-        self.add("overlap".to_owned(), Work::Overlap { tasks: tasks.clone() }, needs.collect());
+        let normalized = labels.iter().enumerate().filter_map(|(node, label)| match label {
+            Label::Normalize(task) => Some((task.clone(), node)),
+            _ => None,
+        });
+        let (tasks, needs) = normalized.map(|(task, node)| (task.clone(), (canonical_input(&task), node))).unzip();
+        self.add(Label::Overlap, Work::Overlap(overlap::Plan { tasks }), needs);
         Graph { nodes: self.nodes, cells }
     }
 
@@ -156,7 +163,7 @@ impl<'a> Planner<'a> {
         Ok(())
     }
 
-    fn add(&mut self, label: String, work: Work, needs: Vec<(String, usize)>) -> usize {
+    fn add(&mut self, label: Label, work: Work, needs: Vec<(String, usize)>) -> usize {
         if let Some(&index) = self.index.get(&label) {
             return index;
         }
@@ -167,13 +174,17 @@ impl<'a> Planner<'a> {
     }
 
     pub(super) fn normalize(&mut self, name: &str) -> Result<usize> {
+        if let Some(&index) = self.index.get(&Label::Normalize(name.to_owned())) {
+            return Ok(index);
+        }
         let task = self.task(name)?.clone();
         let mut needs = Vec::new();
         if !task.parts.is_empty() {
             for part in &task.parts {
-                needs.push((format!("part:{part}"), self.normalize(part)?));
+                needs.push((part_input(part), self.normalize(part)?));
             }
-            return Ok(self.add(format!("normalize/{name}"), Work::Compose { task: task.id }, needs));
+            let work = Work::Compose(OfTask { task: task.id });
+            return Ok(self.add(Label::Normalize(name.to_owned()), work, needs));
         }
         if self.origin == RawOrigin::Mini {
             let layout = task.source.directory.as_ref().map(|source| source.layout.clone());
@@ -181,12 +192,14 @@ impl<'a> Planner<'a> {
                 .filter(|layout| mini::LAYOUTS.contains(&layout.as_str()))
                 .ok_or_else(|| StudyError::NoMini { study: self.study.id.clone(), task: task.id.clone() })?;
             let options = self.mini_options()?;
-            let label = format!("generate/{layout}");
-            needs.push(("source".to_owned(), self.add(label, Work::Generate { layout, options }, vec![])));
+            let label = Label::Generate(layout.clone());
+            let work = Work::Generate(generate::Request { layout, options });
+            needs.push(("source".to_owned(), self.add(label, work, vec![])));
         }
         let languages = self.languages.get(name).into_iter().flatten();
         let languages = languages.map(|(split, codes)| (*split, codes.iter().cloned().collect())).collect();
-        Ok(self.add(format!("normalize/{name}"), Work::Normalize { task: task.id, languages }, needs))
+        let work = Work::Normalize(normalize::Plan { task: task.id, languages });
+        Ok(self.add(Label::Normalize(name.to_owned()), work, needs))
     }
 
     fn mini_options(&self) -> Result<MiniOptions> {
@@ -214,14 +227,15 @@ impl<'a> Planner<'a> {
             }
             _ => vec![],
         };
-        Ok(self.add("tokenizer".to_owned(), Work::Tokenizer, needs))
+        Ok(self.add(Label::Tokenizer, Work::Tokenizer(()), needs))
     }
 
     pub(super) fn tokenize(&mut self, name: &str) -> Result<usize> {
         let canonical = self.normalize(name)?;
         let tokenizer = self.tokenizer()?;
         let needs = vec![("canonical".to_owned(), canonical), ("tokenizer".to_owned(), tokenizer)];
-        Ok(self.add(format!("tokenize/{name}"), Work::Tokenize { task: name.to_owned() }, needs))
+        let work = Work::Tokenize(OfTask { task: name.to_owned() });
+        Ok(self.add(Label::Tokenize(name.to_owned()), work, needs))
     }
 
     fn hyperparameters(&self, table: toml::Table, part: &str) -> Result<Box<Hyperparameters>> {
@@ -248,28 +262,29 @@ impl<'a> Planner<'a> {
 
     fn train(
         &mut self,
-        label: String,
+        label: Label,
         phase: Phase,
         tasks: &[String],
         table: toml::Table,
         seed: u64,
         parent: Option<usize>,
     ) -> Result<usize> {
-        let hyperparameters = self.hyperparameters(table, &label)?;
+        let part = label.to_string();
+        let hyperparameters = self.hyperparameters(table, &part)?;
         let names: Vec<&str> = tasks.iter().map(String::as_str).collect();
         hyperparameters.check(&names).map_err(|e| StudyError::Hyperparameters {
             study: self.study.id.clone(),
-            part: label.clone(),
+            part,
             message: e.to_string(),
         })?;
         let mut needs = vec![("tokenizer".to_owned(), self.tokenizer()?)];
         for task in tasks {
-            needs.push((format!("tokens:{task}"), self.tokenize(task)?));
+            needs.push((tokens_input(task), self.tokenize(task)?));
         }
         needs.extend(parent.map(|index| ("parent".to_owned(), index)));
         let heads = self.study.shared_heads(tasks);
         self.check_heads(&heads)?;
-        let work = Work::Train { phase, tasks: tasks.to_vec(), heads, hyperparameters, seed };
+        let work = Work::Train(train::Plan { phase, tasks: tasks.to_vec(), heads, hyperparameters, seed });
         Ok(self.add(label, work, needs))
     }
 
@@ -284,7 +299,7 @@ impl<'a> Planner<'a> {
                 let mut table = self.study.defaults.clone();
                 table.extend(pretrain.hyperparameters);
                 let seed = self.study.seeds[0];
-                self.train("pretrain".to_owned(), Phase::Pretrain, &[pretrain.task], table, seed, None).map(Some)
+                self.train(Label::Pretrain, Phase::Pretrain, &[pretrain.task], table, seed, None).map(Some)
             }
         }
     }
@@ -298,14 +313,13 @@ impl<'a> Planner<'a> {
         }
         for &seed in &study.seeds {
             for row in &study.order {
-                let mut trainings: Vec<(Phase, usize)> =
-                    pretrained.map(|node| (Phase::Pretrain, node)).into_iter().collect();
+                let mut trainings: Vec<usize> = pretrained.into_iter().collect();
                 let tasks = &study.intermediate[row];
                 if !tasks.is_empty() {
                     let table = study.layered(&study.intermediate_phase, row);
-                    let label = format!("intermediate/{row}/seed-{seed}");
+                    let label = Label::Intermediate { row: row.clone(), seed };
                     let node = self.train(label, Phase::Intermediate, tasks, table, seed, pretrained)?;
-                    trainings.push((Phase::Intermediate, node));
+                    trainings.push(node);
                 }
                 for target in &study.targets {
                     cells.push(self.cell(row, target, seed, trainings.clone())?);
@@ -321,47 +335,49 @@ impl<'a> Planner<'a> {
         if let Some(train) = self.task(target)?.training_task().map(str::to_owned) {
             needs.push(("train".to_owned(), self.normalize(&train)?));
         }
-        let work = Work::Baseline { task: target.to_owned(), seed };
-        let predict = self.add(format!("baseline/{target}"), work, needs);
-        let score = self.score(target, format!("score/{target}/{CHANCE}"), predict)?;
+        let work = Work::Baseline(baseline::Plan { task: target.to_owned(), seed });
+        let predict = self.add(Label::Baseline(target.to_owned()), work, needs);
+        let score = self.score(Place::chance(target), predict)?;
         let (intermediate, target) = (CHANCE.to_owned(), target.to_owned());
         Ok(GridCell { intermediate, target, seed, predict, score, trainings: vec![] })
     }
 
-    fn cell(&mut self, row: &str, target: &str, seed: u64, mut trainings: Vec<(Phase, usize)>) -> Result<GridCell> {
+    fn cell(&mut self, row: &str, target: &str, seed: u64, mut trainings: Vec<usize>) -> Result<GridCell> {
         let study = self.study;
-        let place = format!("{target}/{row}/seed-{seed}");
-        let mut model = trainings.last().map(|(_, node)| *node);
+        let place = Place { target: target.to_owned(), row: row.to_owned(), seed: Some(seed) };
+        let mut model = trainings.last().copied();
         if let Some(train) = self.task(target)?.training_task().map(str::to_owned) {
             let table = study.layered(&study.target_phase, target);
             // XQuAD and MLQA share a training task: with equal hyperparameters they share the training as well.
-            let node = self.train(format!("target/{place}"), Phase::Target, &[train], table, seed, model)?;
-            trainings.push((Phase::Target, node));
+            let node = self.train(Label::Target(place.clone()), Phase::Target, &[train], table, seed, model)?;
+            trainings.push(node);
             model = Some(node);
         }
         let tokens = self.tokenize(target)?;
         let mut needs = vec![("tokens".to_owned(), tokens)];
         needs.extend(model.map(|node| ("model".to_owned(), node)));
-        let (task, label) = (target.to_owned(), format!("predict/{place}"));
+        let (task, label) = (target.to_owned(), Label::Predict(place.clone()));
         let predict = if self.task(target)?.format == Format::SentenceRetrieval {
-            let embed = self.add(format!("embed/{place}"), Work::Embed { task: task.clone() }, needs);
-            self.add(label, Work::Retrieve { task }, vec![("embeddings".to_owned(), embed)])
+            let work = Work::Embed(OfTask { task: task.clone() });
+            let embed = self.add(Label::Embed(place.clone()), work, needs);
+            self.add(label, Work::Retrieve(OfTask { task }), vec![("embeddings".to_owned(), embed)])
         } else {
             needs.push(("gold".to_owned(), self.normalize(target)?));
-            self.add(label, Work::Predict { task }, needs)
+            self.add(label, Work::Predict(OfTask { task }), needs)
         };
-        let score = self.score(target, format!("score/{place}"), predict)?;
+        let score = self.score(place, predict)?;
         Ok(GridCell { intermediate: row.to_owned(), target: target.to_owned(), seed, predict, score, trainings })
     }
 
-    fn score(&mut self, target: &str, label: String, predict: usize) -> Result<usize> {
-        let needs = vec![("predictions".to_owned(), predict), ("gold".to_owned(), self.normalize(target)?)];
-        Ok(self.add(label, Work::Score { task: target.to_owned() }, needs))
+    fn score(&mut self, place: Place, predict: usize) -> Result<usize> {
+        let needs = vec![("predictions".to_owned(), predict), ("gold".to_owned(), self.normalize(&place.target)?)];
+        let work = Work::Score(OfTask { task: place.target.clone() });
+        Ok(self.add(Label::Score(place), work, needs))
     }
 
     /// One node that reads the scores of all cells.
     fn analyze(&mut self, cells: &[GridCell]) {
-        let input = |cell: &GridCell| self.nodes[cell.score].label.clone();
+        let input = |cell: &GridCell| self.nodes[cell.score].label.to_string();
         let scored = |cell: &GridCell| ScoredCell {
             input: input(cell),
             target: cell.target.clone(),
@@ -369,7 +385,7 @@ impl<'a> Planner<'a> {
             seed: cell.seed,
         };
         let needs = cells.iter().map(|cell| (input(cell), cell.score)).collect();
-        let work = Work::Analyze { cells: cells.iter().map(scored).collect() };
-        self.add("analyze".to_owned(), work, needs);
+        let work = Work::Analyze(analyze::Plan { cells: cells.iter().map(scored).collect() });
+        self.add(Label::Analyze, work, needs);
     }
 }

@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::StudyError;
+use super::stage::StageName;
 use crate::error::Result;
 use crate::report::{self, Run};
 use crate::source::{LockEntry, RepoKind, hub, locked_files};
@@ -92,7 +93,7 @@ impl RowName {
             narrow(&mut runs, "seed", seed, |run| format!("seed-{}", run.seed))?;
         }
         let run = runs.remove(0);
-        let artifact = artifact(store, &run, "score", &run.score_key)?;
+        let artifact = artifact(store, &run, StageName::Score, &run.score_key)?;
         let rows = self.rows(&artifact.dir, &rest)?;
         Ok(ScoreRows { run, artifact, rows })
     }
@@ -165,9 +166,9 @@ pub(super) fn no_such(what: &'static str, name: Option<&str>, known: &str) -> cr
 }
 
 /// An artifact that a published run names by key.
-pub(super) fn artifact(store: &Store, run: &Run, stage: &str, key: &str) -> Result<Artifact> {
+pub(super) fn artifact(store: &Store, run: &Run, stage: StageName, key: &str) -> Result<Artifact> {
     let label = format!("{}/{}/{}", run.study, run.target, run.intermediate);
-    Ok(store.named(stage, key)?.ok_or_else(|| StudyError::InputGone { label, input: stage.to_owned() })?)
+    Ok(store.named(stage.name(), key)?.ok_or_else(|| StudyError::InputGone { label, input: stage.to_string() })?)
 }
 
 /// `artifact` and everything that it was made from, depth first, inputs by name, each once: where it is reached first, which may be
@@ -322,20 +323,19 @@ fn plain(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{Begin, Identity};
+    use crate::store::{Identity, StoreError, Transaction};
     use serde_json::json;
     use std::collections::BTreeMap;
+    use std::sync::atomic::AtomicBool;
 
     fn commit(store: &Store, stage: &str, parameters: Value, inputs: BTreeMap<String, Input>) -> Artifact {
         let identity =
             Identity { stage: stage.to_owned(), version: 1, label: format!("s:{stage}"), parameters, inputs };
-        match store.begin(identity, || {}).unwrap() {
-            Begin::Open(transaction) => {
-                std::fs::write(transaction.dir().join("file"), stage).unwrap();
-                transaction.commit(Value::Null).unwrap()
-            }
-            Begin::Done(artifact) => *artifact,
-        }
+        let write = |transaction: &Transaction| -> Result<Value, StoreError> {
+            std::fs::write(transaction.dir().join("file"), stage).unwrap();
+            Ok(Value::Null)
+        };
+        store.make(&identity, &AtomicBool::new(false), write).unwrap().unwrap()
     }
 
     #[test]

@@ -7,15 +7,16 @@ use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Float64Type, Int32Type, UInt32Type};
 
 use super::StudyError;
+use super::artifacts::{Canonical, Predictions, Scores, View, input};
 use super::canonical::edition;
 use super::provenance::{artifact, no_such};
-use super::stage::{evaluation_tables, prediction_tables, tables};
+use super::stage::StageName;
 use crate::error::Result;
 use crate::exchange::results::{ScoreRecord, System, TaskScores};
 use crate::exchange::{CanonicalData, OutputDir, SubmissionTable, write_croissant, write_submission};
 use crate::report::{self, Run};
 use crate::store::{Artifact, Store, digest_bytes};
-use crate::task::{Edition, Registry, Task};
+use crate::task::{CHANCE, Edition, Format, Registry, Task};
 
 /// One target of a published row, with its artifacts.
 #[derive(Debug, Clone)]
@@ -69,14 +70,8 @@ pub fn published<'a>(
     runs.into_iter()
         .map(|run| {
             let task = registry.task(&run.target, &format!("study {study}"))?;
-            let score = artifact(store, &run, "score", &run.score_key)?;
-            let input = |name: &str| -> Result<Artifact> {
-                let gone = || StudyError::InputGone { label: score.manifest.label.clone(), input: name.to_owned() };
-                let input =
-                    score.manifest.inputs.get(name).and_then(|input| input.stage.as_ref().zip(input.key.as_ref()));
-                let (stage, key) = input.ok_or_else(gone)?;
-                Ok(store.artifact(stage, key)?.ok_or_else(gone)?)
-            };
+            let score = artifact(store, &run, StageName::Score, &run.score_key)?;
+            let input = |name: &str| input(store, &score.manifest, name);
             let (predictions, gold) = (input("predictions")?, input("gold")?);
             Ok(PublishedCell { task, run, score, predictions, gold })
         })
@@ -86,9 +81,9 @@ pub fn published<'a>(
 impl PublishedCell<'_> {
     /// The score rows of the hidden state that stands for the target in tables.
     fn scores(&self) -> Result<Vec<(ScoreRecord, Option<f64>)>> {
-        let table = report::file_table("scores", &self.score.dir.join("scores.parquet"));
+        let table = report::file_table("scores", &Scores::of(&self.score)?.scores());
         let rows = report::query("SELECT * FROM scores ORDER BY layer, language", &[table])?;
-        let layer = self.layer();
+        let layer = self.layer()?;
         let (languages, metrics) = (rows["language"].as_string::<i32>(), rows["metric"].as_string::<i32>());
         let layers = rows["layer"].as_primitive::<Int32Type>();
         let number = |name: &str| rows[name].as_primitive::<Float64Type>();
@@ -110,13 +105,15 @@ impl PublishedCell<'_> {
     }
 
     /// The hidden state that stands for the target: the model file's first, where predictions have any.
-    fn layer(&self) -> Option<i32> {
-        let layers = &self.predictions.manifest.parameters["layers"];
-        let first = if layers.is_array() { layers } else { &self.run.parameters["model"]["retrieval"]["layers"] };
-        let retrieval =
-            self.task.format == crate::task::Format::SentenceRetrieval && self.run.intermediate != crate::task::CHANCE;
-        let first = first.as_array().filter(|_| retrieval)?.first()?.as_i64()?;
-        i32::try_from(first).ok()
+    fn layer(&self) -> Result<Option<i32>> {
+        if self.task.format != Format::SentenceRetrieval || self.run.intermediate == CHANCE {
+            return Ok(None);
+        }
+        if let Some(layers) = Predictions::of(&self.predictions)?.layers()? {
+            return Ok(layers.first().and_then(|layer| i32::try_from(*layer).ok()));
+        }
+        // Another system's predictions: the layer that was published with them.
+        Ok(self.run.headline_layer()?)
     }
 
     /// The key of the model that predicted; that of the predictions where none of ours did.
@@ -166,12 +163,12 @@ pub fn export_submission(
     for cell in cells.iter().filter(|cell| in_suite(cell.task)) {
         let thresholds: BTreeMap<String, f64> =
             cell.scores()?.into_iter().filter_map(|(record, threshold)| Some((record.language, threshold?))).collect();
-        let mut gold = evaluation_tables(&cell.gold, cell.task);
+        let mut gold = Canonical::of(&cell.gold)?.of_split(cell.task.evaluate);
         gold.sort();
         let of_suite = cell.task.languages_of(Some(suite));
-        let mut own = prediction_tables(&cell.predictions);
+        let mut own = Predictions::of(&cell.predictions)?.tables();
         own.retain(|(language, _)| of_suite.contains(language));
-        let table = SubmissionTable { task: cell.task, predictions: own, gold, layer: cell.layer(), thresholds };
+        let table = SubmissionTable { task: cell.task, predictions: own, gold, layer: cell.layer()?, thresholds };
         let languages = write_submission(&table, &predictions, with_labels.then_some(labels.as_path()))?;
         written.push((cell.task.id.clone(), languages));
     }
@@ -204,7 +201,7 @@ pub fn export_croissant(store: &Store, tasks: &[&Task], output: &Path) -> Result
         };
         let out = dir.path().join(&task.id);
         std::fs::create_dir_all(&out).map_err(|e| crate::error::FileError::new("create directory", &out, e))?;
-        let tables: Vec<_> = tables(artifact).collect();
+        let tables = Canonical::of(artifact)?.tables();
         let digest = &artifact.manifest.digest;
         let data = CanonicalData { tables: &tables, digest, mini: edition(store, artifact)? != Some(Edition::Full) };
         write_croissant(task, &data, &out)?;

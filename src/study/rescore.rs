@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 use arrow::array::{Array, RecordBatch};
 use arrow::compute::concat_batches;
@@ -9,16 +10,17 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::stage::{perform_score, score_parameters, scored_languages, stage_version};
+use super::artifacts::{Canonical, Scores, View};
+use super::stage::score::{self, Score};
+use super::stage::{Inputs, Output, Run, Stage};
 use crate::error::{ExitCode, IoContext, Result};
+use crate::model::{ChosenDevice, DeviceChoice};
+use crate::progress::Quiet;
 use crate::report;
 use crate::shard::{self, ShardError};
-use crate::store::{Artifact, Store};
-use crate::study::StudyError;
-use crate::task::Registry;
-
-/// The tables of a score artifact.
-const TABLES: [&str; 3] = ["scores", "summaries", "example-scores"];
+use crate::store::{Artifact, Scratch, Store};
+use crate::study::{StudyError, StudyLabel};
+use crate::task::{Registry, TaskError};
 
 /// One value that is not what scoring gives.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -83,8 +85,7 @@ pub struct Rescored {
 /// # Errors
 /// Results of the study that are not there; the file system's failures.
 pub fn rescore(store: &Store, registry: &Registry, study: Option<&str>) -> Result<Vec<Rescored>> {
-    let mut artifacts: Vec<Artifact> =
-        store.list()?.into_iter().filter(|artifact| artifact.manifest.stage == "score").collect();
+    let mut artifacts: Vec<Artifact> = store.list()?.into_iter().filter(Scores::is).collect();
     if let Some(study) = study {
         let runs = report::runs(&store.results_dir())?;
         let keys: Vec<String> = runs.into_iter().filter(|run| run.study == study).map(|run| run.score_key).collect();
@@ -93,13 +94,16 @@ pub fn rescore(store: &Store, registry: &Registry, study: Option<&str>) -> Resul
         }
         artifacts.retain(|artifact| keys.iter().any(|key| key == artifact.manifest.key.as_str()));
     }
+    // Scoring needs no device.
+    let device = ChosenDevice::new(DeviceChoice::Flex);
+    let run = Run::new(store, &device);
     let one = |artifact: &Artifact| {
         let rows = artifact.manifest.files.iter().find(|file| file.path == "scores.parquet").and_then(|file| file.rows);
         Ok(Rescored {
             label: artifact.manifest.label.clone(),
             key: artifact.manifest.key.to_string(),
             rows: rows.unwrap_or(0),
-            verdict: verdict(store, registry, artifact)?,
+            verdict: verdict(&run, registry, artifact)?,
         })
     };
     let mut rescored = artifacts.par_iter().map(one).collect::<Result<Vec<_>>>()?;
@@ -107,21 +111,25 @@ pub fn rescore(store: &Store, registry: &Registry, study: Option<&str>) -> Resul
     Ok(rescored)
 }
 
-fn verdict(store: &Store, registry: &Registry, artifact: &Artifact) -> Result<Rescoring> {
+fn verdict(run: &Run<'_>, registry: &Registry, artifact: &Artifact) -> Result<Rescoring> {
     let manifest = &artifact.manifest;
     let outdated = |why: String| Ok(Rescoring::Outdated { why });
-    let now = stage_version("score");
-    if manifest.stage_version != now {
-        return outdated(format!("scored by version {} of the stage; this is version {now}", manifest.stage_version));
+    if manifest.stage_version != Score::VERSION {
+        let (then, now) = (manifest.stage_version, Score::VERSION);
+        return outdated(format!("scored by version {then} of the stage; this is version {now}"));
     }
-    let id = manifest.parameters["task"].as_str().unwrap_or_default();
+    let request = match Scores::of(artifact)?.request() {
+        Ok(request) => request,
+        Err(error) => return outdated(error.to_string()),
+    };
+    let id = &request.task;
     let Ok(task) = registry.task(id, "a score") else {
         return outdated(format!("task `{id}` is not known here; name the directory of its file with --tasks"));
     };
     let mut inputs = BTreeMap::new();
     for (name, input) in &manifest.inputs {
         let (Some(stage), Some(key)) = (&input.stage, &input.key) else { continue };
-        match store.artifact(stage, key)? {
+        match run.store.artifact(stage, key)? {
             Some(found) => drop(inputs.insert(name.clone(), found)),
             None => return Ok(Rescoring::MissingInput { input: format!("{name} ({stage} {})", key.short()) }),
         }
@@ -129,20 +137,31 @@ fn verdict(store: &Store, registry: &Registry, artifact: &Artifact) -> Result<Re
     let Some(gold) = inputs.get("gold") else {
         return Ok(Rescoring::MissingInput { input: "gold".to_owned() });
     };
-    // The task's languages in the edition that was scored.
-    let languages = scored_languages(registry, artifact)?;
-    if score_parameters(task, &languages, gold) != manifest.parameters {
+    // The task's languages in the edition that was scored, as they are grouped now.
+    let traits = |code: &String| Ok((code.clone(), registry.language(code, &manifest.label)?.traits()));
+    let languages = request.languages.keys().map(traits).collect::<Result<_, TaskError>>()?;
+    if score::Request::of(task, languages, Canonical::of(gold)?)? != request {
         return outdated(format!("task `{id}` has another metric, split, format, labels or set of languages now"));
     }
     let scratch = tempfile::tempdir().at("create a directory for", "the scores")?;
-    match perform_score(task, languages, &inputs, scratch.path(), &[]) {
+    let label: StudyLabel = manifest.label.parse().map_err(StudyError::from)?;
+    let out = Output {
+        dir: scratch.path(),
+        scratch: &Scratch::alone(scratch.path()),
+        key: manifest.key.as_str(),
+        stage: Score::NAME,
+        label: &label,
+        progress: &Quiet,
+        stop: &AtomicBool::new(false),
+    };
+    match Score::perform(request, (), &Inputs::new(label.clone(), inputs), &out, run) {
         Ok(_) => (),
         // A disk that can't be used would be the others' failure, too.
         Err(error) if error.exit() == ExitCode::Storage => return Err(error),
         Err(error) => return Ok(Rescoring::Unscorable { why: error.to_string() }),
     }
     let mut differences = Vec::new();
-    for table in TABLES {
+    for table in Scores::TABLES {
         let file = format!("{table}.parquet");
         compare(&file, &artifact.dir.join(&file), &scratch.path().join(&file), &mut differences)?;
     }

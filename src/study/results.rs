@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::graph::{Graph, GridCell, Work};
-use super::stage::{Setup, prediction_tables};
+use super::artifacts::{Predictions, Scores, TokenizerFile, View};
+use super::graph::{Graph, GridCell};
+use super::label::Label;
+use super::stage::{Setup, StageName};
 use crate::error::Result;
 use crate::report::{Cell, DataTable, StudyResults};
 use crate::store::Artifact;
@@ -23,10 +25,10 @@ pub fn collect(setup: &Setup, graph: &Graph, artifacts: &[Option<Artifact>]) -> 
     for (node, artifact) in graph.nodes.iter().zip(artifacts) {
         let Some(artifact) = artifact else { continue };
         let table = |name: &str| DataTable { key: artifact.manifest.key.to_string(), path: artifact.dir.join(name) };
-        match &node.work {
-            Work::Profile { task } => drop(profiles.insert(task.clone(), table("profiles.parquet"))),
-            Work::Overlap { .. } => overlap = Some(table("overlap.parquet")),
-            Work::Analyze { .. } => {
+        match &node.label {
+            Label::Profile(task) => drop(profiles.insert(task.clone(), table("profiles.parquet"))),
+            Label::Overlap => overlap = Some(table("overlap.parquet")),
+            Label::Analyze => {
                 comparisons = Some(table("comparisons.parquet"));
                 aggregates = Some(table("aggregates.parquet"));
             }
@@ -46,32 +48,30 @@ fn one(
     score: &Artifact,
 ) -> Result<Cell> {
     let task = setup.registry.task(&cell.target, &format!("study {}", setup.study.id))?;
-    let trainings: Vec<(&str, &Artifact)> =
-        cell.trainings.iter().filter_map(|(phase, node)| Some((phase.name(), artifacts[*node].as_ref()?))).collect();
+    let training = |node: &usize| Some((graph.nodes[*node].label.phase()?.name(), artifacts[*node].as_ref()?));
+    let trainings: Vec<(&str, &Artifact)> = cell.trainings.iter().filter_map(training).collect();
     // Everything upstream of the score: data keys, and the tokenizer's digest.
     let label = &graph.nodes[cell.score].label;
     let mut data_keys = BTreeMap::new();
     let mut tokenizer_digest = String::new();
     for index in graph.closure(|node| node.label == *label) {
         let (node, Some(artifact)) = (&graph.nodes[index], &artifacts[index]) else { continue };
-        match node.work.stage() {
-            "generate" | "normalize" | "compose" | "tokenize" => {
-                data_keys.insert(node.label.clone(), artifact.manifest.key.to_string());
+        match &node.label {
+            Label::Generate(_) | Label::Normalize(_) | Label::Tokenize(_) => {
+                data_keys.insert(node.label.to_string(), artifact.manifest.key.to_string());
                 // Raw files that no stage made, by BLAKE3 digest; a file from the hub is named as in the lock file.
                 for (name, input) in artifact.manifest.inputs.iter().filter(|(name, _)| name.starts_with("raw:")) {
                     data_keys.insert(name.clone(), input.digest.clone());
                 }
             }
-            "tokenizer" => {
-                let file = artifact.manifest.files.iter().find(|file| file.path == "tokenizer.json");
-                tokenizer_digest = file.map(|file| file.blake3.clone()).unwrap_or_default();
-            }
+            Label::Tokenizer => tokenizer_digest = TokenizerFile::of(artifact)?.digest().to_owned(),
             _ => {}
         }
     }
     // A search knows no model: what embedded its sentences does.
     let embed = graph.nodes[cell.predict].needs.get("embeddings").and_then(|node| artifacts[*node].as_ref());
-    let is_model = !predict.manifest.stage.starts_with("baseline");
+    let is_model = predict.manifest.stage != StageName::Baseline.name();
+    let (predictions, scores) = (Predictions::of(predict)?, Scores::of(score)?);
     let phases: serde_json::Map<String, Value> = trainings
         .iter()
         .map(|(phase, artifact)| {
@@ -89,11 +89,11 @@ fn one(
         seed: cell.seed,
         metric: task.metric.map_or(&[], |metric| metric.headline()),
         edition: Some(setup.study.edition),
-        layer: setup.headline_setting(task).layer.filter(|_| is_model),
-        scores: score.dir.join("scores.parquet"),
-        summaries: score.dir.join("summaries.parquet"),
-        example_scores: score.dir.join("example-scores.parquet"),
-        predictions: prediction_tables(predict),
+        layer: setup.headline_setting(task).map(|(layer, _)| layer).filter(|_| is_model),
+        scores: scores.scores(),
+        summaries: scores.summaries(),
+        example_scores: scores.examples(),
+        predictions: predictions.tables(),
         training_logs: trainings
             .iter()
             .map(|(phase, artifact)| ((*phase).to_owned(), artifact.dir.join("training_log.parquet")))

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Expected, FileSpec, Normalize, Sources, Split, TaskError};
+use super::{Expected, FileSpec, Metric, Normalize, Sketch, Sources, Split, TaskError};
 
 /// The shape of a task's examples: which canonical schema, tokenised schema, head and prediction it has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -51,6 +51,11 @@ impl Format {
             Format::Text => "text",
         }
     }
+
+    /// Whether its examples have labels of the task's own: one, or one a word.
+    pub fn is_labelled(self) -> bool {
+        matches!(self, Format::Classification | Format::PairClassification | Format::WordTagging)
+    }
 }
 
 impl fmt::Display for Format {
@@ -70,83 +75,6 @@ pub enum Role {
     Target,
     /// Text for masked-LM training: pretraining, or mixed into the intermediate phase.
     Text,
-}
-
-/// How a task is scored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Metric {
-    /// Share of right labels, choices or retrieved sentences.
-    Accuracy,
-    /// Accuracy and F1 of two labels, the second of which is the positive one.
-    BinaryF1,
-    /// Matthews' correlation coefficient of two or three labels.
-    Mcc,
-    /// Span F1 as seqeval 0.0.12 computes it.
-    SpanF1,
-    /// Exact match and F1 of SQuAD v1.1's script.
-    Squad,
-    /// Exact match and F1 of SQuAD v2.0's script: where there is no answer, only the empty one is right.
-    SquadV2,
-    /// MLQA's language-aware exact match and F1.
-    Mlqa,
-    /// F1 of mined sentence pairs at a threshold chosen on development gold, as in BUCC 2018.
-    BitextF1,
-    /// Mean average precision of the first twenty sentences found, as in LAReQA.
-    MeanAveragePrecision,
-    /// Mean reciprocal rank of the first right one among twenty entities found, as in Mewsli-X.
-    ReciprocalRank,
-}
-
-impl Metric {
-    /// Every metric.
-    pub const ALL: [Metric; 10] = [
-        Metric::Accuracy,
-        Metric::BinaryF1,
-        Metric::Mcc,
-        Metric::SpanF1,
-        Metric::Squad,
-        Metric::SquadV2,
-        Metric::Mlqa,
-        Metric::BitextF1,
-        Metric::MeanAveragePrecision,
-        Metric::ReciprocalRank,
-    ];
-
-    /// The name used in files and tables.
-    pub fn name(self) -> &'static str {
-        match self {
-            Metric::Accuracy => "accuracy",
-            Metric::BinaryF1 => "binary-f1",
-            Metric::Mcc => "mcc",
-            Metric::SpanF1 => "span-f1",
-            Metric::Squad => "squad",
-            Metric::SquadV2 => "squad-v2",
-            Metric::Mlqa => "mlqa",
-            Metric::BitextF1 => "bitext-f1",
-            Metric::MeanAveragePrecision => "mean-average-precision",
-            Metric::ReciprocalRank => "reciprocal-rank",
-        }
-    }
-
-    /// Whether queries search the sentences of all languages, so that a prediction names the language as well:
-    /// `LANGUAGE:EXAMPLE_ID`.
-    pub fn searches_all_languages(self) -> bool {
-        matches!(self, Metric::MeanAveragePrecision | Metric::ReciprocalRank)
-    }
-
-    /// The score rows that stand for a target in tables, averaged: QA is the mean of F1 and exact match, as XTREME's
-    /// `evaluate.py` has it.
-    pub fn headline(self) -> &'static [&'static str] {
-        match self {
-            Metric::Accuracy => &["accuracy"],
-            Metric::BinaryF1 => &["accuracy", "f1"],
-            Metric::Mcc => &["mcc"],
-            Metric::SpanF1 | Metric::BitextF1 => &["f1"],
-            Metric::Squad | Metric::SquadV2 | Metric::Mlqa => &["f1", "exact_match"],
-            Metric::MeanAveragePrecision | Metric::ReciprocalRank => &["map@20"],
-        }
-    }
 }
 
 /// One task.
@@ -221,6 +149,9 @@ pub struct Task {
     /// Published number of examples per split.
     #[serde(default)]
     pub expect: BTreeMap<Split, Expected>,
+    /// What a plan reckons with before the data are here.
+    #[serde(default, skip_serializing_if = "Sketch::is_empty")]
+    pub estimate: Sketch,
 }
 
 fn english() -> Vec<String> {
@@ -243,6 +174,16 @@ pub(super) fn twice<'a, T: Ord>(names: impl IntoIterator<Item = &'a T>) -> Optio
     names.into_iter().find(|name| !seen.insert(*name))
 }
 
+/// That `metric` is not defined for `format`, and which ones are.
+fn misfit(metric: Metric, format: Format) -> String {
+    let fitting = Metric::ALL.into_iter().filter(|other| other.formats().contains(&format)).map(Metric::name);
+    let remedy = match fitting.collect::<Vec<_>>().join(", ") {
+        none if none.is_empty() => "leave `metric` out".to_owned(),
+        fitting => format!("use one of {fitting}"),
+    };
+    format!("metric `{}` does not score format {format}; {remedy}", metric.name())
+}
+
 /// Whether a name can stand in paths, labels and tables of every format as it is.
 pub(super) fn plain(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-')
@@ -261,14 +202,16 @@ impl Task {
         if !plain(&self.id) {
             return wrong(format!("id `{}` must be lower-case letters, digits, `_` and `-`", self.id));
         }
-        let needs_labels =
-            matches!(self.format, Format::Classification | Format::PairClassification | Format::WordTagging);
+        let needs_labels = self.format.is_labelled();
         if needs_labels == (self.labels.is_empty() && !self.open_labels) {
             let verb = if needs_labels { "needs" } else { "takes no" };
             return wrong(format!("format {} {verb} `labels`", self.format));
         }
         if self.open_labels && !self.labels.is_empty() {
             return wrong("give `labels` or `open_labels`, not both".to_owned());
+        }
+        if let Some(metric) = self.metric.filter(|metric| !metric.formats().contains(&self.format)) {
+            return wrong(misfit(metric, self.format));
         }
         let labels = match self.metric {
             Some(Metric::BinaryF1) => (self.labels.len() != 2).then_some("two labels, the positive one last"),
@@ -280,6 +223,9 @@ impl Task {
         }
         if self.unanswerable && self.format != Format::SpanExtraction {
             return wrong(format!("`unanswerable` is for span-extraction, not for {}", self.format));
+        }
+        if let Some(words) = self.estimate.words.filter(|words| !(words.is_finite() && *words > 0.0)) {
+            return wrong(format!("`words` of [estimate] is {words}; expected a number above 0"));
         }
         if !is_date(&self.published) {
             return wrong(format!("published `{}` must be a year, YYYY-MM or YYYY-MM-DD", self.published));
@@ -339,9 +285,14 @@ impl Task {
     }
 
     /// Every language that its data may be in, English included: a target may be trained on it.
-    pub fn knows_language(&self, code: &str) -> bool {
-        let mut known = self.languages.iter().chain(self.added_languages.values().flatten());
-        code == "en" || known.any(|known| known == code)
+    pub fn known_languages(&self) -> Vec<String> {
+        let mut known = self.languages.clone();
+        for code in self.added_languages.values().flatten().chain(&english()) {
+            if !known.contains(code) {
+                known.push(code.clone());
+            }
+        }
+        known
     }
 
     /// Whether queries are looked for among the index sentences of all languages.
@@ -430,7 +381,7 @@ mod tests {
         assert_eq!(target.languages_of(Some("new")), ["de", "fi", "lt"]);
         assert_eq!(target.training_languages(), ["en"]);
         assert_eq!(parse("\"intermediate\"").training_languages(), ["de", "fi"]);
-        assert!(["de", "lt", "en"].iter().all(|code| target.knows_language(code)) && !target.knows_language("sw"));
+        assert_eq!(target.known_languages(), ["de", "fi", "lt", "en"]);
     }
 
     #[test]
@@ -452,8 +403,15 @@ mod tests {
             ("license", "open_labels = true\nlicense", "not both"),
             ("license", "published = \"May 2018\"\nlicense", "must be a year, YYYY-MM"),
             ("license", "unanswerable = true\nlicense", "is for span-extraction"),
+            (
+                "license",
+                "metric = \"squad\"\nlicense",
+                "metric `squad` does not score format pair-classification; use one of accuracy, binary-f1, mcc",
+            ),
+            ("license", "metric = \"bitext-f1\"\nlicense", "`bitext-f1` does not score format pair-classification"),
             ("license", "added_languages = { more = [\"de\"] }\nlicense", "`suites` lacks"),
             ("license", "suites = [\"more\"]\nadded_languages = { more = [\"en\"] }\nlicense", "`en` stands twice"),
+            ("license", "estimate = { words = 0 }\nlicense", "`words` of [estimate] is 0"),
             ("license", "parts = [\"other\"]\nlicense", "takes no [source]"),
             ("sql = \"SELECT a AS text_a, b AS text_b, label FROM raw\"", "", "has no SQL"),
             (

@@ -7,6 +7,7 @@
 mod error;
 mod file;
 mod language;
+mod metric;
 mod model;
 mod registry;
 mod scaffold;
@@ -15,11 +16,14 @@ mod split;
 mod study;
 
 pub use error::TaskError;
-pub use file::{Format, Metric, Role, Task};
-pub use language::{Language, Languages};
-pub use model::{EncoderSource, FromScratch, Lengths, Model, Pooling, RetrievalSettings, TokenizerSource};
+pub use file::{Format, Role, Task};
+pub use language::{Language, Languages, Pretraining, Resource, Traits};
+pub use metric::Metric;
+pub use model::{
+    EncoderSizes, EncoderSource, FromScratch, Lengths, Model, Pooling, RetrievalSettings, TokenizerSource,
+};
 pub use registry::Registry;
 pub use scaffold::{ExampleFile, Scaffold};
 pub use source::{DirectorySource, FileSpec, HubSource, Normalize, OffsetUnit, Reader, Sources};
-pub use split::{Expected, Split};
+pub use split::{Expected, Sketch, Split};
 pub use study::{CHANCE, Edition, IMPORTED, NONE, Pretrain, Study};

@@ -31,6 +31,24 @@ pub struct FromScratch {
     pub attention_dropout: f64,
 }
 
+/// The sizes of an encoder that decide what it costs; field names as in Hugging Face's `config.json`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EncoderSizes {
+    /// Width of the residual stream.
+    pub hidden_size: usize,
+    /// Number of Transformer layers.
+    pub num_hidden_layers: usize,
+    /// Width of the feed-forward layer.
+    pub intermediate_size: usize,
+    /// Rows of the word embedding table.
+    pub vocab_size: usize,
+    /// Rows of the position table.
+    pub max_position_embeddings: usize,
+    /// Rows of the token type table.
+    pub type_vocab_size: usize,
+}
+
 /// Where the encoder's weights come from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -144,6 +162,9 @@ pub struct Model {
     pub lengths: Lengths,
     /// Sentence vectors.
     pub retrieval: RetrievalSettings,
+    /// The sizes of an encoder from elsewhere, which a plan reckons with until its `config.json` is here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sizes: Option<EncoderSizes>,
 }
 
 impl Model {
@@ -157,6 +178,9 @@ impl Model {
             }
             if sizes.max_length < model.lengths.default.max(model.lengths.span_extraction) {
                 return wrong("lengths exceed encoder max_length");
+            }
+            if model.sizes.is_some() {
+                return wrong("an encoder from scratch has the sizes that stand there: leave out [sizes]");
             }
             if model.tokenizer == TokenizerSource::Encoder {
                 return wrong("an encoder from scratch brings no tokenizer: use tokenizer.train or tokenizer.file");

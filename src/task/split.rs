@@ -58,3 +58,23 @@ impl Expected {
         }
     }
 }
+
+/// What a plan reckons with until the data are here. Nothing is held against it.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sketch {
+    /// Mean number of words, as blanks divide them, that the encoder reads of an English example: those of all its texts; of
+    /// several choices, of each with the question.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub words: Option<f64>,
+    /// Mean number of examples of a language, of splits for which nothing is published.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub examples: BTreeMap<Split, u64>,
+}
+
+impl Sketch {
+    /// Whether it says nothing.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}

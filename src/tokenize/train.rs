@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokenizers::models::unigram::{Unigram, UnigramTrainer};
 use tokenizers::normalizers::NFKC;
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
@@ -40,7 +40,7 @@ const RESERVED: [&str; 2] = ["<UNK>", "\0"];
 const DROPPED_STEP: f64 = 0.0001;
 
 /// What a tokenizer was trained on, and what came of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenizerStatistics {
     /// Rows read.
     pub lines: u64,

@@ -16,6 +16,7 @@ use crate::model::{DeviceChoice, HeadKind, Precision, device};
 use crate::progress::{Progress, Quiet};
 use crate::schema::tokenized;
 use crate::shard::{read_table, write_table};
+use crate::store::Scratch;
 use crate::task::{Format, FromScratch};
 
 /// Ids 0 to 4 are special; 5 to 14 mean nothing; 15 + label says the label.
@@ -188,7 +189,7 @@ pub(super) fn run(
     let (output, scratch) = (folder.join("output"), folder.join("scratch"));
     std::fs::create_dir_all(&output).unwrap();
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-    pool.install(|| train(request, &output, &scratch, progress, stop))
+    pool.install(|| train(request, &output, &Scratch::alone(&scratch), progress, stop))
 }
 
 pub(super) fn bytes(folder: &Path) -> Vec<Vec<u8>> {

@@ -11,7 +11,7 @@ use crate::audit::{Overlap, Profile};
 use crate::cli::{Context, print, print_json};
 use crate::error::{ExitCode, Result};
 use crate::report;
-use crate::study::{CheckRequest, Graph, TaskCheck, Verdict, Work, check, collect};
+use crate::study::{CheckRequest, Graph, Label, TaskCheck, Verdict, check, collect};
 use crate::task::{Split, Task};
 
 #[derive(Debug, Args)]
@@ -55,14 +55,14 @@ pub fn run(context: &Context, args: &CheckArgs) -> Result<ExitCode> {
     setup.check_counts = false;
     let mut graph = resolved.graph.clone();
     let watcher = Terminal::new(stages(&graph, &tasks), context.quiet);
-    let request = CheckRequest { tasks: &tasks, counts: resolved.check_counts, workers: args.workers.count() };
+    let request = CheckRequest { tasks: &tasks, counts: resolved.check_counts, executor: &args.workers.executor() };
     let outcome = check(&setup, &mut graph, &request, &watcher, &context.stop)?;
     let results = resolved.store.results_dir();
     let mut found = collect(&setup, &graph, &outcome.artifacts)?;
     found.study.id = "check".to_owned();
     let loaded = !found.profiles.is_empty();
     if loaded {
-        report::publish(&found, &results)?;
+        report::publish(&found, &results, resolved.store.leases(), &context.stop)?;
     }
     if args.json {
         print_json(&outcome.tasks);
@@ -84,8 +84,8 @@ pub fn run(context: &Context, args: &CheckArgs) -> Result<ExitCode> {
 fn stages(graph: &Graph, tasks: &[&Task]) -> usize {
     let mut audited = graph.clone();
     audited.narrow_audit(&tasks.iter().map(|task| task.id.clone()).collect());
-    let of = |task: &&Task| graph.closure(|node| node.label == format!("normalize/{}", task.id)).len();
-    let audit = audited.closure(|node| matches!(node.work, Work::Profile { .. } | Work::Overlap { .. }));
+    let of = |task: &&Task| graph.closure(|node| node.label == Label::Normalize(task.id.clone())).len();
+    let audit = audited.closure(|node| matches!(node.label, Label::Profile(_) | Label::Overlap));
     tasks.iter().map(of).sum::<usize>() + audit.len()
 }
 

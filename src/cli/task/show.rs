@@ -13,7 +13,7 @@ use crate::cli::{Context, print, print_json};
 use crate::error::{ExitCode, Result};
 use crate::shard::{read_batches, read_table, table_path};
 use crate::store::Artifact;
-use crate::study::canonical_artifacts;
+use crate::study::{StageName, canonical_artifacts};
 use crate::task::{Expected, Split, Task};
 
 #[derive(Debug, Args)]
@@ -142,7 +142,8 @@ fn below(layout: &str, paths: &[&str]) -> String {
 fn profile(artifacts: &[Artifact], canonical: &Artifact) -> Result<Vec<Profile>> {
     let of_these = artifacts.iter().filter(|artifact| {
         let input = artifact.manifest.inputs.get("canonical");
-        artifact.manifest.stage == "profile" && input.is_some_and(|input| input.digest == canonical.manifest.digest)
+        artifact.manifest.stage == StageName::Profile.name()
+            && input.is_some_and(|input| input.digest == canonical.manifest.digest)
     });
     let Some(found) = of_these.max_by_key(|artifact| artifact.manifest.inputs.len()) else { return Ok(Vec::new()) };
     let (_, batches) = read_table(&found.dir.join("profiles.parquet"))?;

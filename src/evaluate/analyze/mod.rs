@@ -26,7 +26,7 @@ use super::{EvaluateError, Setting};
 use crate::error::Result;
 use crate::progress::{Progress, check};
 use crate::schema::table;
-use crate::task::{CHANCE, Language, Metric};
+use crate::task::{CHANCE, Metric, Traits};
 
 /// A study whose scores are all there.
 #[derive(Debug, Clone)]
@@ -55,7 +55,7 @@ pub struct AnalyzeTarget {
     /// The layer and pooling whose numbers stand for it, in retrieval.
     pub setting: Setting,
     /// The languages that it has.
-    pub languages: Vec<Language>,
+    pub languages: BTreeMap<String, Traits>,
     /// Whether their examples are translations of one another ([`crate::task::Task::parallel`]).
     pub parallel: bool,
 }

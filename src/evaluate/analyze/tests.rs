@@ -46,7 +46,7 @@ impl Study {
 
     fn target(&mut self, id: &str, setting: Setting) {
         let all = Languages::parse(include_str!("../../../data/languages.toml"), "data/languages.toml").unwrap();
-        let languages = ["en", "fi", "hu", "sw"].map(|code| all.get(code).unwrap().clone()).to_vec();
+        let languages = ["en", "fi", "hu", "sw"].map(|code| (code.to_owned(), all.get(code).unwrap().traits())).into();
         let (id, metric) = (id.to_owned(), Metric::Accuracy);
         self.targets.push(AnalyzeTarget { id, metric, setting, languages, parallel: false });
     }

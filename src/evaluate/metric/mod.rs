@@ -66,16 +66,7 @@ impl Metric {
             let known = Metric::ALL.map(Metric::name).join(", ");
             return Err(EvaluateError::Unknown { kind: "metric", name: name.to_owned(), known });
         };
-        let formats: &[&str] = match metric {
-            Metric::Accuracy => {
-                &["classification", "pair-classification", "multiple-choice", "sentence-retrieval", "word-tagging"]
-            }
-            Metric::BinaryF1 | Metric::Mcc => &["classification", "pair-classification"],
-            Metric::SpanF1 => &["word-tagging"],
-            Metric::Squad | Metric::SquadV2 | Metric::Mlqa => &["span-extraction"],
-            Metric::BitextF1 | Metric::MeanAveragePrecision | Metric::ReciprocalRank => &["sentence-retrieval"],
-        };
-        if formats.contains(&format) {
+        if metric.formats().iter().any(|fitting| fitting.name() == format) {
             return Ok(metric);
         }
         Err(EvaluateError::Undefined {

@@ -12,7 +12,7 @@ use arrow::array::{ArrayRef, Float32Array, Int32Array, ListArray, RecordBatch, S
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field};
 use burn::tensor::{Tensor, TensorData};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{TokenBatch, Window, by_length, numbers, values};
 use crate::error::Result;
@@ -43,7 +43,7 @@ pub struct EmbedRequest {
 }
 
 /// What was embedded; the statistics in the artifact's manifest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EmbedOutcome {
     /// Numbers of a vector.
     pub width: usize,

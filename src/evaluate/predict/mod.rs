@@ -15,7 +15,7 @@ use std::sync::atomic::AtomicBool;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::UInt32Type;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use self::answer::{Answers, Spans};
 pub use self::embedding::{EmbedOutcome, EmbedRequest, embed};
@@ -67,7 +67,7 @@ pub struct PredictRequest {
 }
 
 /// What was predicted; the statistics in the artifact's manifest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PredictOutcome {
     /// Language and number of rows.
     pub rows: Vec<(String, u64)>,

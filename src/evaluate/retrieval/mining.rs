@@ -7,14 +7,14 @@
 
 use std::sync::atomic::AtomicBool;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Neighbours, SearchSettings, Vectors, nearest_both};
 use crate::error::Result;
 use crate::progress::Progress;
 
 /// How a pair's cosine is set against the mean of both sentences' cosines to their neighbours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Margin {
     /// Divided by it; where it is not above zero, the two are no pair.
@@ -38,7 +38,7 @@ impl Margin {
 }
 
 /// What decides which pairs are mined.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MiningSettings {
     /// Neighbours of a sentence on the other side that it may be paired with, and whose mean counts.
     pub neighbours: usize,

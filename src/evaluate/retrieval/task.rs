@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     Collector, Embeddings, EmbeddingsFile, Mined, MiningSettings, Room, SearchSettings, SideName, Similarity, mine,
@@ -25,7 +25,7 @@ const RANKED: usize = 20;
 const MOST_REPEATS: u64 = 5_000_000;
 
 /// What is looked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "search")]
 pub enum Method {
     /// For every query the so many nearest index sentences.
@@ -70,7 +70,7 @@ pub struct RetrieveRequest {
 }
 
 /// What was found; the statistics in the artifact's manifest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RetrieveOutcome {
     /// Language and number of rows.
     pub rows: Vec<(String, u64)>,

@@ -100,7 +100,7 @@ impl Fixture {
             labels: &self.known,
             development: self.development.clone(),
             parallel: self.parallel,
-            languages: Vec::new(),
+            languages: BTreeMap::new(),
             seed: 1,
             resamples: 100,
         })?;

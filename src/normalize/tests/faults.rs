@@ -71,8 +71,9 @@ fn two_files_for_one_table() {
     let world = World::new(&same, &[("de.tsv", "x\ta\tb\tyes\n"), ("fi.tsv", "x\ta\tb\tyes\n")]);
     let raw = world.raw(&["de", "fi"], &[Split::Test]);
     let (languages, limits) = (["en".to_owned()], BTreeMap::new());
-    let request =
-        NormalizeRequest { task: &world.task, raw: &raw, languages: &languages, limits: &limits, check_counts: false };
+    let known = world.task.known_languages();
+    let terms = terms(&world.task, &known);
+    let request = NormalizeRequest { terms, raw: &raw, languages: &languages, limits: &limits };
     let error = normalize(&request, &world.out(), &[], &Quiet, &AtomicBool::new(false)).unwrap_err().to_string();
     assert_eq!(
         error,

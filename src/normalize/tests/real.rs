@@ -19,8 +19,11 @@ fn counts(id: &str, splits: &[Split]) -> BTreeMap<(Split, String), u64> {
     let raw = resolve(task, &Origin::Directory { root: &root }, &languages, splits, false).unwrap();
     let out = tempfile::tempdir().unwrap();
     let limits = BTreeMap::new();
-    let request = NormalizeRequest { task, raw: &raw, languages: &task.languages, limits: &limits, check_counts: true };
+    let known = task.known_languages();
+    let terms = terms(task, &known);
+    let request = NormalizeRequest { terms, raw: &raw, languages: &task.languages, limits: &limits };
     let outcome = normalize(&request, out.path(), &[], &Quiet, &AtomicBool::new(false)).unwrap();
+    check_counts(task, &outcome.tables).unwrap();
     for table in &outcome.tables {
         let stored = read_batches(&out.path().join(&table.path)).unwrap();
         assert_eq!(stored.rows() as u64, table.rows);

@@ -16,7 +16,7 @@ use self::sides::Side;
 use super::ReportError;
 use crate::evaluate::compare::{CompareRequest, Comparison, Run, SIGNIFICANT, compare, holm, languages, method};
 use crate::evaluate::{Group, Setting, groups, headline};
-use crate::task::{Language, Registry};
+use crate::task::{Registry, Traits};
 
 /// What is compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -310,8 +310,8 @@ fn one(
 
 fn scopes(request: &ComparisonRequest<'_>, target: &str, run: &Run) -> Result<Vec<Group>, ReportError> {
     let codes: Vec<&str> = run.languages.keys().map(String::as_str).collect();
-    let known: Vec<Language> =
-        codes.iter().map(|code| request.registry.language(code, target).cloned()).collect::<Result<_, _>>()?;
+    let traits = |code: &&str| Ok(((*code).to_owned(), request.registry.language(code, target)?.traits()));
+    let known: BTreeMap<String, Traits> = codes.iter().map(traits).collect::<Result<_, ReportError>>()?;
     let groups = groups(&codes, &known);
     Ok(match &request.scopes {
         ScopeChoice::Headline => {

@@ -6,6 +6,7 @@ use std::path::Path;
 use arrow::array::AsArray;
 
 use super::super::ReportError;
+use super::super::runs::headline_setting;
 use super::{Operand, published};
 use crate::evaluate::Setting;
 use crate::evaluate::compare::{Run, Runs, read_published, read_runs};
@@ -46,7 +47,7 @@ impl Side {
                 let mut known: Vec<String> = Vec::new();
                 for (target, path) in published(results_dir, study)? {
                     let runs = Path::new("runs").join(format!("study={study}")).join(format!("target={target}"));
-                    let headlines = headlines(&results_dir.join(runs).join(PART))?;
+                    let headlines = headlines(study, &results_dir.join(runs).join(PART))?;
                     known.extend(
                         headlines
                             .iter()
@@ -109,7 +110,7 @@ impl Side {
 }
 
 /// The rows of a table of runs in its order, each with the layer and pooling that stand for it in tables.
-fn headlines(path: &Path) -> Result<Vec<(String, Option<Setting>)>, ReportError> {
+fn headlines(study: &str, path: &Path) -> Result<Vec<(String, Option<Setting>)>, ReportError> {
     let (_, batches) = shard::read_table(path)?;
     let mut found: Vec<(String, Option<Setting>)> = Vec::new();
     for batch in &batches {
@@ -117,11 +118,10 @@ fn headlines(path: &Path) -> Result<Vec<(String, Option<Setting>)>, ReportError>
         let (Some(rows), Some(parameters)) = (text("intermediate"), text("parameters")) else { continue };
         for (row, parameters) in rows.iter().flatten().zip(parameters.iter().flatten()) {
             if found.iter().all(|(known, _)| known != row) {
-                let parameters: serde_json::Value = serde_json::from_str(parameters).unwrap_or_default();
-                let retrieval = &parameters["model"]["retrieval"];
-                let layer = retrieval["layers"][0].as_i64().and_then(|layer| i32::try_from(layer).ok());
-                let pooling = retrieval["pooling"].as_str().map(str::to_owned);
-                found.push((row.to_owned(), layer.map(|layer| Setting { layer: Some(layer), pooling })));
+                let broken =
+                    |e: serde_json::Error| ReportError::Run { study: study.to_owned(), message: e.to_string() };
+                let parameters = serde_json::from_str(parameters).map_err(broken)?;
+                found.push((row.to_owned(), headline_setting(study, &parameters)?));
             }
         }
     }

@@ -56,7 +56,8 @@ impl Place {
 
     fn options(&self) -> HubOptions {
         let lock = self.dir.path().join("sources.lock");
-        HubOptions { lock, cache: self.dir.path().join("raw"), locked: false, offline: false }
+        let leases = Leases::new(self.dir.path());
+        HubOptions { lock, cache: self.dir.path().join("raw"), leases, locked: false, offline: false }
     }
 
     fn hub(&self, endpoint: &str, change: impl FnOnce(&mut HubOptions)) -> Hub {
@@ -77,7 +78,7 @@ impl Place {
         std::fs::read_to_string(self.options().lock).unwrap()
     }
 
-    /// Every file below the cache but the guard.
+    /// Every file below the cache.
     fn cached(&self) -> Vec<PathBuf> {
         let mut files = Vec::new();
         let mut folders = vec![self.options().cache];
@@ -87,7 +88,6 @@ impl Place {
                 if path.is_dir() { folders.push(path) } else { files.push(path) }
             }
         }
-        files.retain(|path| !path.ends_with(GUARD));
         files
     }
 

@@ -23,8 +23,11 @@ mod reading;
 mod realize;
 mod sample;
 mod sentence;
+mod size;
 mod text;
 mod world;
+
+pub use size::{MiniSize, size, words};
 
 use std::path::{Path, PathBuf};
 

@@ -2,7 +2,8 @@
 //!
 //! A checkpoint ([`file`]) holds parameters, moments, the best parameters so far and the log, and in its metadata the
 //! counters. It is written beside its place, brought to the disk and renamed, so that one under its name is whole; the two
-//! newest are kept, and where storage has damaged the newest one, the one before is taken. Random numbers need no place in
+//! newest are kept, and where storage has damaged the newest one, the one before is taken. A training that goes on from an
+//! earlier try reads that one's checkpoints and writes to a directory of its own: the earlier one may only have seemed dead. Random numbers need no place in
 //! it: each depends on the seed and the step alone ([`crate::model::random`]).
 
 mod file;
@@ -23,6 +24,7 @@ use crate::error::{IoContext, Result};
 use crate::model::Model;
 use crate::model::layers::Slot;
 use crate::model::weights::{put, values};
+use crate::store::Scratch;
 
 /// Checkpoints that are kept.
 const KEPT: usize = 2;
@@ -161,7 +163,7 @@ struct Header {
 
 /// The checkpoints of one training.
 pub struct Checkpoints {
-    directory: PathBuf,
+    scratch: Scratch,
     identity: String,
     every: CheckpointEvery,
     /// When the last one was written, or the training began.
@@ -173,10 +175,10 @@ pub struct Checkpoints {
 }
 
 impl Checkpoints {
-    /// Those in `directory` of the training that `identity` tells from others.
-    pub fn new(directory: &Path, identity: String, every: CheckpointEvery) -> Self {
-        let (directory, damaged) = (directory.to_owned(), Vec::new());
-        Self { directory, identity, every, last: Instant::now(), took: Duration::ZERO, damaged }
+    /// Those in `scratch` of the training that `identity` tells from others.
+    pub fn new(scratch: &Scratch, identity: String, every: CheckpointEvery) -> Self {
+        let (scratch, damaged) = (scratch.clone(), Vec::new());
+        Self { scratch, identity, every, last: Instant::now(), took: Duration::ZERO, damaged }
     }
 
     /// Whether it is time for another, `step` steps being done.
@@ -193,7 +195,7 @@ impl Checkpoints {
     /// When the directory can't be written or the device fails; the older checkpoints are as they were.
     pub fn write(&mut self, model: &Model, best: Option<&Model>, optimizer: &AdamW, state: &State) -> Result<()> {
         let started = Instant::now();
-        let directory = self.directory.clone();
+        let directory = self.scratch.own().to_owned();
         std::fs::create_dir_all(&directory).at("create directory", &directory)?;
         let unfinished = directory.join(UNFINISHED);
         if let Err(error) = self.fill(&unfinished, model, best, optimizer, state) {
@@ -207,7 +209,11 @@ impl Checkpoints {
         let damaged = std::mem::take(&mut self.damaged);
         let good = self.found()?.into_iter().filter(|path| !damaged.contains(path)).skip(KEPT);
         for path in damaged.iter().filter(|damaged| **damaged != path).cloned().chain(good) {
-            std::fs::remove_file(&path).at("remove", &path)?;
+            match std::fs::remove_file(&path) {
+                // Removed by a later try of this training, which took this one for dead.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                removed => removed.at("remove", &path)?,
+            }
         }
         (self.took, self.last) = (started.elapsed(), Instant::now());
         Ok(())
@@ -263,23 +269,25 @@ impl Checkpoints {
         Ok(writer.finish()?)
     }
 
-    /// The checkpoints' files, the newest first.
+    /// The files of this try's checkpoints and of earlier ones', the newest first; of two of one step, this try's.
     fn found(&self) -> Result<Vec<PathBuf>> {
-        let entries = match std::fs::read_dir(&self.directory) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(error).at("read directory", &self.directory).map_err(Into::into),
-        };
         let mut found = Vec::new();
-        for entry in entries {
-            let path = entry.at("read directory", &self.directory)?.path();
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            if name.starts_with("checkpoint-") && name.ends_with(".safetensors") {
-                found.push(path);
+        for directory in self.scratch.all() {
+            let entries = match std::fs::read_dir(directory) {
+                Ok(entries) => entries,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error).at("read directory", directory).map_err(Into::into),
+            };
+            for entry in entries {
+                let path = entry.at("read directory", directory)?.path();
+                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                if name.starts_with("checkpoint-") && name.ends_with(".safetensors") {
+                    found.push((name, path));
+                }
             }
         }
-        found.sort_unstable_by(|a, b| b.cmp(a));
-        Ok(found)
+        found.sort_by(|(a, _), (b, _)| b.cmp(a));
+        Ok(found.into_iter().map(|(_, path)| path).collect())
     }
 
     /// Reads the newest whole checkpoint into `model` (not tracked) and `optimizer`; none where there is no checkpoint. The
@@ -314,7 +322,7 @@ impl Checkpoints {
             Some(newest) => {
                 let problem = Reader::open(newest).err().unwrap_or_default();
                 let problem = format!("no checkpoint is whole ({}: {problem})", newest.display());
-                Err(TrainError::Checkpoint { path: self.directory.clone(), problem }.into())
+                Err(TrainError::Checkpoint { path: self.scratch.own().to_owned(), problem }.into())
             }
         }
     }

@@ -54,7 +54,7 @@ fn read(checkpoints: &mut Checkpoints, warnings: &mut Vec<String>) -> Result<Opt
 }
 
 fn checkpoints(directory: &Path) -> Checkpoints {
-    Checkpoints::new(directory, "this".into(), CheckpointEvery::default())
+    Checkpoints::new(&Scratch::alone(directory), "this".into(), CheckpointEvery::default())
 }
 
 fn names(directory: &Path) -> Vec<String> {
@@ -81,7 +81,7 @@ fn the_newest_two_are_kept_and_the_newest_is_read() {
     assert_eq!((moments.steps, values(moments.second.clone()).unwrap()), (11, vec![22.0; 16]));
     assert!(optimizer.moments[0].is_none());
 
-    let mut other = Checkpoints::new(&scratch, "other".into(), CheckpointEvery::default());
+    let mut other = Checkpoints::new(&Scratch::alone(&scratch), "other".into(), CheckpointEvery::default());
     let error = read(&mut other, &mut warnings).map(|_| ()).unwrap_err();
     assert!(error.to_string().contains("belongs to another training"), "{error}");
 }
@@ -145,7 +145,7 @@ fn writing_takes_at_most_a_tenth_of_the_time() {
     assert_eq!(pause(seconds(30), seconds(1)), seconds(30));
     assert_eq!(pause(seconds(30), seconds(20)), seconds(180));
     let directory = tempfile::tempdir().unwrap();
-    let every = |every| Checkpoints::new(directory.path(), "this".into(), every);
+    let every = |every| Checkpoints::new(&Scratch::alone(directory.path()), "this".into(), every);
     assert!(!every(CheckpointEvery::default()).due(1));
     assert!(every(CheckpointEvery::Time(Duration::ZERO)).due(1));
     assert!(every(CheckpointEvery::Steps(3)).due(6) && !every(CheckpointEvery::Steps(3)).due(7));

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use burn::tensor::Device;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::checkpoint::{Checkpoints, State};
 use super::data::Instances;
@@ -26,12 +26,13 @@ use crate::error::Result;
 use crate::model::Model;
 use crate::model::weights::{save, word_embeddings};
 use crate::progress::Progress;
+use crate::store::Scratch;
 use meter::{Meter, grouped};
 use prepare::{heads, load_tasks, starting_config, starting_model, trim};
 use steps::{Pending, Tried};
 
 /// What came of a training; the statistics in the artifact's manifest.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrainOutcome {
     /// Steps done.
     pub steps: u64,
@@ -112,7 +113,7 @@ struct Run<'a> {
 pub fn train(
     request: &TrainRequest,
     output: &Path,
-    scratch: &Path,
+    scratch: &Scratch,
     progress: &dyn Progress,
     stop: &AtomicBool,
 ) -> Result<TrainOutcome> {
@@ -130,14 +131,14 @@ pub(super) fn train_within(
     output: &Path,
     progress: &dyn Progress,
 ) -> Result<TrainOutcome> {
-    let mut run = Run::of(request, &output.join("scratch"))?;
+    let mut run = Run::of(request, &Scratch::alone(&output.join("scratch")))?;
     run.memory = Some(memory);
     run.go(output, progress, &AtomicBool::new(false))
 }
 
 impl<'a> Run<'a> {
     /// A training at its first step.
-    fn of(request: &'a TrainRequest, scratch: &Path) -> Result<Self> {
+    fn of(request: &'a TrainRequest, scratch: &Scratch) -> Result<Self> {
         let (heads, of_task) = heads(request)?;
         let config = starting_config(request)?;
         let mut tasks = load_tasks(request, &config, &of_task)?;

@@ -1,13 +1,12 @@
 //! What a training starts from: its model, its instances, its number of steps.
 
-use std::path::Path;
-
 use super::meter::Meter;
 use super::steps::Tried;
 use super::{LoadedTask, Run};
 use crate::error::{Error, Result};
 use crate::model::weights::{HeadSource, Loaded, initialize, load_rows};
 use crate::model::{Architecture, EncoderConfig, HeadKind, HeadSpec, Precision};
+use crate::store::Scratch;
 use crate::task::FromScratch;
 use crate::train::TrainError;
 use crate::train::checkpoint::{Checkpoints, State};
@@ -193,7 +192,7 @@ fn new_config(sizes: &FromScratch, vocabulary: &Vocabulary) -> Result<EncoderCon
 impl<'a> Run<'a> {
     pub(super) fn prepare(
         request: &'a TrainRequest,
-        scratch: &Path,
+        scratch: &Scratch,
         loaded: Loaded,
         tasks: Vec<LoadedTask<'a>>,
         kept: Option<KeptRows>,

@@ -21,13 +21,13 @@ use crate::source::mini::text::joined;
 use crate::source::mini::world::WORLD;
 
 /// The splits of each layout at size 1, under the names of their files.
-const COMMONSENSE_QA: [(&str, usize); 3] =
+pub const COMMONSENSE_QA: [(&str, usize); 3] =
     [("train_rand_split", 3000), ("dev_rand_split", 400), ("test_rand_split_no_answers", 400)];
-const HELLASWAG: [(&str, usize); 3] = [("train", 3000), ("val", 400), ("test", 400)];
-const SOCIAL_IQA: [(&str, usize); 3] = [("trn", 3000), ("dev", 300), ("tst", 300)];
-const COSMOS_QA: [(&str, usize); 3] = [("train", 2500), ("valid", 300), ("test", 300)];
-const COPA: [(&str, usize); 2] = [("train", 1000), ("val", 100)];
-const XCOPA: [(&str, usize); 2] = [("val", 100), ("test", 250)];
+pub const HELLASWAG: [(&str, usize); 3] = [("train", 3000), ("val", 400), ("test", 400)];
+pub const SOCIAL_IQA: [(&str, usize); 3] = [("trn", 3000), ("dev", 300), ("tst", 300)];
+pub const COSMOS_QA: [(&str, usize); 3] = [("train", 2500), ("valid", 300), ("test", 300)];
+pub const COPA: [(&str, usize); 2] = [("train", 1000), ("val", 100)];
+pub const XCOPA: [(&str, usize); 2] = [("val", 100), ("test", 250)];
 
 const LETTERS: [&str; CHOICES] = ["A", "B", "C", "D", "E"];
 

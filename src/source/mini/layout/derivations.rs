@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod tests;
 
+use std::ops::RangeInclusive;
+
 use rand_chacha::ChaCha8Rng;
 
 use super::{Target, drawn};
@@ -12,9 +14,10 @@ use crate::source::mini::sample;
 
 /// Sections of the Wall Street Journal: by convention 02 to 21 are for training, 00 for development and 23 for the test.
 const SECTIONS: usize = 25;
+pub const TRAINING: RangeInclusive<usize> = 2..=21;
 /// Sentences of a section for training and of one for evaluation, at size 1.
-const TRAIN_SECTION: usize = 150;
-const EVALUATION_SECTION: usize = 250;
+pub const TRAIN_SECTION: usize = 150;
+pub const EVALUATION_SECTION: usize = 250;
 /// Sentences of a file, unless the section would need more than a hundred files.
 const FILE: usize = 25;
 
@@ -32,7 +35,7 @@ fn derivation(evaluation: bool, rng: &mut ChaCha8Rng) -> Derivation {
 /// Writes the files, `data/AUTO/SS/wsj_SSNN.auto`, of all sections.
 pub fn ccgbank(target: &mut Target) -> Result<(), FileError> {
     for section in 0..SECTIONS {
-        let evaluation = !(2..=21).contains(&section);
+        let evaluation = !TRAINING.contains(&section);
         let sentences = target.count(if evaluation { EVALUATION_SECTION } else { TRAIN_SECTION });
         let file_size = sentences.div_ceil(100).max(FILE);
         for (number, first) in (0..sentences).step_by(file_size).enumerate() {

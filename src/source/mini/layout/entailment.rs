@@ -19,17 +19,17 @@ use crate::source::mini::text::joined;
 use crate::source::mini::world::{Genre, NounId, WORLD};
 
 /// Pairs in `multinli_1.0_train.jsonl` at size 1.
-const TRAIN: usize = 6000;
+pub const TRAIN: usize = 6000;
 /// Pairs in each MultiNLI development file at size 1.
-const DEVELOPMENT: usize = 600;
+pub const DEVELOPMENT: usize = 600;
 /// Pairs for each language in `xnli.dev.tsv` at size 1.
-const XNLI_DEVELOPMENT: usize = 250;
+pub const XNLI_DEVELOPMENT: usize = 250;
 /// Pairs for each language in `xnli.test.tsv` at size 1.
-const XNLI_TEST: usize = 400;
+pub const XNLI_TEST: usize = 400;
 /// SNLI's splits at size 1.
-const SNLI: [(&str, usize); 3] = [("train", 6000), ("dev", 600), ("test", 600)];
+pub const SNLI: [(&str, usize); 3] = [("train", 6000), ("dev", 600), ("test", 600)];
 /// ANLI's splits at size 1, in each round.
-const ANLI: [(&str, usize); 3] = [("train", 2000), ("dev", 300), ("test", 300)];
+pub const ANLI: [(&str, usize); 3] = [("train", 2000), ("dev", 300), ("test", 300)];
 /// What surrounds the premise in each of ANLI's rounds: sentences about somebody else, and among them lures, which say
 /// of somebody else what the hypothesis says.
 const ROUNDS: [Round; 3] =
@@ -37,7 +37,7 @@ const ROUNDS: [Round; 3] =
 /// Draws of a lure before a context goes without it.
 const LURE_ATTEMPTS: usize = 20;
 /// Share of pairs whose annotators found no majority, as MultiNLI and SNLI have.
-const UNDECIDED: f64 = 0.02;
+pub const UNDECIDED: f64 = 0.02;
 /// Five annotators who found no majority.
 const NO_MAJORITY: [&str; 5] = ["neutral", "entailment", "neutral", "contradiction", "entailment"];
 

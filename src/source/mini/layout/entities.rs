@@ -23,7 +23,7 @@ use crate::source::mini::sample;
 use crate::source::mini::world::{NounId, WORLD};
 
 /// Sentences of PAN-X for each language at size 1.
-const PANX: [(&str, usize); 3] = [("train", 1500), ("dev", 200), ("test", 250)];
+pub const PANX: [(&str, usize); 3] = [("train", 1500), ("dev", 200), ("test", 250)];
 /// Articles of Mewsli-X, all languages together, at size 1.
 const MEWSLI: [(&str, usize); 2] = [("dev", 350), ("test", 700)];
 /// How much is known of each entity of Mewsli-X: its description tells all of it, articles one thing at a time.

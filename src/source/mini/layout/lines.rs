@@ -8,9 +8,9 @@ use crate::source::mini::sample;
 use crate::source::mini::text;
 
 /// Sentences of the treebanks at size 1; only English has a training file.
-const TREEBANK: [(&str, usize); 3] = [("train", 2000), ("dev", 200), ("test", 200)];
+pub const TREEBANK: [(&str, usize); 3] = [("train", 2000), ("dev", 200), ("test", 200)];
 /// Lines of text for each language at size 1.
-const TEXT: usize = 2500;
+pub const TEXT: usize = 2500;
 
 /// Writes the treebanks.
 pub fn treebanks(target: &mut Target) -> Result<(), FileError> {

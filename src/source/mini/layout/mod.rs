@@ -59,8 +59,13 @@ impl Target<'_> {
 
     /// A number of examples, scaled by the size asked for; never none.
     pub fn count(&self, at_default_size: usize) -> usize {
-        ((at_default_size as f64 * self.options.size).round() as usize).max(1)
+        scaled(self.options, at_default_size)
     }
+}
+
+/// A number of examples, scaled by the size asked for; never none.
+pub fn scaled(options: &MiniOptions, at_default_size: usize) -> usize {
+    ((at_default_size as f64 * options.size).round() as usize).max(1)
 }
 
 /// A file being written, which names itself in errors.

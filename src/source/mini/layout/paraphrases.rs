@@ -15,8 +15,8 @@ use crate::source::mini::realize::Realizer;
 use crate::source::mini::sentence::Sentence;
 
 /// The splits of each layout at size 1.
-const QQP: [(&str, usize); 3] = [("train", 5000), ("dev", 600), ("test", 600)];
-const PAWS: [(&str, usize); 3] = [("train", 3000), ("dev_2k", 200), ("test_2k", 300)];
+pub const QQP: [(&str, usize); 3] = [("train", 5000), ("dev", 600), ("test", 600)];
+pub const PAWS: [(&str, usize); 3] = [("train", 3000), ("dev_2k", 200), ("test_2k", 300)];
 
 /// How people ask. `~` is the question with a capital, `#` without one.
 const FRAMES: [&str; 6] = [
@@ -31,7 +31,7 @@ const FRAMES: [&str; 6] = [
 /// in it swallows the lines that follow.
 const STRAY_QUOTE: f64 = 0.02;
 /// Share of rows with a line end in the second question, which cuts them into two lines without all columns.
-const BROKEN: f64 = 0.002;
+pub const BROKEN: f64 = 0.002;
 
 /// A question in its frame.
 fn framed(question: &Utterance, frame: usize) -> String {

@@ -20,11 +20,11 @@ use crate::source::mini::sentence::Sentence;
 use crate::source::mini::world::{Genre, WORLD};
 
 /// Passages, of up to three questions each, at size 1.
-const SQUAD: [(&str, usize); 2] = [("train", 1000), ("dev", 120)];
-const XQUAD: usize = 70;
+pub const SQUAD: [(&str, usize); 2] = [("train", 1000), ("dev", 120)];
+pub const XQUAD: usize = 70;
 const MLQA: [(&str, usize); 2] = [("dev", 30), ("test", 60)];
 /// Passages of one question each, all languages together, at size 1.
-const TYDIQA: [(&str, usize); 2] = [("train", 3500), ("dev", 500)];
+pub const TYDIQA: [(&str, usize); 2] = [("train", 3500), ("dev", 500)];
 /// Passages in one article.
 const ARTICLE: usize = 10;
 /// Share of SQuAD 2.0's questions that the passage doesn't answer.
@@ -392,6 +392,11 @@ pub fn mlqa(target: &mut Target) -> Result<(), FileError> {
 /// TyDiQA's own languages.
 const TYDIQA_LANGUAGES: [&str; 9] = ["ar", "bn", "en", "fi", "id", "ko", "ru", "sw", "te"];
 
+/// How many of TyDiQA's languages are written, in turn.
+pub fn tydiqa_languages() -> usize {
+    spoken(&TYDIQA_LANGUAGES).count()
+}
+
 /// An article of TyDiQA with its one question: language by language in turn, each with passages of its own. None where
 /// the passage has no question.
 fn tydiqa_article(
@@ -425,7 +430,7 @@ pub fn tydiqa(target: &mut Target) -> Result<(), FileError> {
 
 /// Writes TyDiQA's English training articles in its other languages, as XTREME names the files.
 pub fn tydiqa_translated(target: &mut Target) -> Result<(), FileError> {
-    let languages = spoken(&TYDIQA_LANGUAGES).count();
+    let languages = tydiqa_languages();
     for language in spoken(&TYDIQA_LANGUAGES).filter(|language| language.code != "en") {
         let path = format!("tydiqa.translate.train.en-{}.json", language.code);
         // English comes first in the mini edition, and so in every round of the languages.

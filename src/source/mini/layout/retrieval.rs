@@ -14,9 +14,9 @@ use crate::source::mini::sample;
 use crate::source::mini::world::WORLD;
 
 /// Sentence pairs for each language at size 1.
-const TATOEBA: usize = 300;
+pub const TATOEBA: usize = 300;
 /// BUCC's splits at size 1: sentences of the other language, of English, and pairs among them.
-const BUCC: [(&str, [usize; 3]); 2] = [("sample", [500, 700, 20]), ("training", [1500, 2100, 60])];
+pub const BUCC: [(&str, [usize; 3]); 2] = [("sample", [500, 700, 20]), ("training", [1500, 2100, 60])];
 
 /// Writes the sentence pairs: line by line translations, no sentence twice on either side.
 pub fn tatoeba(target: &mut Target) -> Result<(), FileError> {
