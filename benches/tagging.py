@@ -98,13 +98,13 @@ def trestle(arguments, settings, root, seed):
     def query(sql):
         return json.loads(output_of([arguments.trestle, "query", sql, "--format", "json", *own]))
 
-    rows = query("SELECT language, prediction FROM predictions WHERE target = 'udpos' AND intermediate = 'none'")
+    rows = query("SELECT language, prediction FROM predictions WHERE target = 'udpos' AND row = 'none'")
     tagged = {}
     for row in rows:
         tagged.setdefault(row["language"], []).append(row["prediction"].split(" "))
     write(root / "trestle", tagged)
     log = query("SELECT step, loss FROM training_log WHERE loss IS NOT NULL ORDER BY step")
-    scored = query("SELECT language, metric, value FROM scores WHERE target = 'udpos' AND intermediate = 'none'")
+    scored = query("SELECT language, metric, value FROM scores WHERE target = 'udpos' AND row = 'none'")
     training = [json.loads(path.read_text()) for path in (root / "home").glob("artifacts/train/*/manifest.json")]
     return {
         "folder": root / "trestle",

@@ -57,7 +57,7 @@ fn the_arms_of_a_study_run_and_a_trimmed_vocabulary_changes_no_byte() {
     assert!(instances.contains(r#"["text",200]"#), "two languages of 100 lines each: {instances}");
 
     // A question may have no answer; the difference decides, and a metric knows both.
-    let rows = "FROM predictions WHERE target = 'squad_v2' AND intermediate = 'nli'";
+    let rows = "FROM predictions WHERE target = 'squad_v2' AND row = 'nli'";
     let count = |condition: &str| column(&trimmed, &format!("SELECT COUNT(*) AS n {rows} AND {condition}"))[0].clone();
     assert_ne!(count("prediction = ''"), "0");
     assert_eq!(count("prediction = '' AND NOT null_score_difference > 0.0"), "0");
@@ -65,7 +65,7 @@ fn the_arms_of_a_study_run_and_a_trimmed_vocabulary_changes_no_byte() {
     assert_eq!(count("null_score_difference IS NULL"), "0");
     let others = "SELECT COUNT(*) AS n FROM predictions WHERE target = 'xnli' AND null_score_difference IS NOT NULL";
     assert_eq!(column(&trimmed, others), ["0"]);
-    let scored = "SELECT value FROM scores WHERE target = 'squad_v2' AND metric = 'f1' AND intermediate = 'nli_mlm'";
+    let scored = "SELECT value FROM scores WHERE target = 'squad_v2' AND metric = 'f1' AND row = 'nli_mlm'";
     assert_eq!(column(&trimmed, scored).len(), 1);
     assert!(said.out.contains("squad_v2"), "{}", said.out);
 }

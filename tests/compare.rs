@@ -59,7 +59,7 @@ fn publish(home: &Path, study: &str, target: &str, runs: &[Run<'_>]) {
     write(
         &home.join("results/example_scores").join(&part),
         vec![
-            ("intermediate", text(rows.iter().map(|row| row.0.row))),
+            ("row", text(rows.iter().map(|row| row.0.row))),
             ("seed", Arc::new(UInt64Array::from_iter_values(rows.iter().map(|row| row.0.seed)))),
             ("language", text(rows.iter().map(|row| row.1))),
             ("layer", Arc::new(rows.iter().map(|row| row.0.layer).collect::<Int32Array>())),
@@ -71,10 +71,7 @@ fn publish(home: &Path, study: &str, target: &str, runs: &[Run<'_>]) {
     let parameters = r#"{"model": {"retrieval": {"layers": [2, 1], "pooling": "mean"}}}"#;
     write(
         &home.join("results/runs").join(&part),
-        vec![
-            ("intermediate", text(runs.iter().map(|run| run.row))),
-            ("parameters", text(runs.iter().map(|_| parameters))),
-        ],
+        vec![("row", text(runs.iter().map(|run| run.row))), ("parameters", text(runs.iter().map(|_| parameters)))],
     );
 }
 
@@ -329,7 +326,7 @@ fn a_study_that_was_run_can_be_compared_and_agrees_with_its_own_analysis() {
     let rows = trestle.ok(&[
         "query",
         "SELECT difference, ci_low, ci_high, p_value, minimum_detectable FROM comparisons \
-         WHERE target = 'udpos' AND intermediate = 'mnli' AND scope = 'non-english'",
+         WHERE target = 'udpos' AND row = 'mnli' AND scope = 'non-english'",
         "--format",
         "json",
     ]);
@@ -340,7 +337,7 @@ fn a_study_that_was_run_can_be_compared_and_agrees_with_its_own_analysis() {
     // By key, as one score artifact.
     let keys = trestle.ok(&[
         "query",
-        "SELECT score_key FROM runs WHERE target = 'udpos' AND intermediate <> 'chance'",
+        "SELECT score_key FROM runs WHERE target = 'udpos' AND row <> 'chance'",
         "--format",
         "csv",
     ]);

@@ -32,7 +32,7 @@ fn a_submission_that_comes_back_has_the_scores_it_had() {
 
     let rows = |study: &str, row: &str| -> BTreeMap<String, String> {
         let sql = format!(
-            "SELECT target, language, metric, value, ci_low, ci_high FROM scores WHERE study = '{study}' AND intermediate = '{row}' \
+            "SELECT target, language, metric, value, ci_low, ci_high FROM scores WHERE study = '{study}' AND row = '{row}' \
              AND (layer IS NULL OR layer = 1)"
         );
         let rows = trestle.query(&sql).into_iter();
@@ -69,7 +69,7 @@ fn a_submission_that_comes_back_has_the_scores_it_had() {
         let file = tables.join(format!("{language}.{suffix}"));
         let sql = format!(
             "SELECT example_id, prediction, confidence FROM predictions WHERE study = 'tiny' AND target = 'xnli' AND \
-             intermediate = 'chance' AND language = '{language}'"
+             row = 'chance' AND language = '{language}'"
         );
         trestle.ok(&["query", &sql, "--output", text(&file)]);
     }
@@ -310,7 +310,7 @@ fn scores_and_data_leave_in_other_forms() {
     let trestle = Trestle::tiny();
     let out = |name: &str| trestle.dir.path().join("out").join(name);
     let value = trestle.query(
-        "SELECT value FROM scores WHERE target = 'xnli' AND intermediate = 'multi' AND language = 'zh' AND study = 'tiny'",
+        "SELECT value FROM scores WHERE target = 'xnli' AND row = 'multi' AND language = 'zh' AND study = 'tiny'",
     );
     let value = value[0]["value"].as_f64().unwrap();
     let export =

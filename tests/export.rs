@@ -13,8 +13,7 @@ use support::Trestle;
 use support::hub::HubServer;
 
 /// Trains the intermediate model with three heads.
-const TRAIN: &[&str] =
-    &["train", "tiny", "--phase", "intermediate", "--intermediate", "multi", "--device", "flex", "--json"];
+const TRAIN: &[&str] = &["train", "tiny", "--phase", "intermediate", "--row", "multi", "--device", "flex", "--json"];
 const LABEL: &str = "intermediate/multi/seed-1";
 
 fn text(path: &Path) -> &str {
@@ -94,8 +93,8 @@ fn a_model_becomes_a_directory_of_one_head_or_of_none() {
         let rows = trestle::shard::read_batches(&folder.join("scores.parquet")).unwrap();
         rows.map(|batch| batch.unwrap()).collect()
     };
-    let before = scores(&["--intermediate", "multi"]);
-    let after = scores(&["--intermediate", "none", "--encoder", bare.to_str().unwrap()]);
+    let before = scores(&["--row", "multi"]);
+    let after = scores(&["--row", "none", "--encoder", bare.to_str().unwrap()]);
     assert!(!before.is_empty());
     assert_eq!(before, after);
 }
@@ -297,7 +296,7 @@ print("card", len(results), max(result.metric_value for result in results if res
         assert!(said.out.contains(&format!("{task} {}\n", count(task, split))), "{}", said.out);
     }
     let scores =
-        trestle.query("SELECT target, value FROM scores WHERE intermediate = 'mnli' AND (layer IS NULL OR layer = 1) AND metric NOT LIKE 'mean of %'");
+        trestle.query("SELECT target, value FROM scores WHERE row = 'mnli' AND (layer IS NULL OR layer = 1) AND metric NOT LIKE 'mean of %'");
     let best = scores.iter().filter(|row| row["target"] == "xnli").map(|row| row["value"].as_f64().unwrap());
     let card = format!("card {} {:?}", scores.len(), best.fold(0.0, f64::max));
     assert!(said.out.contains(&card), "{card}: {}", said.out);

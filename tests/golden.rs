@@ -26,22 +26,14 @@ const STUDY: &str = "golden";
 type Kept = (&'static str, &'static [&'static str], bool);
 
 const KEPT: [Kept; 10] = [
-    ("runs", &["target", "intermediate", "seed"], false),
-    ("scores", &["target", "intermediate", "seed", "split", "language", "layer", "pooling", "metric"], false),
-    ("summaries", &["target", "intermediate", "seed", "split", "layer", "pooling", "metric", "group"], true),
-    (
-        "example_scores",
-        &["target", "intermediate", "seed", "split", "language", "layer", "pooling", "example_id"],
-        true,
-    ),
-    (
-        "predictions",
-        &["target", "intermediate", "seed", "split", "language", "layer", "pooling", "example_id", "rank"],
-        true,
-    ),
-    ("training_log", &["target", "intermediate", "seed", "phase", "task", "step", "metric"], true),
-    ("comparisons", &["target", "intermediate", "baseline", "layer", "pooling", "metric", "scope"], true),
-    ("aggregates", &["target", "intermediate", "layer", "pooling", "metric", "group"], true),
+    ("runs", &["target", "row", "seed"], false),
+    ("scores", &["target", "row", "seed", "split", "language", "layer", "pooling", "metric"], false),
+    ("summaries", &["target", "row", "seed", "split", "layer", "pooling", "metric", "group"], true),
+    ("example_scores", &["target", "row", "seed", "split", "language", "layer", "pooling", "example_id"], true),
+    ("predictions", &["target", "row", "seed", "split", "language", "layer", "pooling", "example_id", "rank"], true),
+    ("training_log", &["target", "row", "seed", "phase", "task", "step", "metric"], true),
+    ("comparisons", &["target", "row", "baseline", "layer", "pooling", "metric", "scope"], true),
+    ("aggregates", &["target", "row", "layer", "pooling", "metric", "group"], true),
     ("profiles", &["task", "split", "language"], false),
     ("overlap", &["source_task", "source_split", "task", "split", "language", "field", "kind"], false),
 ];

@@ -19,7 +19,7 @@ fn a_number_leads_back_to_everything_it_was_made_from() {
     let scores = told["scores"].as_array().unwrap();
     assert_eq!(scores.len(), 1);
     let same = trestle.query(
-        "SELECT value, score_key FROM scores WHERE target = 'xquad' AND intermediate = 'mnli' AND language = 'de' AND metric = 'f1'",
+        "SELECT value, score_key FROM scores WHERE target = 'xquad' AND row = 'mnli' AND language = 'de' AND metric = 'f1'",
     );
     assert_eq!((&scores[0]["value"], &told["made_from"][0]["key"]), (&same[0]["value"], &same[0]["score_key"]));
     let steps = told["made_from"].as_array().unwrap();
@@ -141,7 +141,7 @@ fn an_import_without_scores_takes_the_place_of_none() {
         trestle.ok(&["export", "submission", "tiny", "--row", row, "--output", &out(row)]);
     }
     let keys = || -> Vec<Value> {
-        let sql = "SELECT DISTINCT predict_key FROM runs WHERE study = 'imported' AND intermediate = 'copy'";
+        let sql = "SELECT DISTINCT predict_key FROM runs WHERE study = 'imported' AND row = 'copy'";
         trestle.query(sql)
     };
     import("mnli", "copy");

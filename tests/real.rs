@@ -77,7 +77,7 @@ fn minilm_retrieves_as_published_in_every_layer() {
     let trestle = Trestle::new();
     let run = ["run", "retrieval", "--tasks", REAL_TASKS, "--data", &data, "--encoder", &weights];
     trestle.ok(&[&run[..], &["--languages", "sw", "--device", "flex", "--allow-count-drift"]].concat());
-    let sql = "SELECT layer, value FROM scores WHERE intermediate = 'none' AND language = 'sw' ORDER BY layer";
+    let sql = "SELECT layer, value FROM scores WHERE row = 'none' AND language = 'sw' ORDER BY layer";
     let rows: Vec<Value> = trestle.query(sql);
     let oracle = std::fs::read_to_string(Path::new(&shared()).join("oracle/minilm/tatoeba.json")).unwrap();
     let oracle: Value = serde_json::from_str(&oracle).unwrap();

@@ -160,7 +160,7 @@ fn is_reached_by_keys_when_filtered(browser: &Browser) {
 }
 
 fn tells_origins(browser: &Browser, trestle: &Trestle) {
-    let sql = "SELECT score_key, predict_key, model_key FROM runs WHERE target = 'xnli' AND intermediate = 'mnli'";
+    let sql = "SELECT score_key, predict_key, model_key FROM runs WHERE target = 'xnli' AND row = 'mnli'";
     let keys = trestle.ok(&["query", sql, "--format", "csv"]).out;
     let keys: Vec<&str> = keys.lines().nth(1).unwrap().split(',').collect();
     let panel = || shown(browser, "#panel").concat();

@@ -282,10 +282,10 @@ fn rows_and_columns_in_which_nothing_is_embedded_are_named() {
     for (study, option, name, words) in [
         (
             "tiny-retrieval",
-            "--intermediate",
+            "--row",
             "nosuch",
-            "study tiny-retrieval has no embeddings with --intermediate nosuch; there are some with --target bucc2018, lareqa, \
-             mewslix, tatoeba and --intermediate none",
+            "study tiny-retrieval has no embeddings with --row nosuch; there are some with --target bucc2018, lareqa, \
+             mewslix, tatoeba and --row none",
         ),
         (
             "tiny-retrieval",
@@ -319,7 +319,7 @@ fn every_kind_of_retrieval_is_a_target_of_a_study() {
     let query = |sql: &str| -> Vec<Value> { trestle.query(sql) };
     // The tiny model has layers 1 and 0; BUCC's mini edition is German and Chinese here.
     let scores = query(
-        "SELECT target, layer, pooling, COUNT(*) AS rows FROM scores WHERE intermediate = 'none' \
+        "SELECT target, layer, pooling, COUNT(*) AS rows FROM scores WHERE row = 'none' \
          GROUP BY target, layer, pooling ORDER BY target, layer",
     );
     let found: Vec<(&str, u64, &str)> = scores
@@ -335,7 +335,7 @@ fn every_kind_of_retrieval_is_a_target_of_a_study() {
     // Ranked twenty deep among all languages.
     let ranked = query(
         "SELECT prediction, rank FROM predictions WHERE target = 'lareqa' AND language = 'de' AND layer = 1 \
-         AND intermediate = 'none'",
+         AND row = 'none'",
     );
     let languages: BTreeSet<&str> =
         ranked.iter().map(|row| row["prediction"].as_str().unwrap().split_once(':').unwrap().0).collect();
@@ -347,7 +347,7 @@ fn every_kind_of_retrieval_is_a_target_of_a_study() {
     let other = [RUN, &["--layers", "1", "--pooling", "first-token"]].concat();
     let said = trestle.ok(&other);
     assert!(said.err.contains("embed/tatoeba/none/seed-1"), "{}", said.err);
-    let poolings = query("SELECT DISTINCT layer, pooling FROM scores WHERE intermediate = 'none'");
+    let poolings = query("SELECT DISTINCT layer, pooling FROM scores WHERE row = 'none'");
     assert_eq!(poolings, [serde_json::json!({"layer": 1, "pooling": "first-token"})]);
     let again = trestle.ok(&other);
     assert!(again.err.contains("0 stages run"), "{}", again.err);

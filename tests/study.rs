@@ -30,7 +30,7 @@ fn a_study_runs_once_and_what_it_made_can_be_used() {
 
     let rows = trestle.ok(&[
         "query",
-        "SELECT target, intermediate, value FROM summaries WHERE metric = 'accuracy' ORDER BY target, intermediate",
+        "SELECT target, row, value FROM summaries WHERE metric = 'accuracy' ORDER BY target, row",
         "--format",
         "csv",
     ]);
@@ -38,7 +38,7 @@ fn a_study_runs_once_and_what_it_made_can_be_used() {
     let joined = trestle.ok(&[
         "query",
         "SELECT COUNT(*) AS n FROM predictions p JOIN canonical_xnli c ON p.example_id = c.example_id \
-         AND p.language = c.language WHERE p.target = 'xnli' AND p.intermediate = 'chance'",
+         AND p.language = c.language WHERE p.target = 'xnli' AND p.row = 'chance'",
         "--format",
         "csv",
     ]);

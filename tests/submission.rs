@@ -21,7 +21,7 @@ type Scores = BTreeMap<String, f64>;
 /// The score rows of a row in the store that are of one of `tasks`.
 fn stored(trestle: &Trestle, study: &str, row: &str, tasks: &[&str]) -> Scores {
     let sql = format!(
-        "SELECT target, language, metric, value FROM scores WHERE study = '{study}' AND intermediate = '{row}' \
+        "SELECT target, language, metric, value FROM scores WHERE study = '{study}' AND row = '{row}' \
          AND (layer IS NULL OR layer = 1) AND target IN ('{}')",
         tasks.join("', '")
     );

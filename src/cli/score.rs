@@ -40,7 +40,7 @@ const OF_A_STUDY: [&str; 19] = [
     "workers",
     "checkpoint_every",
     "tensorboard",
-    "intermediate",
+    "row",
     "target",
 ];
 

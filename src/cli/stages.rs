@@ -40,7 +40,7 @@ pub struct TaskStageArgs {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  trestle train mini --phase pretrain\n  trestle train mini --intermediate mnli --target xnli"
+    after_help = "Examples:\n  trestle train mini --phase pretrain\n  trestle train mini --row mnli --target xnli"
 )]
 pub struct TrainArgs {
     #[command(flatten)]
@@ -64,7 +64,7 @@ pub struct EmbedArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  trestle predict mini --intermediate mnli --target xnli")]
+#[command(after_help = "Example:\n  trestle predict mini --row mnli --target xnli")]
 pub struct PredictArgs {
     #[command(flatten)]
     stage: StageArgs,
@@ -91,7 +91,7 @@ pub struct StageArgs {
 pub struct CellArgs {
     /// Only this row of the study.
     #[arg(long, value_name = "ROW")]
-    intermediate: Option<String>,
+    row: Option<String>,
     /// Only this column of the study.
     #[arg(long, value_name = "TASK")]
     target: Option<String>,
@@ -102,7 +102,7 @@ impl CellArgs {
     fn picks(&self, label: &Label) -> bool {
         let fits =
             |wanted: &Option<String>, found: Option<&str>| wanted.as_deref().is_none_or(|wanted| found == Some(wanted));
-        fits(&self.target, label.target()) && fits(&self.intermediate, label.row())
+        fits(&self.target, label.target()) && fits(&self.row, label.row())
     }
 
     /// The error of a choice that picks none of a study's nodes of one kind, which have these labels.
@@ -113,8 +113,7 @@ impl CellArgs {
             rows.extend(label.row());
         }
         let options = |targets: Vec<&str>, rows: Vec<&str>| {
-            let named =
-                [("--target", targets), ("--intermediate", rows)].into_iter().filter(|(_, names)| !names.is_empty());
+            let named = [("--target", targets), ("--row", rows)].into_iter().filter(|(_, names)| !names.is_empty());
             named.map(|(option, names)| format!("{option} {}", names.join(", "))).collect::<Vec<_>>().join(" and ")
         };
         StudyError::NothingPicked {
@@ -122,7 +121,7 @@ impl CellArgs {
             what: what.to_owned(),
             asked: options(
                 self.target.iter().map(String::as_str).collect(),
-                self.intermediate.iter().map(String::as_str).collect(),
+                self.row.iter().map(String::as_str).collect(),
             ),
             known: options(targets.into_iter().collect(), rows.into_iter().collect()),
         }

@@ -4,7 +4,7 @@ use crate::error::{ExitCode, FileError};
 use crate::evaluate::EvaluateError;
 use crate::schema::SchemaError;
 use crate::shard::ShardError;
-use crate::task::TaskError;
+use crate::task::{IMPORTED, TASKS, TaskError};
 
 /// What goes wrong with tables, queries and reports.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +51,20 @@ pub enum ReportError {
         study: String,
         /// The results directory.
         dir: PathBuf,
+    },
+    /// Results that other code published in another form.
+    #[error(
+        "{}: published in form {found} of the results, and this is form {wanted}; {} publishes them again, and makes only what lacks",
+        path.display(),
+        republish(path)
+    )]
+    View {
+        /// The file.
+        path: PathBuf,
+        /// The version of the view in its footer.
+        found: String,
+        /// The version that this code reads and writes.
+        wanted: u32,
     },
     /// A row that a study's results do not have.
     #[error("the results of study {study} have no row `{row}`; choose one of {known}")]
@@ -133,6 +147,16 @@ pub enum ReportError {
     Render(String),
 }
 
+/// The command that publishes the study again in whose partition `path` lies.
+fn republish(path: &Path) -> String {
+    let study = path.iter().find_map(|part| part.to_str()?.strip_prefix("study=")).unwrap_or("STUDY");
+    match study {
+        IMPORTED => "the next `trestle import`".to_owned(),
+        TASKS => "`trestle task check`".to_owned(),
+        study => format!("`trestle run {study}`"),
+    }
+}
+
 fn of_layer(layer: Option<i32>) -> String {
     layer.map(|layer| format!(" of layer {layer}")).unwrap_or_default()
 }
@@ -153,7 +177,9 @@ impl ReportError {
             ReportError::Shard(e) => e.exit(),
             ReportError::Task(e) => e.exit(),
             ReportError::Evaluate(e) => e.exit(),
-            ReportError::NotPublished { .. } | ReportError::NothingShared { .. } => ExitCode::Missing,
+            ReportError::NotPublished { .. } | ReportError::NothingShared { .. } | ReportError::View { .. } => {
+                ExitCode::Missing
+            }
             ReportError::NoRow { .. } | ReportError::NeitherHas { .. } => ExitCode::Config,
             ReportError::Schema { source, .. } => source.exit(),
             ReportError::Summary { .. } | ReportError::Run { .. } => ExitCode::Data,

@@ -429,7 +429,7 @@ pub fn results(dir: &Path) -> StudyResults {
             cells.push(Cell {
                 study: study.id.clone(),
                 target: target.clone(),
-                intermediate: row.to_owned(),
+                row: row.to_owned(),
                 seed,
                 metric,
                 edition: Some(study.edition),

@@ -30,8 +30,8 @@ impl StudyTable {
                 None => NOTHING.to_owned(),
             });
             let cells: Vec<String> = cells.chain([average(row)]).collect();
-            let _ = writeln!(text, "{} & {} \\\\", escape(&row.intermediate), cells.join(" & "));
-            if row.tasks.is_empty() && self.rows.last().is_some_and(|last| last.intermediate != row.intermediate) {
+            let _ = writeln!(text, "{} & {} \\\\", escape(&row.name), cells.join(" & "));
+            if row.tasks.is_empty() && self.rows.last().is_some_and(|last| last.name != row.name) {
                 text.push_str("\\midrule\n");
             }
         }
@@ -49,7 +49,7 @@ impl StudyTable {
 
     /// Whether a trained row has the highest value of its column.
     fn is_best(&self, column: usize, row: &Row) -> bool {
-        let trained = |row: &&Row| row.intermediate != CHANCE;
+        let trained = |row: &&Row| row.name != CHANCE;
         let value = |row: &Row| Some(row.entries[column].as_ref()?.non_english?.value);
         let best = self.rows.iter().filter(trained).filter_map(value).fold(f64::NEG_INFINITY, f64::max);
         trained(&row) && value(row).is_some_and(|own| own >= best)

@@ -57,7 +57,7 @@ pub struct Cell {
     /// The target task.
     pub target: String,
     /// The row: a name in the study's `order`, or [`CHANCE`].
-    pub intermediate: String,
+    pub row: String,
     /// The repetition.
     pub seed: u64,
     /// The metrics whose mean stands for the target in tables ([`crate::task::Metric::headline`]).
@@ -121,7 +121,7 @@ pub struct StudyResults {
 impl StudyResults {
     /// Names of the rows: the baseline where some cell has it, then the study's order.
     fn rows(&self) -> Vec<&str> {
-        let chance = self.cells.iter().any(|cell| cell.intermediate == CHANCE).then_some(CHANCE);
+        let chance = self.cells.iter().any(|cell| cell.row == CHANCE).then_some(CHANCE);
         chance.into_iter().chain(self.study.order.iter().map(String::as_str)).collect()
     }
 
@@ -135,7 +135,7 @@ impl StudyResults {
     /// The cells of one target in the order of tables: by row, then by seed.
     fn of_target(&self, target: &str) -> Vec<&Cell> {
         let rows = self.rows();
-        let place = |cell: &Cell| rows.iter().position(|row| *row == cell.intermediate);
+        let place = |cell: &Cell| rows.iter().position(|row| *row == cell.row);
         let mut cells: Vec<&Cell> = self.cells.iter().filter(|cell| cell.target == target).collect();
         cells.sort_by_key(|cell| (place(cell), cell.seed));
         cells

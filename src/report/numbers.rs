@@ -79,7 +79,7 @@ impl<'a> Numbers<'a> {
     }
 
     fn of(&self, target: &str, row: &str) -> impl Iterator<Item = &Scored<'a>> {
-        self.cells.iter().filter(move |scored| scored.cell.target == target && scored.cell.intermediate == row)
+        self.cells.iter().filter(move |scored| scored.cell.target == target && scored.cell.row == row)
     }
 
     /// The headline number in one language.

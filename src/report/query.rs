@@ -13,6 +13,7 @@ use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::{Parser, ParserError, ParserOptions};
 
 use super::ReportError;
+use super::results::check_version;
 use crate::shard::{self, frame};
 
 /// A table that a query may name.
@@ -102,6 +103,7 @@ fn read_files(root: &Path, files: &[PathBuf]) -> Result<Vec<RecordBatch>, Report
     let mut batches = Vec::new();
     for file in files {
         let reader = shard::read_batches(file)?;
+        check_version(file, &reader)?;
         let partitions = partitions(root, file, &reader.schema());
         let first = RecordBatch::new_empty(reader.schema());
         batches.push(with_partitions(&first, &partitions));
@@ -160,11 +162,11 @@ mod tests {
     #[test]
     fn scores_are_averaged_per_target_and_row() {
         let (_dir, tables) = tables();
-        let sql = "SELECT target, intermediate, AVG(value) AS mean FROM scores WHERE metric = 'f1'
-                   GROUP BY target, intermediate ORDER BY 1, 2";
+        let sql = "SELECT target, row, AVG(value) AS mean FROM scores WHERE metric = 'f1'
+                   GROUP BY target, row ORDER BY 1, 2";
         let batch = query(sql, &tables).unwrap();
         assert_eq!(texts(&batch, "target"), ["xquad"; 3]);
-        assert_eq!(texts(&batch, "intermediate"), ["chance", "mnli", "none"]);
+        assert_eq!(texts(&batch, "row"), ["chance", "mnli", "none"]);
         let want = |row: &str| {
             let cells = [1, 2].into_iter().flat_map(|seed| ["de", "en", "sw"].map(|l| fixture::value(row, seed, l)));
             cells.sum::<f64>() / 6.0
@@ -178,7 +180,7 @@ mod tests {
     fn tables_join_on_their_keys() {
         let (_dir, tables) = tables();
         let sql = "SELECT r.study, r.target, r.seed, COUNT(*) AS rows FROM runs r JOIN predictions p
-                   ON r.predict_key = p.predict_key WHERE r.intermediate = 'mnli'
+                   ON r.predict_key = p.predict_key WHERE r.row = 'mnli'
                    GROUP BY r.study, r.target, r.seed ORDER BY r.target, r.seed";
         let batch = query(sql, &tables).unwrap();
         assert_eq!(texts(&batch, "study"), ["small"; 6]);
@@ -195,9 +197,9 @@ mod tests {
         let batch = query(sql, &tables).unwrap();
         assert_eq!(texts(&batch, "phase"), ["intermediate", "pretrain", "target"]);
         assert_eq!(batch["steps"].as_primitive::<UInt32Type>().values(), &[40; 3]);
-        let sql = "SELECT intermediate, ROW_NUMBER() OVER (PARTITION BY target ORDER BY seed) AS place FROM runs";
+        let sql = "SELECT row, ROW_NUMBER() OVER (PARTITION BY target ORDER BY seed) AS place FROM runs";
         assert_eq!(query(sql, &tables).unwrap().num_rows(), 15);
-        let batch = query("SELECT intermediate_tasks FROM runs WHERE intermediate = 'mnli' LIMIT 1", &tables).unwrap();
+        let batch = query("SELECT intermediate_tasks FROM runs WHERE row = 'mnli' LIMIT 1", &tables).unwrap();
         assert_eq!(batch.column(0).as_list::<i32>().value(0).as_string::<i32>().value(0), "mnli");
     }
 

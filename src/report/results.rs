@@ -8,7 +8,7 @@
 //!
 //! `study` and `target` stand in the path alone: engines that read hive partitions add them as columns. `comparisons`,
 //! `aggregates`, `profiles` and `overlap` have the columns of the stages' own tables. Every other table begins with
-//! `intermediate`, `seed`, `model_key`, `predict_key`, `score_key`; then
+//! `row`, `seed`, `model_key`, `predict_key`, `score_key`; then
 //! - `scores`, `summaries`, `example_scores`, `predictions`: the columns of the stage's own table,
 //! - `training_log`: `phase` (`pretrain`, `intermediate`, `target`) and the log's columns. A training that several cells
 //!   share stands in the log of each,
@@ -32,11 +32,14 @@ use serde_json::json;
 use super::{Cell, DataTable, QueryTable, ReportError, Rows, StudyResults, stage};
 use crate::error::{FileError, IoContext};
 use crate::schema;
-use crate::shard::{self, PART, Writer};
+use crate::shard::{self, Batches, PART, Writer};
 use crate::store::Leases;
 
 /// Raised when the layout or a column of the view changes.
-const VIEW_VERSION: u32 = 4;
+const VIEW_VERSION: u32 = 5;
+
+/// The entry of a file's footer that holds it.
+const VERSION_ENTRY: &str = "trestle.view_version";
 
 /// The tables of the view.
 pub const VIEWS: [&str; 10] = [
@@ -127,6 +130,19 @@ pub fn publish(
     Ok(Published { written: true, files: stamp.files.len() })
 }
 
+/// Refuses a file of the view that other code published in another form; files that are none of the view's pass.
+///
+/// # Errors
+/// [`ReportError::View`].
+pub(super) fn check_version(path: &Path, batches: &Batches) -> Result<(), ReportError> {
+    match batches.metadata(VERSION_ENTRY) {
+        Some(found) if found != VIEW_VERSION.to_string() => {
+            Err(ReportError::View { path: path.to_owned(), found: found.to_owned(), wanted: VIEW_VERSION })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Every table of the view that has a file, over all studies, for [`super::query()`].
 pub fn results_tables(results_dir: &Path) -> Result<Vec<QueryTable>, ReportError> {
     let mut tables = Vec::new();
@@ -174,7 +190,7 @@ fn identity(cell: &Cell) -> serde_json::Value {
     let languages: Vec<&str> = cell.predictions.iter().map(|(language, _)| language.as_str()).collect();
     let phases: Vec<&str> = cell.training_logs.iter().map(|(phase, _)| phase.as_str()).collect();
     json!({
-        "target": cell.target, "intermediate": cell.intermediate, "seed": cell.seed, "languages": languages,
+        "target": cell.target, "row": cell.row, "seed": cell.seed, "languages": languages,
         "phases": phases, "predict": cell.predict_key, "score": cell.score_key, "model": cell.model_key,
         "tokenizer": cell.tokenizer_digest, "data": cell.data_keys, "parameters": cell.parameters,
     })
@@ -215,7 +231,7 @@ fn build(results: &StudyResults, building: &Path) -> Result<Vec<(PathBuf, u64)>,
 fn write_view(results: &StudyResults, view: &str, cells: &[&Cell], path: &Path) -> Result<(), ReportError> {
     let schema = view_schema(view);
     let version = VIEW_VERSION.to_string();
-    let mut writer = Writer::create(path, &schema, &[("trestle.view", view), ("trestle.view_version", &version)])?;
+    let mut writer = Writer::create(path, &schema, &[("trestle.view", view), (VERSION_ENTRY, &version)])?;
     for cell in cells {
         match view {
             "scores" => copy(cell, None, &cell.scores, view, &schema, &mut writer)?,
@@ -242,8 +258,7 @@ fn write_view(results: &StudyResults, view: &str, cells: &[&Cell], path: &Path) 
 fn write_data(view: &str, tables: &[&DataTable], path: &Path) -> Result<(), ReportError> {
     let table = stage_table(view);
     let version = VIEW_VERSION.to_string();
-    let mut writer =
-        Writer::create(path, &table.schema, &[("trestle.view", view), ("trestle.view_version", &version)])?;
+    let mut writer = Writer::create(path, &table.schema, &[("trestle.view", view), (VERSION_ENTRY, &version)])?;
     for file in tables {
         let batch = stage::read(&file.path, table)?;
         let batch = RecordBatch::try_new(table.schema.clone(), batch.columns().to_vec());
@@ -261,7 +276,7 @@ fn stage_table(view: &str) -> &'static schema::Table {
 fn view_schema(view: &str) -> SchemaRef {
     let text = |name: &str| Field::new(name, DataType::Utf8, false);
     let number = |name: &str, data_type| Field::new(name, data_type, false);
-    let mut fields = vec![text("intermediate"), number("seed", DataType::UInt64)];
+    let mut fields = vec![text("row"), number("seed", DataType::UInt64)];
     fields.extend(["model_key", "predict_key", "score_key"].map(text));
     if view == "runs" {
         let item = Arc::new(text("item"));
@@ -287,7 +302,7 @@ fn repeated(text: &str, rows: usize) -> ArrayRef {
 /// The columns that every table of the view begins with.
 fn origin(cell: &Cell, rows: usize) -> Vec<ArrayRef> {
     vec![
-        repeated(&cell.intermediate, rows),
+        repeated(&cell.row, rows),
         Arc::new(UInt64Array::from(vec![cell.seed; rows])),
         repeated(&cell.model_key, rows),
         repeated(&cell.predict_key, rows),
@@ -321,7 +336,7 @@ fn run(results: &StudyResults, cell: &Cell, schema: &SchemaRef) -> Result<Record
     let mut columns = origin(cell, 1);
     let item = Arc::new(Field::new("item", DataType::Utf8, false));
     let mut tasks = ListBuilder::new(StringBuilder::new()).with_field(item);
-    let names = results.study.intermediate.get(&cell.intermediate).map(Vec::as_slice).unwrap_or_default();
+    let names = results.study.intermediate.get(&cell.row).map(Vec::as_slice).unwrap_or_default();
     tasks.append_value(names.iter().map(Some));
     columns.push(Arc::new(tasks.finish()));
     for phase in PHASES {

@@ -19,7 +19,7 @@ pub struct Run {
     /// The target task.
     pub target: String,
     /// The row: a name in the study's order, the baseline, or an imported system.
-    pub intermediate: String,
+    pub row: String,
     /// The repetition.
     pub seed: u64,
     /// Key of the stage that predicted.
@@ -81,10 +81,10 @@ pub fn runs(results_dir: &Path) -> Result<Vec<Run>, ReportError> {
     if tables.is_empty() {
         return Ok(Vec::new());
     }
-    let names = ["study", "target", "intermediate", "predict_key", "score_key", "parameters", "code_version"];
-    let sql = format!("SELECT {}, seed FROM runs ORDER BY study, target, intermediate, seed", names.join(", "));
+    let names = ["study", "target", "row", "predict_key", "score_key", "parameters", "code_version"];
+    let sql = format!("SELECT {}, seed FROM runs ORDER BY study, target, row, seed", names.join(", "));
     let batch = query(&sql, &tables)?;
-    let [study, target, intermediate, predict_key, score_key, parameters, code_version] =
+    let [study, target, rows, predict_key, score_key, parameters, code_version] =
         names.map(|name| batch[name].as_string::<i32>());
     let seeds = batch["seed"].as_primitive::<UInt64Type>();
     (0..batch.num_rows())
@@ -94,7 +94,7 @@ pub fn runs(results_dir: &Path) -> Result<Vec<Run>, ReportError> {
             Ok(Run {
                 study: study.value(row).to_owned(),
                 target: target.value(row).to_owned(),
-                intermediate: intermediate.value(row).to_owned(),
+                row: rows.value(row).to_owned(),
                 seed: seeds.value(row),
                 predict_key: predict_key.value(row).to_owned(),
                 score_key: score_key.value(row).to_owned(),
@@ -128,9 +128,7 @@ mod tests {
         let found = runs(&results_dir).unwrap();
         assert_eq!(found.len(), results.cells.len());
         for cell in &results.cells {
-            let of_cell = |run: &&Run| {
-                (&run.target, &run.intermediate, run.seed) == (&cell.target, &cell.intermediate, cell.seed)
-            };
+            let of_cell = |run: &&Run| (&run.target, &run.row, run.seed) == (&cell.target, &cell.row, cell.seed);
             let run = found.iter().find(of_cell).unwrap();
             assert_eq!((&run.score_key, &run.predict_key), (&cell.score_key, &cell.predict_key));
             assert_eq!(run.parameters, cell.parameters);

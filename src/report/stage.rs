@@ -78,7 +78,7 @@ fn score_rows(batch: &RecordBatch, of: &str) -> Vec<ScoreRow> {
 /// One row of `comparisons`, as far as tables need it.
 pub(super) struct ComparisonRow {
     pub target: String,
-    pub intermediate: String,
+    pub row: String,
     /// Language, or group of languages.
     pub scope: String,
     pub test: ChangeTest,
@@ -93,11 +93,11 @@ pub(super) struct ComparisonRow {
 pub(super) fn comparisons(path: &Path) -> Result<Vec<ComparisonRow>, ReportError> {
     let batch = read(path, schema::table("comparisons"))?;
     let text = |name: &str| batch[name].as_string::<i32>();
-    let (target, intermediate, scope) = (text("target"), text("intermediate"), text("scope"));
+    let (target, rows, scope) = (text("target"), text("row"), text("scope"));
     let number = |name: &str, row: usize| batch[name].as_primitive::<Float64Type>().value(row);
     let one = |row: usize| ComparisonRow {
         target: target.value(row).to_owned(),
-        intermediate: intermediate.value(row).to_owned(),
+        row: rows.value(row).to_owned(),
         scope: scope.value(row).to_owned(),
         test: ChangeTest {
             difference: Estimate {
@@ -142,7 +142,7 @@ pub(super) fn validations(path: &Path) -> Result<Vec<(u32, f64)>, ReportError> {
 #[derive(Debug, Clone)]
 pub(super) struct Aggregate {
     pub target: String,
-    pub intermediate: String,
+    pub row: String,
     pub layer: Option<i32>,
     pub metric: String,
     pub group: String,
@@ -163,7 +163,7 @@ pub(super) fn aggregates(path: &Path) -> Result<Vec<Aggregate>, ReportError> {
     let deviation = number("standard_deviation");
     let row = |row| Aggregate {
         target: text("target").value(row).to_owned(),
-        intermediate: text("intermediate").value(row).to_owned(),
+        row: text("row").value(row).to_owned(),
         layer: layer.is_valid(row).then(|| layer.value(row)),
         metric: text("metric").value(row).to_owned(),
         group: text("group").value(row).to_owned(),

@@ -102,7 +102,7 @@ pub struct Column {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Row {
     /// The row's name.
-    pub intermediate: String,
+    pub name: String,
     /// Tasks trained on together; empty for [`NONE`] and [`CHANCE`].
     pub tasks: Vec<String>,
     /// One for each column; none where the cell is not finished.
@@ -141,17 +141,16 @@ pub(super) fn table_of(results: &StudyResults, numbers: &Numbers) -> Result<Stud
     for name in results.rows() {
         let mut entries = Vec::new();
         for target in targets {
-            let cells: Vec<&Cell> =
-                results.of_target(target).into_iter().filter(|cell| cell.intermediate == name).collect();
+            let cells: Vec<&Cell> = results.of_target(target).into_iter().filter(|cell| cell.row == name).collect();
             entries.push(if cells.is_empty() { None } else { Some(entry(numbers, &cells)) });
         }
         let tasks = results.study.intermediate.get(name).cloned().unwrap_or_default();
         let average = average(&entries).map(|value| Average { value, change: None });
-        rows.push(Row { intermediate: name.to_owned(), tasks, entries, average });
+        rows.push(Row { name: name.to_owned(), tasks, entries, average });
     }
     let tests = tests(results)?;
-    if let Some(none) = rows.iter().find(|row| row.intermediate == NONE).cloned() {
-        for row in rows.iter_mut().filter(|row| ![NONE, CHANCE].contains(&row.intermediate.as_str())) {
+    if let Some(none) = rows.iter().find(|row| row.name == NONE).cloned() {
+        for row in rows.iter_mut().filter(|row| ![NONE, CHANCE].contains(&row.name.as_str())) {
             count_changes(row, &none, targets, &tests);
         }
     }
@@ -184,20 +183,20 @@ fn tests(results: &StudyResults) -> Result<Tests, ReportError> {
     let Some(table) = &results.comparisons else { return Ok(Tests::new()) };
     let rows = stage::comparisons(&table.path)?;
     let of_table = rows.into_iter().filter(|row| row.scope == "non-english");
-    Ok(of_table.map(|row| ((row.target, row.intermediate), (row.test, row.significant))).collect())
+    Ok(of_table.map(|row| ((row.target, row.row), (row.test, row.significant))).collect())
 }
 
 /// What a row reaches on a target over the seeds of its cells, of which there is one at least.
 fn entry(numbers: &Numbers, cells: &[&Cell]) -> Entry {
-    let Cell { target, intermediate, metric, .. } = cells[0];
-    let non_english = numbers.group(target, intermediate, "non-english");
-    let part = |name: &str| Some(numbers.metric(target, intermediate, "non-english", name)?.value);
+    let Cell { target, row, metric, .. } = cells[0];
+    let non_english = numbers.group(target, row, "non-english");
+    let part = |name: &str| Some(numbers.metric(target, row, "non-english", name)?.value);
     let parts = metric.iter().filter_map(|name| Some(((*name).to_owned(), part(name)?)));
     Entry {
         seeds: cells.len(),
         languages: non_english.as_ref().map_or(0, |number| number.languages),
         non_english: non_english.as_ref().map(Number::estimate),
-        english: numbers.group(target, intermediate, "english").map(|number| number.value),
+        english: numbers.group(target, row, "english").map(|number| number.value),
         parts: if metric.len() > 1 { parts.collect() } else { Vec::new() },
         change: None,
     }
@@ -213,7 +212,7 @@ fn count_changes(row: &mut Row, none: &Row, targets: &[String], tests: &Tests) {
     for ((entry, base), target) in row.entries.iter_mut().zip(&none.entries).zip(targets) {
         let Some(entry) = entry else { continue };
         let base = base.as_ref().and_then(|base| base.non_english);
-        let test = tests.get(&(target.clone(), row.intermediate.clone()));
+        let test = tests.get(&(target.clone(), row.name.clone()));
         entry.change = entry.non_english.zip(base).map(|(own, base)| Change {
             value: own.value - base.value,
             clear: test.is_some_and(|(_, significant)| *significant),
@@ -262,7 +261,7 @@ fn notes(results: &StudyResults, table: &StudyTable) -> Vec<String> {
              the variance between seeds."
         ));
     }
-    let trained = table.rows.iter().filter(|row| row.intermediate != CHANCE);
+    let trained = table.rows.iter().filter(|row| row.name != CHANCE);
     let short = trained.flat_map(|row| &row.entries).filter(|e| e.as_ref().is_none_or(|e| e.seeds < seeds)).count();
     if short > 0 {
         let cells = if short == 1 { "1 cell is".to_owned() } else { format!("{short} cells are") };
@@ -305,7 +304,7 @@ mod tests {
     fn the_baseline_leads_and_numbers_are_medians_of_non_english_means() {
         let dir = tempfile::tempdir().unwrap();
         let table = study_table(&fixture::results(dir.path())).unwrap();
-        let names: Vec<&str> = table.rows.iter().map(|row| row.intermediate.as_str()).collect();
+        let names: Vec<&str> = table.rows.iter().map(|row| row.name.as_str()).collect();
         assert_eq!(names, [CHANCE, NONE, "mnli"]);
         let none = table.rows[1].entries[0].as_ref().unwrap();
         // Seeds 1 and 2 have de 50, 52 and sw 40, 42.
@@ -352,7 +351,7 @@ mod tests {
         let table = study_table(&results).unwrap();
         let average = table.rows[2].average.unwrap();
         assert!(close(average.value, (52.0 + 47.0 + 52.0) / 3.0) && close(average.change.unwrap(), 6.0));
-        results.cells.retain(|cell| !(cell.target == "xnli" && cell.intermediate == "mnli"));
+        results.cells.retain(|cell| !(cell.target == "xnli" && cell.row == "mnli"));
         let table = study_table(&results).unwrap();
         assert!(table.rows[2].entries[0].is_none() && table.rows[2].average.is_none());
         assert!(table.notes.iter().any(|note| note.starts_with("1 cell is not finished")), "{:?}", table.notes);

@@ -22,10 +22,10 @@ impl StudyTable {
             let layer = column.layer.map(|layer| format!(", layer {layer}")).unwrap_or_default();
             format!("{}\n{}{layer}", column.target, short_metric(&column.metric))
         });
-        let heads = std::iter::once("intermediate".to_owned()).chain(heads).chain(["average".to_owned()]);
+        let heads = std::iter::once("row".to_owned()).chain(heads).chain(["average".to_owned()]);
         table.set_header(heads);
         for row in &self.rows {
-            let mut cells = vec![Cell::new(&row.intermediate)];
+            let mut cells = vec![Cell::new(&row.name)];
             for entry in &row.entries {
                 cells.push(entry.as_ref().map_or_else(|| Cell::new(NOTHING), |entry| terminal_cell(entry, color)));
             }
@@ -42,7 +42,7 @@ impl StudyTable {
 
     /// A Markdown table with its notes below.
     pub fn to_markdown(&self) -> String {
-        let mut text = format!("**{}**\n\n| intermediate |", escape(&self.heading()));
+        let mut text = format!("**{}**\n\n| row |", escape(&self.heading()));
         for column in &self.columns {
             let layer = column.layer.map(|layer| format!(", layer {layer}")).unwrap_or_default();
             // Writing to a string can't fail.
@@ -51,7 +51,7 @@ impl StudyTable {
         text.push_str(" average |\n|---|");
         text.push_str(&"---:|".repeat(self.columns.len() + 1));
         for row in &self.rows {
-            let _ = write!(text, "\n| {} |", escape(&row.intermediate));
+            let _ = write!(text, "\n| {} |", escape(&row.name));
             for entry in &row.entries {
                 let _ = write!(text, " {} |", entry.as_ref().map_or(NOTHING.to_owned(), markdown_cell));
             }

@@ -8,7 +8,7 @@ const HEADER: [&str; 18] = [
     "target",
     "metric",
     "layer",
-    "intermediate",
+    "row",
     "seeds",
     "languages",
     "value",
@@ -46,7 +46,7 @@ impl StudyTable {
                     column.target.clone(),
                     column.metric.clone(),
                     column.layer.map(|layer| layer.to_string()).unwrap_or_default(),
-                    row.intermediate.clone(),
+                    row.name.clone(),
                     entry.seeds.to_string(),
                     entry.languages.to_string(),
                     number(estimate.map(|e| e.value)),
@@ -78,7 +78,7 @@ mod tests {
     fn each_cell_is_a_line_and_empty_fields_are_what_is_not_known() {
         let dir = tempfile::tempdir().unwrap();
         let mut results = fixture::results(dir.path());
-        results.cells.retain(|cell| !(cell.target == "xnli" && cell.intermediate == "none"));
+        results.cells.retain(|cell| !(cell.target == "xnli" && cell.row == "none"));
         let text = study_table(&results).unwrap().to_csv().unwrap();
         let mut reader = csv::Reader::from_reader(text.as_bytes());
         assert_eq!(reader.headers().unwrap().iter().collect::<Vec<_>>(), HEADER);

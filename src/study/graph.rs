@@ -21,7 +21,7 @@ pub struct Node {
 #[derive(Debug, Clone)]
 pub struct GridCell {
     /// Row.
-    pub intermediate: String,
+    pub row: String,
     /// Column.
     pub target: String,
     /// Repetition.

@@ -221,9 +221,9 @@ fn study(cells: &[Cell]) -> Study {
     study.title = "Imported predictions".to_owned();
     study.seeds = Vec::new();
     for cell in cells {
-        if !study.order.contains(&cell.intermediate) {
-            study.order.push(cell.intermediate.clone());
-            study.intermediate.insert(cell.intermediate.clone(), Vec::new());
+        if !study.order.contains(&cell.row) {
+            study.order.push(cell.row.clone());
+            study.intermediate.insert(cell.row.clone(), Vec::new());
         }
         if !study.targets.contains(&cell.target) {
             study.targets.push(cell.target.clone());
@@ -250,7 +250,7 @@ fn cell(
     Ok(Cell {
         study: IMPORTED.to_owned(),
         target: task.id.clone(),
-        intermediate: system.to_owned(),
+        row: system.to_owned(),
         seed,
         metric: task.metric.map_or(&[], |metric| metric.headline()),
         layer,

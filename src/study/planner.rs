@@ -338,8 +338,8 @@ impl<'a> Planner<'a> {
         let work = Work::Baseline(baseline::Plan { task: target.to_owned(), seed });
         let predict = self.add(Label::Baseline(target.to_owned()), work, needs);
         let score = self.score(Place::chance(target), predict)?;
-        let (intermediate, target) = (CHANCE.to_owned(), target.to_owned());
-        Ok(GridCell { intermediate, target, seed, predict, score, trainings: vec![] })
+        let (row, target) = (CHANCE.to_owned(), target.to_owned());
+        Ok(GridCell { row, target, seed, predict, score, trainings: vec![] })
     }
 
     fn cell(&mut self, row: &str, target: &str, seed: u64, mut trainings: Vec<usize>) -> Result<GridCell> {
@@ -366,7 +366,7 @@ impl<'a> Planner<'a> {
             self.add(label, Work::Predict(OfTask { task }), needs)
         };
         let score = self.score(place, predict)?;
-        Ok(GridCell { intermediate: row.to_owned(), target: target.to_owned(), seed, predict, score, trainings })
+        Ok(GridCell { row: row.to_owned(), target: target.to_owned(), seed, predict, score, trainings })
     }
 
     fn score(&mut self, place: Place, predict: usize) -> Result<usize> {
@@ -381,7 +381,7 @@ impl<'a> Planner<'a> {
         let scored = |cell: &GridCell| ScoredCell {
             input: input(cell),
             target: cell.target.clone(),
-            intermediate: cell.intermediate.clone(),
+            row: cell.row.clone(),
             seed: cell.seed,
         };
         let needs = cells.iter().map(|cell| (input(cell), cell.score)).collect();

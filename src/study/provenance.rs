@@ -86,7 +86,7 @@ impl RowName {
         let mut runs = report::runs(&store.results_dir())?;
         narrow(&mut runs, "study", self.parts.first(), |run| run.study.clone())?;
         narrow(&mut runs, "target", self.parts.get(1), |run| run.target.clone())?;
-        narrow(&mut runs, "row", self.parts.get(2), |run| run.intermediate.clone())?;
+        narrow(&mut runs, "row", self.parts.get(2), |run| run.row.clone())?;
         let mut rest: Vec<&String> = self.parts.iter().skip(3).collect();
         let seed = rest.iter().position(|part| part.starts_with("seed-")).map(|index| rest.remove(index));
         if seed.is_some() || runs.len() > 1 {
@@ -167,7 +167,7 @@ pub(super) fn no_such(what: &'static str, name: Option<&str>, known: &str) -> cr
 
 /// An artifact that a published run names by key.
 pub(super) fn artifact(store: &Store, run: &Run, stage: StageName, key: &str) -> Result<Artifact> {
-    let label = format!("{}/{}/{}", run.study, run.target, run.intermediate);
+    let label = format!("{}/{}/{}", run.study, run.target, run.row);
     Ok(store.named(stage.name(), key)?.ok_or_else(|| StudyError::InputGone { label, input: stage.to_string() })?)
 }
 

@@ -53,7 +53,7 @@ pub fn published<'a>(
     let mut runs = report::runs(&store.results_dir())?;
     for (what, wanted, of) in [
         ("study", Some(study.to_owned()), (|run: &Run| run.study.clone()) as fn(&Run) -> String),
-        ("row", Some(row.to_owned()), |run| run.intermediate.clone()),
+        ("row", Some(row.to_owned()), |run| run.row.clone()),
         ("seed", seed.map(|seed| seed.to_string()), |run| run.seed.to_string()),
     ] {
         let mut known: Vec<String> = runs.iter().map(of).collect();
@@ -106,7 +106,7 @@ impl PublishedCell<'_> {
 
     /// The hidden state that stands for the target: the model file's first, where predictions have any.
     fn layer(&self) -> Result<Option<i32>> {
-        if self.task.format != Format::SentenceRetrieval || self.run.intermediate == CHANCE {
+        if self.task.format != Format::SentenceRetrieval || self.run.row == CHANCE {
             return Ok(None);
         }
         if let Some(layers) = Predictions::of(&self.predictions)?.layers()? {
@@ -141,7 +141,7 @@ pub fn system(cells: &[PublishedCell<'_>]) -> Option<System> {
     let mut models: Vec<String> = cells.iter().map(|cell| format!("{} {}\n", cell.task.id, cell.model())).collect();
     models.sort();
     Some(System {
-        name: format!("{}/{}/seed-{}", run.study, run.intermediate, run.seed),
+        name: format!("{}/{}/seed-{}", run.study, run.row, run.seed),
         revision: digest_bytes(models.concat().as_bytes()),
         code_version: run.code_version.clone(),
     })

@@ -85,7 +85,7 @@ fn one(
     Ok(Cell {
         study: setup.study.id.clone(),
         target: cell.target.clone(),
-        intermediate: cell.intermediate.clone(),
+        row: cell.row.clone(),
         seed: cell.seed,
         metric: task.metric.map_or(&[], |metric| metric.headline()),
         edition: Some(setup.study.edition),

@@ -26,4 +26,4 @@ pub use registry::Registry;
 pub use scaffold::{ExampleFile, Scaffold};
 pub use source::{DirectorySource, FileSpec, HubSource, Normalize, OffsetUnit, Reader, Sources};
 pub use split::{Expected, Sketch, Split};
-pub use study::{CHANCE, Edition, IMPORTED, NONE, Pretrain, Study};
+pub use study::{CHANCE, Edition, IMPORTED, NONE, Pretrain, Study, TASKS};

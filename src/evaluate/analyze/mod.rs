@@ -66,7 +66,7 @@ pub struct AnalyzeCell {
     /// The target's id.
     pub target: String,
     /// The row.
-    pub intermediate: String,
+    pub row: String,
     /// The repetition.
     pub seed: u64,
     /// `example-scores.parquet` of the score stage.
@@ -94,8 +94,8 @@ pub fn analyze(request: &AnalyzeRequest<'_>, progress: &dyn Progress, stop: &Ato
         let mut rows: Vec<Row<'_>> = Vec::new();
         for cell in request.cells.iter().filter(|cell| cell.target == target.id) {
             check(stop)?;
-            let place = rows.iter().position(|row| row.intermediate == cell.intermediate).unwrap_or_else(|| {
-                rows.push(Row { intermediate: &cell.intermediate, seeds: BTreeMap::new() });
+            let place = rows.iter().position(|row| row.name == cell.row).unwrap_or_else(|| {
+                rows.push(Row { name: &cell.row, seeds: BTreeMap::new() });
                 rows.len() - 1
             });
             rows[place].seeds.insert(cell.seed, Scored::of(target, read_runs(&cell.example_scores)?));
@@ -103,13 +103,13 @@ pub fn analyze(request: &AnalyzeRequest<'_>, progress: &dyn Progress, stop: &Ato
         for row in &rows {
             check(stop)?;
             aggregated.extend(aggregates(target, row));
-            standing.extend(row.seeds.iter().map(|(seed, scored)| scored.standing(target, row.intermediate, *seed)));
-            let baseline = rows.iter().find(|other| other.intermediate == request.baseline);
-            if let Some(baseline) = baseline.filter(|_| ![request.baseline, CHANCE].contains(&row.intermediate)) {
+            standing.extend(row.seeds.iter().map(|(seed, scored)| scored.standing(target, row.name, *seed)));
+            let baseline = rows.iter().find(|other| other.name == request.baseline);
+            if let Some(baseline) = baseline.filter(|_| ![request.baseline, CHANCE].contains(&row.name)) {
                 compared.extend(comparisons(request, target, baseline, row)?);
             }
             done += row.seeds.len() as u64;
-            progress.advance(done, &format!("{} {}", target.id, row.intermediate));
+            progress.advance(done, &format!("{} {}", target.id, row.name));
         }
     }
     aggregated.extend(suites(&standing));
@@ -121,7 +121,7 @@ pub fn analyze(request: &AnalyzeRequest<'_>, progress: &dyn Progress, stop: &Ato
 
 /// One row of the study on one target.
 struct Row<'a> {
-    intermediate: &'a str,
+    name: &'a str,
     seeds: BTreeMap<u64, Scored>,
 }
 
@@ -141,15 +141,15 @@ impl Scored {
     }
 
     /// The numbers that stand for the target; a baseline has no layers.
-    fn standing<'a>(&self, target: &'a AnalyzeTarget, intermediate: &'a str, seed: u64) -> Standing<'a> {
+    fn standing<'a>(&self, target: &'a AnalyzeTarget, row: &'a str, seed: u64) -> Standing<'a> {
         let languages = self.numbers.get(&target.setting).or_else(|| self.numbers.get(&Setting::default()));
-        Standing { target: &target.id, intermediate, seed, languages: languages.cloned().unwrap_or_default() }
+        Standing { target: &target.id, row, seed, languages: languages.cloned().unwrap_or_default() }
     }
 }
 
 struct Compared<'a> {
     target: &'a AnalyzeTarget,
-    intermediate: &'a str,
+    row: &'a str,
     comparison: Comparison,
 }
 
@@ -159,7 +159,7 @@ fn comparisons<'a>(
     baseline: &Row<'_>,
     row: &Row<'a>,
 ) -> Result<Vec<Compared<'a>>, EvaluateError> {
-    let what = format!("{}: {} and {}", target.id, baseline.intermediate, row.intermediate);
+    let what = format!("{}: {} and {}", target.id, baseline.name, row.name);
     let mut pairs = Vec::new();
     for (seed, b) in &row.seeds {
         let Some(a) = baseline.seeds.get(seed) else { continue };
@@ -182,7 +182,7 @@ fn comparisons<'a>(
         resamples: request.resamples,
         trials: request.trials,
     })?;
-    let of_row = |comparison| Compared { target, intermediate: row.intermediate, comparison };
+    let of_row = |comparison| Compared { target, row: row.name, comparison };
     Ok(compared.into_iter().map(of_row).collect())
 }
 
@@ -208,7 +208,7 @@ fn comparison_table(request: &AnalyzeRequest<'_>, compared: &[Compared<'_>], cor
     };
     let columns = vec![
         texts(compared.iter().map(|one| one.target.id.clone())),
-        texts(compared.iter().map(|one| one.intermediate.to_owned())),
+        texts(compared.iter().map(|one| one.row.to_owned())),
         texts(compared.iter().map(|_| request.baseline.to_owned())),
         Arc::new(compared.iter().map(|one| one.target.setting.layer).collect::<Int32Array>()) as ArrayRef,
         Arc::new(compared.iter().map(|one| one.target.setting.pooling.as_deref()).collect::<StringArray>()),

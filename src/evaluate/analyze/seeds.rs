@@ -30,7 +30,7 @@ pub(super) struct Aggregate {
     /// A target's or a suite's id.
     target: String,
     metric: String,
-    intermediate: String,
+    row: String,
     setting: Setting,
     /// Of languages, or of a suite's tasks.
     group: String,
@@ -66,7 +66,7 @@ pub(super) fn aggregates(target: &AnalyzeTarget, row: &Row<'_>) -> Vec<Aggregate
                     None => found.push(Aggregate {
                         target: target.id.clone(),
                         metric: headline(target.metric).name,
-                        intermediate: row.intermediate.to_owned(),
+                        row: row.name.to_owned(),
                         setting: setting.clone(),
                         group: group.name,
                         missing: group.missing,
@@ -82,7 +82,7 @@ pub(super) fn aggregates(target: &AnalyzeTarget, row: &Row<'_>) -> Vec<Aggregate
 /// The numbers that stand for a target in one row and seed.
 pub(super) struct Standing<'a> {
     pub target: &'a str,
-    pub intermediate: &'a str,
+    pub row: &'a str,
     pub seed: u64,
     /// The headline number of each language.
     pub languages: Vec<(String, f64)>,
@@ -93,15 +93,15 @@ pub(super) struct Standing<'a> {
 pub(super) fn suites(standing: &[Standing<'_>]) -> Vec<Aggregate> {
     let mut rows: Vec<&str> = Vec::new();
     for one in standing {
-        if !rows.contains(&one.intermediate) {
-            rows.push(one.intermediate);
+        if !rows.contains(&one.row) {
+            rows.push(one.row);
         }
     }
     let mut found = Vec::new();
     for (suite, row) in Suite::ALL.into_iter().flat_map(|suite| rows.iter().map(move |row| (suite, *row))) {
         let mut by_seed: BTreeMap<u64, Vec<TaskMean>> = BTreeMap::new();
         let mut targets: BTreeSet<&str> = BTreeSet::new();
-        for one in standing.iter().filter(|one| one.intermediate == row) {
+        for one in standing.iter().filter(|one| one.row == row) {
             let Some(expected) = suite.languages(one.target) else { continue };
             let of_suite = one.languages.iter().filter(|(code, _)| expected.contains(&code.as_str()));
             let values: Vec<(&str, f64)> = of_suite.map(|(code, value)| (code.as_str(), *value)).collect();
@@ -118,7 +118,7 @@ pub(super) fn suites(standing: &[Standing<'_>]) -> Vec<Aggregate> {
                     None => of_row.push(Aggregate {
                         target: suite.name().to_owned(),
                         metric: "average".to_owned(),
-                        intermediate: row.to_owned(),
+                        row: row.to_owned(),
                         setting: Setting::default(),
                         group: mean.group.to_owned(),
                         missing: mean.missing,
@@ -140,7 +140,7 @@ pub(super) fn aggregate_table(aggregated: &[Aggregate]) -> RecordBatch {
     let deviation = |one: &Aggregate| (one.seeds.len() > 1).then(|| standard_error(&one.numbers()));
     let columns = vec![
         texts(aggregated.iter().map(|one| one.target.clone())),
-        texts(aggregated.iter().map(|one| one.intermediate.clone())),
+        texts(aggregated.iter().map(|one| one.row.clone())),
         Arc::new(aggregated.iter().map(|one| one.setting.layer).collect::<Int32Array>()) as ArrayRef,
         Arc::new(aggregated.iter().map(|one| one.setting.pooling.as_deref()).collect::<StringArray>()),
         texts(aggregated.iter().map(|one| one.metric.clone())),

@@ -58,8 +58,8 @@ impl Study {
         let setting = if row == CHANCE { Setting::default() } else { target.setting.clone() };
         let languages: Vec<_> = languages.iter().map(|(code, right)| (*code, *right, 100)).collect();
         write(&path, &setting, &languages);
-        let (target, intermediate) = (target.id.clone(), row.to_owned());
-        self.cells.push(AnalyzeCell { target, intermediate, seed, example_scores: path });
+        let (target, row) = (target.id.clone(), row.to_owned());
+        self.cells.push(AnalyzeCell { target, row, seed, example_scores: path });
     }
 
     fn analyze(&self) -> Result<AnalyzeTables> {
@@ -99,14 +99,14 @@ fn rows_are_compared_with_none_and_corrected_over_the_study() {
     study.cell("none", 1, &[("fi", 50)]);
     study.cell("mnli", 1, &[("fi", 20)]);
     let made = study.analyze().unwrap();
-    let (rows, scopes) = (&made.comparisons["intermediate"], &made.comparisons["scope"]);
+    let (rows, scopes) = (&made.comparisons["row"], &made.comparisons["scope"]);
     let rows: Vec<&str> = rows.as_string::<i32>().iter().flatten().collect();
     assert!(rows.iter().all(|row| ["mnli", "ccg"].contains(row)), "{rows:?}");
     let scopes: Vec<&str> = scopes.as_string::<i32>().iter().flatten().take(13).collect();
     let expected = ["en", "fi", "sw", "all", "non-english", "english", "english-gap", "family=Niger-Congo"];
     assert_eq!(scopes[..8], expected);
     let of = |target, row, scope, column| {
-        value(&made.comparisons, &[("target", target), ("intermediate", row), ("scope", scope)], column)
+        value(&made.comparisons, &[("target", target), ("row", row), ("scope", scope)], column)
     };
     assert_eq!(of("xnli", "mnli", "non-english", "difference"), 3.0);
     assert!((of("xnli", "mnli", "english-gap", "difference") + 3.0).abs() < 1e-9);
@@ -133,7 +133,7 @@ fn seeds_come_to_mean_median_deviation_and_best() {
         study.cell("mnli", seed, &[("en", 80), ("fi", fi)]);
     }
     let made = study.analyze().unwrap();
-    let of = |row, group, column| value(&made.aggregates, &[("intermediate", row), ("group", group)], column);
+    let of = |row, group, column| value(&made.aggregates, &[("row", row), ("group", group)], column);
     assert_eq!((of("none", "non-english", "mean"), of("none", "non-english", "median")), (50.0, 50.0));
     assert_eq!((of("none", "non-english", "standard_deviation"), of("none", "non-english", "best")), (10.0, 60.0));
     // The smallest gap is the best one.

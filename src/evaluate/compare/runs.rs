@@ -49,7 +49,7 @@ pub fn read_published(
     wanted: impl Fn(&str) -> bool,
 ) -> Result<BTreeMap<(String, u64), Runs>, EvaluateError> {
     read(path, |columns, count| {
-        let (rows, seeds) = (columns.text("intermediate")?, columns.uint64("seed")?);
+        let (rows, seeds) = (columns.text("row")?, columns.uint64("seed")?);
         let key = |at: usize| wanted(rows.value(at)).then(|| (rows.value(at).to_owned(), seeds.value(at)));
         Ok((0..count).map(key).collect())
     })

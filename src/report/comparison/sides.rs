@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use arrow::array::AsArray;
-
 use super::super::ReportError;
+use super::super::results::check_version;
 use super::super::runs::headline_setting;
 use super::{Operand, published};
 use crate::evaluate::Setting;
 use crate::evaluate::compare::{Run, Runs, read_published, read_runs};
-use crate::shard::{self, PART};
+use crate::shard::{self, Columns, PART};
 use crate::task::CHANCE;
 
 /// What one row has on one target.
@@ -111,11 +110,13 @@ impl Side {
 
 /// The rows of a table of runs in its order, each with the layer and pooling that stand for it in tables.
 fn headlines(study: &str, path: &Path) -> Result<Vec<(String, Option<Setting>)>, ReportError> {
-    let (_, batches) = shard::read_table(path)?;
+    let batches = shard::read_batches(path)?;
+    check_version(path, &batches)?;
     let mut found: Vec<(String, Option<Setting>)> = Vec::new();
-    for batch in &batches {
-        let text = |name| batch.column_by_name(name).and_then(|column| column.as_string_opt::<i32>());
-        let (Some(rows), Some(parameters)) = (text("intermediate"), text("parameters")) else { continue };
+    for batch in batches {
+        let batch = batch?;
+        let columns = Columns::new(path, &batch);
+        let (rows, parameters) = (columns.text("row")?, columns.text("parameters")?);
         for (row, parameters) in rows.iter().flatten().zip(parameters.iter().flatten()) {
             if found.iter().all(|(known, _)| known != row) {
                 let broken =

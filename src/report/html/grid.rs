@@ -104,14 +104,13 @@ impl Statistics {
     /// The comparison of a row on a target and scope.
     pub(super) fn comparison(&self, column: &Column, row: &str, scope: &str) -> Option<&ComparisonRow> {
         self.comparisons.iter().find(|found| {
-            (found.target.as_str(), found.intermediate.as_str(), found.scope.as_str())
-                == (column.target.as_str(), row, scope)
+            (found.target.as_str(), found.row.as_str(), found.scope.as_str()) == (column.target.as_str(), row, scope)
         })
     }
 
     fn aggregate(&self, column: &Column, row: &str) -> Option<&Aggregate> {
         self.aggregates.iter().find(|found| {
-            (found.target.as_str(), found.intermediate.as_str(), found.group.as_str(), found.layer)
+            (found.target.as_str(), found.row.as_str(), found.group.as_str(), found.layer)
                 == (column.target.as_str(), row, SCOPE, column.layer)
                 && found.metric == column.metric
         })
@@ -145,21 +144,21 @@ fn probability(p: f64) -> String {
 /// Makes the page's main table of the study's table and its statistics.
 pub(super) fn grid(table: &StudyTable, statistics: &Statistics) -> Grid {
     let row = |row: &super::super::Row| GridRow {
-        name: row.intermediate.clone(),
+        name: row.name.clone(),
         tasks: if row.tasks.len() > 1 { row.tasks.join(" + ") } else { String::new() },
-        origin: origin::row_id(table, &row.intermediate),
+        origin: origin::row_id(table, &row.name),
         cells: row
             .entries
             .iter()
             .zip(&table.columns)
-            .map(|(entry, column)| Some(cell(entry.as_ref()?, table, column, &row.intermediate, statistics)))
+            .map(|(entry, column)| Some(cell(entry.as_ref()?, table, column, &row.name, statistics)))
             .collect(),
         average: row.average,
     };
     Grid {
         heads: table.columns.clone(),
         rows: table.rows.iter().map(row).collect(),
-        changes: table.rows.iter().any(|row| row.intermediate == NONE),
+        changes: table.rows.iter().any(|row| row.name == NONE),
         imported: table.study == IMPORTED,
         tested: !statistics.comparisons.is_empty(),
         suites: statistics
@@ -175,9 +174,9 @@ fn suite(table: &StudyTable, found: &Aggregate) -> Suite {
     let spread = found.standard_deviation.map(|spread| format!("± {}, ", one(spread)));
     let best = format!("best {} (seed {})", one(found.best), found.best_seed);
     Suite {
-        origin: origin::row_id(table, &found.intermediate),
+        origin: origin::row_id(table, &found.row),
         suite: found.target.clone(),
-        row: found.intermediate.clone(),
+        row: found.row.clone(),
         group: found.group.clone(),
         mean: found.mean,
         seeds: spread.map(|spread| spread + &best).unwrap_or_default(),

@@ -103,7 +103,7 @@ fn kind(
         .map(|name| {
             let group = format!("{prefix}{name}");
             let rows = table.rows.iter();
-            (name, rows.map(|row| numbers.group(&column.target, &row.intermediate, &group)).collect())
+            (name, rows.map(|row| numbers.group(&column.target, &row.name, &group)).collect())
         })
         .collect();
     if lines.is_empty() {
@@ -122,7 +122,7 @@ pub(super) fn gaps(table: &StudyTable, numbers: &Numbers) -> Result<Option<Gaps>
         .iter()
         .map(|column| {
             let rows = table.rows.iter();
-            (column.target.clone(), rows.map(|row| numbers.group(&column.target, &row.intermediate, GAP)).collect())
+            (column.target.clone(), rows.map(|row| numbers.group(&column.target, &row.name, GAP)).collect())
         })
         .filter(|(_, numbers): &(String, Vec<Option<Number>>)| numbers.iter().any(Option::is_some))
         .collect();
@@ -135,7 +135,7 @@ pub(super) fn gaps(table: &StudyTable, numbers: &Numbers) -> Result<Option<Gaps>
 }
 
 fn names_of(table: &StudyTable) -> Vec<String> {
-    table.rows.iter().map(|row| row.intermediate.clone()).collect()
+    table.rows.iter().map(|row| row.name.clone()).collect()
 }
 
 fn line(table: &StudyTable, target: &str, name: String, numbers: Vec<Option<Number>>) -> Group {
@@ -144,7 +144,7 @@ fn line(table: &StudyTable, target: &str, name: String, numbers: Vec<Option<Numb
         let number = number?;
         let missing = if number.missing.is_empty() { String::new() } else { format!("; without {}", number.missing) };
         let words = format!("{:.2} [{:.2}, {:.2}]{missing}", number.value, number.ci_low, number.ci_high);
-        Some(GroupCell { value: number.value, words, origin: origin::id(table, target, &row.intermediate) })
+        Some(GroupCell { value: number.value, words, origin: origin::id(table, target, &row.name) })
     });
     Group { name, languages, cells: cells.collect() }
 }
@@ -154,7 +154,7 @@ fn chart(table: &StudyTable, lines: &[(String, Vec<Option<Number>>)]) -> Result<
     let (mut low, mut high) = (0.0f64, 10.0f64);
     let mut bands = Vec::new();
     for (name, numbers) in lines {
-        let trained = numbers.iter().zip(&table.rows).filter(|(_, row)| row.intermediate != CHANCE);
+        let trained = numbers.iter().zip(&table.rows).filter(|(_, row)| row.name != CHANCE);
         let trained: Vec<Option<&Number>> = trained.map(|(number, _)| number.as_ref()).collect();
         let Some(best) = trained.iter().flatten().map(|number| number.value).reduce(f64::max) else { continue };
         for number in trained.iter().flatten() {
@@ -200,8 +200,8 @@ mod tests {
     fn what_is_not_finished_is_not_drawn_as_zero() {
         let dir = tempfile::tempdir().unwrap();
         let mut results = fixture::results(dir.path());
-        results.cells.retain(|cell| cell.target != "xquad" || cell.intermediate == CHANCE);
-        results.cells.retain(|cell| cell.target != "xnli" || cell.intermediate != "none");
+        results.cells.retain(|cell| cell.target != "xquad" || cell.row == CHANCE);
+        results.cells.retain(|cell| cell.target != "xnli" || cell.row != "none");
         let table = study_table(&results).unwrap();
         // English less the others in the fixture, seen as a gap below zero.
         let mut of_mnli = Numbers::read(&results).unwrap().group("xnli", "mnli", GAP).unwrap();

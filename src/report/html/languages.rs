@@ -71,14 +71,14 @@ fn heat_map(
         .into_iter()
         .map(|code| {
             let rows = table.rows.iter();
-            let scores = rows.map(|row| numbers.language(target, &row.intermediate, &code)).collect();
+            let scores = rows.map(|row| numbers.language(target, &row.name, &code)).collect();
             (code, scores)
         })
         .collect();
     // Guessing is so far below that it would leave the trained rows one colour.
     let trained = || {
         let rows = found.iter().flat_map(|(_, scores)| scores.iter().zip(&table.rows));
-        rows.filter(|(_, row)| row.intermediate != CHANCE).filter_map(|(number, _)| Some(number.as_ref()?.value))
+        rows.filter(|(_, row)| row.name != CHANCE).filter_map(|(number, _)| Some(number.as_ref()?.value))
     };
     let (low, high) = (trained().fold(f64::INFINITY, f64::min), trained().fold(f64::NEG_INFINITY, f64::max));
     let depth = |value: f64| if high > low { ((value - low) / (high - low)).clamp(0.0, 1.0) } else { 0.0 };
@@ -88,7 +88,7 @@ fn heat_map(
             let number = number?;
             let mut words = vec![format!("{:.2} [{:.2}, {:.2}]", number.value, number.ci_low, number.ci_high)];
             words.extend(number.examples.map(|examples| format!("{examples} examples")));
-            words.extend(statistics.comparison(column, &row.intermediate, &code).into_iter().flat_map(in_words));
+            words.extend(statistics.comparison(column, &row.name, &code).into_iter().flat_map(in_words));
             Some(HeatCell { value: number.value, depth: depth(number.value), words })
         });
         let language = known.get(&code);
@@ -103,10 +103,8 @@ fn heat_map(
         }
     });
     let languages = languages.collect();
-    let head = |row: &super::super::Row| HeatHead {
-        name: row.intermediate.clone(),
-        origin: origin::id(table, target, &row.intermediate),
-    };
+    let head =
+        |row: &super::super::Row| HeatHead { name: row.name.clone(), origin: origin::id(table, target, &row.name) };
     HeatMap {
         column: column.clone(),
         rows: table.rows.iter().map(head).collect(),

@@ -226,11 +226,10 @@ mod tests {
         let mut results = fixture::aggregated(dir.path());
         results.comparisons = None;
         // What `none` reaches, under another name.
-        let none =
-            results.cells.iter().find(|cell| (&*cell.target, &*cell.intermediate) == ("xnli", "none")).unwrap().clone();
+        let none = results.cells.iter().find(|cell| (&*cell.target, &*cell.row) == ("xnli", "none")).unwrap().clone();
         results.cells.retain(|cell| cell.target == "xnli");
         results.study.targets.truncate(1);
-        for cell in results.cells.iter_mut().filter(|cell| cell.intermediate != super::super::CHANCE) {
+        for cell in results.cells.iter_mut().filter(|cell| cell.row != super::super::CHANCE) {
             (cell.scores, cell.summaries) = (none.scores.clone(), none.summaries.clone());
         }
         let page = render(&results).unwrap();

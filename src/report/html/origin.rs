@@ -12,7 +12,7 @@ use super::super::{Cell, Row, StudyResults, StudyTable};
 pub(super) struct Origin<'a> {
     pub id: String,
     pub target: &'a str,
-    pub intermediate: &'a str,
+    pub row: &'a str,
     pub seeds: Vec<Seed<'a>>,
 }
 
@@ -49,14 +49,14 @@ pub(super) struct Training<'a> {
 #[derive(Debug, Serialize)]
 pub(super) struct RowCells<'a> {
     pub id: String,
-    pub intermediate: &'a str,
+    pub row: &'a str,
     /// Target and element id of each finished cell.
     pub cells: Vec<(&'a str, String)>,
 }
 
 /// The element that lists the cells of a row.
 pub(super) fn row_id(table: &StudyTable, row: &str) -> String {
-    let place = table.rows.iter().position(|found| found.intermediate == row).unwrap_or_default();
+    let place = table.rows.iter().position(|found| found.name == row).unwrap_or_default();
     format!("r{place}")
 }
 
@@ -64,20 +64,17 @@ pub(super) fn row_id(table: &StudyTable, row: &str) -> String {
 pub(super) fn row_cells(table: &StudyTable) -> Vec<RowCells<'_>> {
     let of_row = |row: &'_ Row| {
         let finished = row.entries.iter().zip(&table.columns).filter(|(entry, _)| entry.is_some());
-        finished.map(|(_, column)| (column.target.as_str(), id(table, &column.target, &row.intermediate))).collect()
+        finished.map(|(_, column)| (column.target.as_str(), id(table, &column.target, &row.name))).collect()
     };
-    let rows = table.rows.iter().map(|row| RowCells {
-        id: row_id(table, &row.intermediate),
-        intermediate: &row.intermediate,
-        cells: of_row(row),
-    });
+    let rows =
+        table.rows.iter().map(|row| RowCells { id: row_id(table, &row.name), row: &row.name, cells: of_row(row) });
     rows.filter(|row| !row.cells.is_empty()).collect()
 }
 
 /// The element that tells where a row's numbers on a target come from.
 pub(super) fn id(table: &StudyTable, target: &str, row: &str) -> String {
     let column = table.columns.iter().position(|column| column.target == target).unwrap_or_default();
-    let place = table.rows.iter().position(|found| found.intermediate == row).unwrap_or_default();
+    let place = table.rows.iter().position(|found| found.name == row).unwrap_or_default();
     format!("o{column}-{place}")
 }
 
@@ -106,19 +103,14 @@ pub(super) fn origins<'a>(results: &'a StudyResults, table: &StudyTable) -> Orig
             let found = trainings.entry(key).or_insert_with(|| described(phase, key, training));
             found.purpose = match phase.as_str() {
                 "pretrain" => "all rows".to_owned(),
-                "intermediate" => format!("row {}, seed {}", cell.intermediate, cell.seed),
-                _ => format!("{} after {}, seed {}", cell.target, cell.intermediate, cell.seed),
+                "intermediate" => format!("row {}, seed {}", cell.row, cell.seed),
+                _ => format!("{} after {}, seed {}", cell.target, cell.row, cell.seed),
             };
         }
-        let id = id(table, &cell.target, &cell.intermediate);
+        let id = id(table, &cell.target, &cell.row);
         match origins.last_mut().filter(|origin| origin.id == id) {
             Some(origin) => origin.seeds.push(seed(cell, &data)),
-            None => origins.push(Origin {
-                id,
-                target: &cell.target,
-                intermediate: &cell.intermediate,
-                seeds: vec![seed(cell, &data)],
-            }),
+            None => origins.push(Origin { id, target: &cell.target, row: &cell.row, seeds: vec![seed(cell, &data)] }),
         }
     }
     let mut trainings: Vec<Training> = trainings.into_values().collect();
@@ -169,7 +161,7 @@ fn seed<'a>(cell: &'a Cell, data: &[(&str, &str)]) -> Seed<'a> {
     }
     Seed {
         seed: cell.seed,
-        explain: [format!("{}/{}/{}/seed-{}", cell.study, cell.target, cell.intermediate, cell.seed), layer],
+        explain: [format!("{}/{}/{}/seed-{}", cell.study, cell.target, cell.row, cell.seed), layer],
         keys: keys.into_iter().filter(|(_, key)| !key.is_empty()).map(|(name, key)| (name, key.as_str())).collect(),
         trainings,
         data: own.filter_map(|pair| data.binary_search(&pair).ok()).collect(),
@@ -190,7 +182,7 @@ mod tests {
         let Origins { cells: origins, trainings, data } = origins(&results, &table);
         assert_eq!(origins.len(), 9);
         let mnli = origins.iter().find(|origin| origin.id == id(&table, "xnli", "mnli")).unwrap();
-        assert_eq!((mnli.target, mnli.intermediate, mnli.seeds.len()), ("xnli", "mnli", 2));
+        assert_eq!((mnli.target, mnli.row, mnli.seeds.len()), ("xnli", "mnli", 2));
         let seed = &mnli.seeds[1];
         assert_eq!(seed.explain, ["small/xnli/mnli/seed-2".to_owned(), String::new()]);
         assert!(seed.keys.contains(&("score", "score-xnli-mnli-2")) && seed.keys.contains(&("tokenizer", "tokenizer")));
@@ -204,7 +196,7 @@ mod tests {
         assert_eq!((trainings[0].phase, trainings[0].tasks.as_str()), ("pretrain", "text"));
         assert_eq!(trainings[3].purpose, "xnli after mnli, seed 1");
         let rows = row_cells(&table);
-        assert_eq!((rows.len(), rows[2].intermediate, rows[2].id.as_str()), (3, "mnli", "r2"));
+        assert_eq!((rows.len(), rows[2].row, rows[2].id.as_str()), (3, "mnli", "r2"));
         assert_eq!(rows[2].cells[0], ("xnli", id(&table, "xnli", "mnli")));
         let retrieval = origins.iter().find(|origin| origin.id == id(&table, "tatoeba", "mnli")).unwrap();
         assert_eq!(retrieval.seeds[0].explain[1], "@2");

@@ -73,9 +73,8 @@ impl References {
         let scores = reference::scores()?;
         let obstacles = table.columns.iter().filter_map(|column| {
             let published = scores.iter().filter(|score| score.task == column.target).collect::<Vec<_>>();
-            let trained = table.rows.iter().filter(|row| row.intermediate != CHANCE);
-            let ours: Vec<Number> =
-                trained.flat_map(|row| numbers.of_seeds(&column.target, &row.intermediate, ALL)).collect();
+            let trained = table.rows.iter().filter(|row| row.name != CHANCE);
+            let ours: Vec<Number> = trained.flat_map(|row| numbers.of_seeds(&column.target, &row.name, ALL)).collect();
             Some((column.target.clone(), obstacle(results, &column.target, &ours, &published)?))
         });
         let obstacles = obstacles.collect();
@@ -148,8 +147,8 @@ impl References {
                 let value = numbers.metric(&column.target, row, ALL, metric)?.value;
                 Some(Ours { row: row.to_owned(), value, origin: origin::id(table, &column.target, row) })
             };
-            let rows = table.rows.iter().filter(|row| ![CHANCE, NONE].contains(&row.intermediate.as_str()));
-            let best = rows.filter_map(|row| ours(&row.intermediate));
+            let rows = table.rows.iter().filter(|row| ![CHANCE, NONE].contains(&row.name.as_str()));
+            let best = rows.filter_map(|row| ours(&row.name));
             Some(ReferenceRow {
                 target: column.target.clone(),
                 metric: metric.to_owned(),
@@ -250,12 +249,12 @@ mod tests {
             assert!(obstacle_of(&mixed).unwrap().contains("not known which edition"));
         }
         // A second seed that lacks a language, of a row that is not `none`.
-        results.cells.retain(|cell| cell.intermediate != NONE);
+        results.cells.retain(|cell| cell.row != NONE);
         assert_eq!(obstacle_of(&results), None);
-        let lacking = results.cells.iter_mut().find(|cell| (cell.intermediate.as_str(), cell.seed) == ("mnli", 2));
+        let lacking = results.cells.iter_mut().find(|cell| (cell.row.as_str(), cell.seed) == ("mnli", 2));
         fixture::lacks(&mut lacking.unwrap().summaries, "th ur");
         assert_eq!(obstacle_of(&results).unwrap(), "ours lack th ur");
-        results.cells.retain(|cell| cell.intermediate == CHANCE);
+        results.cells.retain(|cell| cell.row == CHANCE);
         assert_eq!(obstacle_of(&results).unwrap(), "nothing of ours to compare");
     }
 }

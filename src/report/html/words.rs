@@ -75,7 +75,7 @@ pub(super) fn findings(table: &StudyTable, grid: &Grid) -> Vec<String> {
     let mut findings = Vec::new();
     for (index, column) in table.columns.iter().enumerate() {
         let entry = |row: &Row| row.entries[index].as_ref().and_then(|entry| entry.non_english.zip(Some(entry.change)));
-        let others = table.rows.iter().filter(|row| ![CHANCE, NONE].contains(&row.intermediate.as_str()));
+        let others = table.rows.iter().filter(|row| ![CHANCE, NONE].contains(&row.name.as_str()));
         let found: Vec<(&Row, Estimate, Change)> =
             others.filter_map(|row| entry(row).and_then(|(estimate, change)| Some((row, estimate, change?)))).collect();
         let Some((_, highest, change)) = found.iter().max_by(|a, b| a.1.value.total_cmp(&b.1.value)) else { continue };
@@ -85,16 +85,15 @@ pub(super) fn findings(table: &StudyTable, grid: &Grid) -> Vec<String> {
         if verdicts.iter().all(|verdict| *verdict == verdicts[0]) {
             verdicts.truncate(1);
         } else {
-            let named =
-                best.iter().zip(&verdicts).map(|((row, ..), verdict)| format!("{}: {verdict}", row.intermediate));
+            let named = best.iter().zip(&verdicts).map(|((row, ..), verdict)| format!("{}: {verdict}", row.name));
             verdicts = named.collect();
         }
-        let chance = table.rows.iter().find(|row| row.intermediate == CHANCE);
+        let chance = table.rows.iter().find(|row| row.name == CHANCE);
         let chance = chance.and_then(entry).map(|(chance, _)| {
             let above = best.iter().all(|(_, estimate, _)| estimate.ci_low > chance.ci_high);
             format!("; {} chance ({})", if above { "clearly above" } else { "not clearly above" }, one(chance.value))
         });
-        let names: Vec<&str> = best.iter().map(|(row, ..)| row.intermediate.as_str()).collect();
+        let names: Vec<&str> = best.iter().map(|(row, ..)| row.name.as_str()).collect();
         findings.push(format!(
             "{}: {} {} best among the {among}: {}, {} points against none ({}){}",
             column.target,
@@ -148,7 +147,7 @@ pub(super) fn caveats(results: &StudyResults, table: &StudyTable) -> Vec<String>
                 .to_owned(),
         );
     }
-    if table.rows.iter().any(|row| row.intermediate == CHANCE) {
+    if table.rows.iter().any(|row| row.name == CHANCE) {
         caveats.push(
             "The row “chance” guesses without a model: the majority label or tag of the English training data, or a \
              random choice, span or sentence."
@@ -206,7 +205,7 @@ mod tests {
         // A second row whose value looks the same, without being significant.
         let mut shared = table.clone();
         let mut row = shared.rows[2].clone();
-        row.intermediate = "multi".to_owned();
+        row.name = "multi".to_owned();
         let entry = row.entries[0].as_mut().unwrap();
         entry.non_english.as_mut().unwrap().value += 0.01;
         entry.change.as_mut().unwrap().clear = false;

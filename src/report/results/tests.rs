@@ -47,7 +47,7 @@ fn every_input_is_in_the_stamp() {
     let base = digest(&results);
     let changes: [fn(&mut Cell); 9] = [
         |c| c.target.push('x'),
-        |c| c.intermediate.push('x'),
+        |c| c.row.push('x'),
         |c| c.seed += 1,
         |c| c.score_key.push('x'),
         |c| c.predict_key.push('x'),
@@ -123,11 +123,31 @@ fn runs_tell_steps_tasks_and_keys() {
     let path = view.join("runs/study=small/target=xnli").join(PART);
     let (_, batches) = shard::read_table(&path).unwrap();
     let batch = &batches[0];
-    let rows: Vec<&str> = batch["intermediate"].as_string::<i32>().iter().flatten().collect();
+    let rows: Vec<&str> = batch["row"].as_string::<i32>().iter().flatten().collect();
     assert_eq!(rows, ["chance", "none", "none", "mnli", "mnli"]);
     assert_eq!(batch["seed"].as_primitive::<UInt64Type>().values(), &[0, 1, 2, 1, 2]);
     assert_eq!(batch["intermediate_steps"].as_primitive::<UInt32Type>().values(), &[0, 0, 0, 40, 40]);
     assert_eq!(batch["target_steps"].as_primitive::<UInt32Type>().values(), &[0, 40, 40, 40, 40]);
     assert_eq!(batch["intermediate_tasks"].as_list::<i32>().value_length(3), 1);
     assert_eq!(batch["score_key"].as_string::<i32>().value(3), "score-xnli-mnli-1");
+}
+
+#[test]
+fn results_in_another_form_are_refused_with_the_command_that_publishes_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let results = fixture::results(dir.path());
+    let view = dir.path().join("results");
+    published(&results, &view).unwrap();
+    let older = |study: &str| {
+        let path = view.join(format!("runs/study={study}/target=xnli")).join(PART);
+        let (schema, batches) = shard::read_table(&view.join("runs/study=small/target=xnli").join(PART)).unwrap();
+        shard::write_table(&path, &schema, &[(VERSION_ENTRY, "4")], &batches).unwrap();
+        path
+    };
+    for (study, remedy) in [(crate::task::IMPORTED, "`trestle import`"), ("small", "`trestle run small`")] {
+        let path = older(study);
+        let message = super::super::runs(&view).unwrap_err().to_string();
+        assert!(message.contains(path.to_str().unwrap()) && message.contains(remedy), "{message}");
+        fs::remove_dir_all(view.join("runs").join(format!("study={study}"))).unwrap();
+    }
 }

@@ -49,7 +49,7 @@ pub struct ScoredCell {
     /// Column.
     pub target: String,
     /// Row.
-    pub intermediate: String,
+    pub row: String,
     /// Repetition.
     pub seed: u64,
 }
@@ -81,7 +81,7 @@ pub struct Outcome {
 
 impl Stage for Analyze {
     const NAME: StageName = StageName::Analyze;
-    const VERSION: u32 = 4;
+    const VERSION: u32 = 5;
     type Request = Request;
     type Unkeyed = ();
     type Outcome = Outcome;
@@ -110,7 +110,7 @@ impl Stage for Analyze {
         }
         let scored = |cell: ScoredCell| -> Result<AnalyzeCell> {
             let example_scores = inputs.get::<Scores>(&cell.input)?.examples();
-            Ok(AnalyzeCell { target: cell.target, intermediate: cell.intermediate, seed: cell.seed, example_scores })
+            Ok(AnalyzeCell { target: cell.target, row: cell.row, seed: cell.seed, example_scores })
         };
         let wanted = AnalyzeRequest {
             baseline: &request.baseline,
