@@ -102,11 +102,16 @@ fn canonical_tables(artifacts: &[Artifact]) -> Vec<QueryTable> {
     canonical_artifacts(artifacts)
         .into_iter()
         .map(|(task, artifact)| QueryTable {
-            name: format!("canonical_{}", task.replace('-', "_")),
+            name: format!("canonical_{}", identifier(&task)),
             rows: Rows::Files {
                 root: artifact.dir.clone(),
                 files: artifact.manifest.files.iter().map(|file| artifact.dir.join(&file.path)).collect(),
             },
         })
         .collect()
+}
+
+/// The name of a task or view as part of a name in SQL: letters, digits and `_`.
+fn identifier(task: &str) -> String {
+    task.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
 }

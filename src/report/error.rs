@@ -4,7 +4,7 @@ use crate::error::{ExitCode, FileError};
 use crate::evaluate::EvaluateError;
 use crate::schema::SchemaError;
 use crate::shard::ShardError;
-use crate::task::{IMPORTED, TASKS, TaskError};
+use crate::task::{CHECK, IMPORTED, TaskError};
 
 /// What goes wrong with tables, queries and reports.
 #[derive(Debug, thiserror::Error)]
@@ -152,7 +152,7 @@ fn republish(path: &Path) -> String {
     let study = path.iter().find_map(|part| part.to_str()?.strip_prefix("study=")).unwrap_or("STUDY");
     match study {
         IMPORTED => "the next `trestle import`".to_owned(),
-        TASKS => "`trestle task check`".to_owned(),
+        CHECK => "`trestle task check`".to_owned(),
         study => format!("`trestle run {study}`"),
     }
 }

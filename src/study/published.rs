@@ -7,7 +7,7 @@ use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Float64Type, Int32Type, UInt32Type};
 
 use super::StudyError;
-use super::artifacts::{Canonical, Predictions, Scores, View, input};
+use super::artifacts::{Canonical, Kind, Predictions, Scores, input};
 use super::canonical::edition;
 use super::provenance::{artifact, no_such};
 use super::stage::StageName;
