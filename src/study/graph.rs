@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::label::Label;
 use super::stage::Work;
 use super::stage::overlap::canonical_input;
+use crate::task::Coordinates;
 
 /// One stage to run.
 #[derive(Debug, Clone)]
@@ -20,12 +21,8 @@ pub struct Node {
 /// One cell of the grid: where its predictions and scores come from.
 #[derive(Debug, Clone)]
 pub struct GridCell {
-    /// Row.
-    pub row: String,
-    /// Column.
-    pub target: String,
-    /// Repetition.
-    pub seed: u64,
+    /// Which cell.
+    pub at: Coordinates,
     /// Node that predicts.
     pub predict: usize,
     /// Node that scores.

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::StudyError;
 use super::artifacts::{self, Canonical, Kind, Predictions, Scores};
 use super::canonical::{canonical_with, edition};
-use super::label::{Label, Place, StudyLabel};
+use super::label::{Label, StudyLabel};
 use super::stage::import::{self, Import};
 use super::stage::normalize::{self, Normalize};
 use super::stage::score::{self, Score};
@@ -24,7 +24,7 @@ use crate::model::{ChosenDevice, DeviceChoice};
 use crate::progress::Quiet;
 use crate::report::{Cell, StudyResults};
 use crate::store::{Artifact, Store, digest_file};
-use crate::task::{CHANCE, Edition, Format, IMPORTED, Registry, Study, Task, Traits};
+use crate::task::{CHANCE, Coordinates, Edition, Format, IMPORTED, Place, Registry, Study, Task, Traits};
 
 /// What to import.
 #[derive(Debug, Clone)]
@@ -78,8 +78,8 @@ pub fn import(
     for (task, files, gold) in checked {
         let imported = perform(&run, &import_job(task, files, gold, request)?, stop)?;
         let languages = languages(store, registry, task, gold, &imported)?;
-        let place = place(&task.id, request.name, request.seed);
-        let score = perform(&run, &score_job(task, languages, &imported, gold, place)?, stop)?;
+        let at = at(task, request.name, request.seed);
+        let score = perform(&run, &score_job(task, languages, &imported, gold, &at)?, stop)?;
         // From now on it is the last one of its name.
         imported.touch()?;
         scored.push((task.id.clone(), score));
@@ -93,8 +93,8 @@ fn perform(run: &Run<'_>, job: &Job, stop: &AtomicBool) -> Result<Artifact> {
     made.ok_or(Error::Interrupted)
 }
 
-fn place(task: &str, system: &str, seed: u64) -> Place {
-    Place { target: task.to_owned(), row: system.to_owned(), seed: Some(seed) }
+fn at(task: &Task, system: &str, seed: u64) -> Coordinates {
+    Coordinates { target: task.into(), row: system.to_owned(), seed }
 }
 
 fn label(label: Label) -> StudyLabel {
@@ -109,7 +109,7 @@ fn import_job(task: &Task, files: &[SystemFile], gold: &Artifact, request: &Impo
         sources.insert(name.clone(), Source::file(file.path.clone(), digest_file(&file.path)?));
         named.push((name, file.language.clone()));
     }
-    let place = place(&task.id, request.name, request.seed);
+    let at = at(task, request.name, request.seed);
     let asked = import::Request {
         task: task.id.clone(),
         format: task.format,
@@ -121,7 +121,7 @@ fn import_job(task: &Task, files: &[SystemFile], gold: &Artifact, request: &Impo
         note: request.note.to_owned(),
     };
     let unkeyed = import::Unkeyed { task: task.clone(), suite: request.suite.to_owned(), files: named };
-    Job::new::<Import>(label(Label::Import(place)), &asked, &unkeyed, sources)
+    Job::new::<Import>(label(Label::Import(Place::from(&at))), &asked, &unkeyed, sources)
 }
 
 /// The languages that `task` has in the edition that its gold is of; of those that a suite added, the ones imported.
@@ -145,12 +145,12 @@ fn score_job(
     languages: BTreeMap<String, Traits>,
     imported: &Artifact,
     gold: &Artifact,
-    place: Place,
+    at: &Coordinates,
 ) -> Result<Job> {
     let artifacts = [("predictions", imported), ("gold", gold)];
     let sources = artifacts.map(|(name, artifact)| (name.to_owned(), Source::artifact(artifact))).into();
     let request = score::Request::of(task, languages, Canonical::of(gold)?)?;
-    Job::new::<Score>(label(Label::Score(place)), &request, &(), sources)
+    Job::new::<Score>(label(Label::Score(at.into())), &request, &(), sources)
 }
 
 /// Everything imported into `store`, as results: the last import of each system, task and seed whose scores are there.
@@ -210,7 +210,7 @@ fn scored(
     let (Ok(task), Some((stage, key))) = (registry.task(target, "an import"), input) else { return Ok(None) };
     let Some(gold) = store.artifact(stage, key)? else { return Ok(None) };
     let languages = languages(store, registry, task, &gold, imported)?;
-    let job = score_job(task, languages, imported, &gold, place(target, system, *seed))?;
+    let job = score_job(task, languages, imported, &gold, &at(task, system, *seed))?;
     Ok(store.lookup(&job.identity())?.map(|score| (gold, score)))
 }
 

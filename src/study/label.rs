@@ -7,18 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::Phase;
-use crate::task::CHANCE;
-
-/// A cell of a study's grid.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Place {
-    /// Column.
-    pub target: String,
-    /// Row.
-    pub row: String,
-    /// Repetition; none where the row is the same in all of them.
-    pub seed: Option<u64>,
-}
+use crate::task::{CHANCE, Place, parse_seed, print_seed};
 
 /// The name of a node, unique in its graph.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -74,33 +63,6 @@ pub struct StudyLabel {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is no stage's label; expected one as `trestle plan` lists them")]
 pub struct NoLabel(String);
-
-impl Place {
-    /// The cell of `target` in the row that predicts without a model.
-    pub fn chance(target: &str) -> Self {
-        Self { target: target.to_owned(), row: CHANCE.to_owned(), seed: None }
-    }
-
-    fn parse(parts: &[&str]) -> Option<Self> {
-        let (target, row, seed) = match parts {
-            [target, row] => (target, row, None),
-            [target, row, seed] => (target, row, Some(parse_seed(seed)?)),
-            _ => return None,
-        };
-        Some(Self { target: (*target).to_owned(), row: (*row).to_owned(), seed })
-    }
-}
-
-fn parse_seed(text: &str) -> Option<u64> {
-    text.strip_prefix("seed-")?.parse().ok()
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.target, self.row)?;
-        self.seed.map_or(Ok(()), |seed| write!(f, "/seed-{seed}"))
-    }
-}
 
 /// A label's first word, and the label of what follows it.
 type Beginning<T> = (&'static str, fn(T) -> Label);
@@ -191,7 +153,7 @@ impl fmt::Display for Label {
             Label::Tokenize(task) => write!(f, "tokenize/{task}"),
             Label::Profile(task) => write!(f, "profile/{task}"),
             Label::Baseline(target) => write!(f, "baseline/{target}"),
-            Label::Intermediate { row, seed } => write!(f, "{}/{row}/seed-{seed}", Self::ROWS),
+            Label::Intermediate { row, seed } => write!(f, "{}/{row}/{}", Self::ROWS, print_seed(*seed)),
             Label::Target(place) => write!(f, "target/{place}"),
             Label::Embed(place) => write!(f, "embed/{place}"),
             Label::Predict(place) => write!(f, "predict/{place}"),

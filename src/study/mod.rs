@@ -39,7 +39,7 @@ pub use export::{ExportRequest, export};
 pub use graph::{Graph, GridCell, Node};
 pub use imported::{ImportRequest, import, imported_results};
 pub use inspect::{Inspected, State, inspect};
-pub use label::{Label, NoLabel, Place, StudyLabel};
+pub use label::{Label, NoLabel, StudyLabel};
 pub use planner::{RawOrigin, plan};
 pub use provenance::{Origin, RowName, ScoreRows, Step, provenance, provenance_tree};
 pub use published::{PublishedCell, Submitted, export_croissant, export_submission, published, system};

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::StudyError;
 use super::graph::{Graph, GridCell, Node};
-use super::label::{Label, Place};
+use super::label::Label;
 use super::stage::analyze::ScoredCell;
 use super::stage::overlap::canonical_input;
 use super::stage::train::{Phase, tokens_input};
@@ -13,7 +13,9 @@ use super::stage::{OfTask, Work, analyze, baseline, generate, normalize, overlap
 use crate::error::Result;
 use crate::normalize::AnyTransform;
 use crate::source::mini::{self, MiniOptions};
-use crate::task::{CHANCE, EncoderSource, Format, Model, Registry, Role, Split, Study, Task, TokenizerSource};
+use crate::task::{
+    CHANCE, Coordinates, EncoderSource, Format, Model, Place, Registry, Role, Split, Study, Task, TokenizerSource,
+};
 use crate::train::Hyperparameters;
 use crate::train::data::head_of;
 
@@ -353,14 +355,15 @@ impl<'a> Planner<'a> {
         }
         let work = Work::Baseline(baseline::Plan { task: target.to_owned(), seed });
         let predict = self.add(Label::Baseline(target.to_owned()), work, needs);
-        let score = self.score(Place::chance(target), predict)?;
-        let (row, target) = (CHANCE.to_owned(), target.to_owned());
-        Ok(GridCell { row, target, seed, predict, score, trainings: vec![] })
+        let at = Coordinates { target: self.task(target)?.into(), row: CHANCE.to_owned(), seed };
+        let score = self.score(Place::chance(at.target.clone()), predict)?;
+        Ok(GridCell { at, predict, score, trainings: vec![] })
     }
 
     fn cell(&mut self, row: &str, target: &str, seed: u64, mut trainings: Vec<usize>) -> Result<GridCell> {
         let study = self.study;
-        let place = Place { target: target.to_owned(), row: row.to_owned(), seed: Some(seed) };
+        let at = Coordinates { target: self.task(target)?.into(), row: row.to_owned(), seed };
+        let place = Place::from(&at);
         let mut model = trainings.last().copied();
         if let Some(train) = self.task(target)?.training_task().map(str::to_owned) {
             let table = study.layered(&study.target_phase, target);
@@ -382,24 +385,20 @@ impl<'a> Planner<'a> {
             self.add(label, Work::Predict(OfTask { task }), needs)
         };
         let score = self.score(place, predict)?;
-        Ok(GridCell { row: row.to_owned(), target: target.to_owned(), seed, predict, score, trainings })
+        Ok(GridCell { at, predict, score, trainings })
     }
 
     fn score(&mut self, place: Place, predict: usize) -> Result<usize> {
-        let needs = vec![("predictions".to_owned(), predict), ("gold".to_owned(), self.normalize(&place.target)?)];
-        let work = Work::Score(OfTask { task: place.target.clone() });
+        let needs =
+            vec![("predictions".to_owned(), predict), ("gold".to_owned(), self.normalize(place.target.as_str())?)];
+        let work = Work::Score(OfTask { task: place.target.to_string() });
         Ok(self.add(Label::Score(place), work, needs))
     }
 
     /// One node that reads the scores of all cells.
     fn analyze(&mut self, cells: &[GridCell]) {
         let input = |cell: &GridCell| self.nodes[cell.score].label.to_string();
-        let scored = |cell: &GridCell| ScoredCell {
-            input: input(cell),
-            target: cell.target.clone(),
-            row: cell.row.clone(),
-            seed: cell.seed,
-        };
+        let scored = |cell: &GridCell| ScoredCell { input: input(cell), at: cell.at.clone() };
         let needs = cells.iter().map(|cell| (input(cell), cell.score)).collect();
         let work = Work::Analyze(analyze::Plan { cells: cells.iter().map(scored).collect() });
         self.add(Label::Analyze, work, needs);

@@ -47,7 +47,7 @@ fn one(
     predict: &Artifact,
     score: &Artifact,
 ) -> Result<Cell> {
-    let task = setup.registry.task(&cell.target, &format!("study {}", setup.study.id))?;
+    let task = setup.registry.task(cell.at.target.as_str(), &format!("study {}", setup.study.id))?;
     let training = |node: &usize| Some((graph.nodes[*node].label.phase()?.name(), artifacts[*node].as_ref()?));
     let trainings: Vec<(&str, &Artifact)> = cell.trainings.iter().filter_map(training).collect();
     // Everything upstream of the score: data keys, and the tokenizer's digest.
@@ -84,9 +84,9 @@ fn one(
         .collect();
     Ok(Cell {
         study: setup.study.id.clone(),
-        target: cell.target.clone(),
-        row: cell.row.clone(),
-        seed: cell.seed,
+        target: cell.at.target.to_string(),
+        row: cell.at.row.clone(),
+        seed: cell.at.seed,
         metric: task.metric.map_or(&[], |metric| metric.headline()),
         edition: Some(setup.study.edition),
         layer: setup.headline_setting(task).map(|(layer, _)| layer).filter(|_| is_model),

@@ -2,11 +2,39 @@
 //! apart, for labels, partitions and the command line alike.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
+use arrow::array::{ArrayRef, StringArray, UInt64Array};
 use serde::{Deserialize, Serialize};
 
-use super::file::plain;
+use super::CHANCE;
+use super::file::{Task, plain};
+
+/// Where a number stands in the grid of a study. As text `xnli/mnli/seed-1`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Coordinates {
+    /// The column: what is predicted.
+    pub target: DataId,
+    /// The row: a name in the study's `order`, [`CHANCE`], or an imported system.
+    pub row: String,
+    /// The repetition.
+    pub seed: u64,
+}
+
+/// A cell of the grid as labels name it: [`Coordinates`] where the row differs between repetitions. As text `xnli/mnli/seed-1`, or
+/// `xnli/chance`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// The column.
+    pub target: DataId,
+    /// The row.
+    pub row: String,
+    /// The repetition; none where the row is the same in all of them.
+    pub seed: Option<u64>,
+}
 
 /// Which data: a task's, or those of a view, made of them by transforms one after the other. `squad_v2`,
 /// `squad_v2~answerable`.
@@ -35,6 +63,86 @@ pub struct NoData(String);
 
 /// Between a transform and what it is told.
 const ARGUMENT: char = '.';
+
+/// What repetitions begin with in labels.
+const SEED: &str = "seed-";
+
+/// What the folder of a study's part of a results table begins with, and that of a target's part in it.
+const PARTITIONS: [&str; 2] = ["study=", "target="];
+
+impl Coordinates {
+    /// The columns `row` and `seed` of a table with so many rows of this cell. The target stands in the path.
+    pub fn columns(&self, rows: usize) -> [ArrayRef; 2] {
+        let row = StringArray::from_iter_values(std::iter::repeat_n(&self.row, rows));
+        [Arc::new(row), Arc::new(UInt64Array::from(vec![self.seed; rows]))]
+    }
+}
+
+/// The folder of a study's part of a results table (`study=mini`), or of a target's part in it (`study=mini/target=xnli`).
+pub fn partition(study: &str, target: Option<&str>) -> PathBuf {
+    let [of_study, of_target] = PARTITIONS;
+    let folder = PathBuf::from(format!("{of_study}{study}"));
+    match target {
+        Some(target) => folder.join(format!("{of_target}{target}")),
+        None => folder,
+    }
+}
+
+/// The study whose partition `path` lies in.
+pub fn study_of(path: &Path) -> Option<&str> {
+    path.iter().find_map(|part| part.to_str()?.strip_prefix(PARTITIONS[0]))
+}
+
+/// The target whose partition `path` is.
+pub fn target_of(path: &Path) -> Option<&str> {
+    path.file_name()?.to_str()?.strip_prefix(PARTITIONS[1])
+}
+
+impl Place {
+    /// The cell of `target` in the row that predicts without a model.
+    pub fn chance(target: DataId) -> Self {
+        Self { target, row: CHANCE.to_owned(), seed: None }
+    }
+
+    /// Of the parts of a text between slashes.
+    pub fn parse(parts: &[&str]) -> Option<Self> {
+        let (target, row, seed) = match parts {
+            [target, row] => (target, row, None),
+            [target, row, seed] => (target, row, Some(parse_seed(seed)?)),
+            _ => return None,
+        };
+        Some(Self { target: target.parse().ok()?, row: (*row).to_owned(), seed })
+    }
+}
+
+/// The repetition that `text`, as labels write it, names.
+pub fn parse_seed(text: &str) -> Option<u64> {
+    text.strip_prefix(SEED)?.parse().ok()
+}
+
+/// As labels write the repetition `seed`.
+pub fn print_seed(seed: u64) -> String {
+    format!("{SEED}{seed}")
+}
+
+impl From<&Coordinates> for Place {
+    fn from(at: &Coordinates) -> Self {
+        Self { target: at.target.clone(), row: at.row.clone(), seed: Some(at.seed) }
+    }
+}
+
+impl fmt::Display for Coordinates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Place::from(self).fmt(f)
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.target, self.row)?;
+        self.seed.map_or(Ok(()), |seed| write!(f, "/{}", print_seed(seed)))
+    }
+}
 
 impl DataId {
     /// Between what a view is made of and how.
@@ -70,6 +178,31 @@ impl FromStr for DataId {
             plain(name) && argument.is_none_or(|argument| argument.split('+').all(plain))
         };
         if is_task && parts.all(is_transform) { Ok(Self(text.to_owned())) } else { Err(NoData(text.to_owned())) }
+    }
+}
+
+impl From<&Task> for DataId {
+    fn from(task: &Task) -> Self {
+        // Ids are checked when task files are read, and when views are asked for.
+        Self(task.id.clone())
+    }
+}
+
+impl PartialEq<str> for DataId {
+    fn eq(&self, other: &str) -> bool {
+        self.0 == other
+    }
+}
+
+impl PartialEq<String> for DataId {
+    fn eq(&self, other: &String) -> bool {
+        self.0 == *other
+    }
+}
+
+impl AsRef<str> for DataId {
+    fn as_ref(&self) -> &str {
+        &self.0
     }
 }
 
@@ -120,6 +253,24 @@ mod tests {
         for text in ["", "~a", "a~", "a~b.", "a~.b", "a~b.c.d", "a~b:2", "a/b", "A", "a~~b", "a~b+c", "a.b"] {
             assert_eq!(text.parse::<DataId>(), Err(NoData(text.to_owned())), "{text}");
         }
+    }
+
+    #[test]
+    fn cells_and_partitions_are_written_as_they_are_read() {
+        let at = Coordinates { target: "squad_v2~answerable".parse().unwrap(), row: "mnli".to_owned(), seed: u64::MAX };
+        let text = "squad_v2~answerable/mnli/seed-18446744073709551615";
+        assert_eq!(at.to_string(), text);
+        assert_eq!(Place::parse(&text.split('/').collect::<Vec<_>>()), Some(Place::from(&at)));
+        let chance = Place::chance(at.target.clone());
+        assert_eq!(chance.to_string(), "squad_v2~answerable/chance");
+        assert_eq!(Place::parse(&["squad_v2~answerable", "chance"]), Some(chance));
+        for parts in [&["xnli"][..], &["xnli", "mnli", "1"], &["x/", "mnli"], &["xnli", "mnli", "seed-1", "de"]] {
+            assert_eq!(Place::parse(parts), None, "{parts:?}");
+        }
+        let folder = partition("mini", Some(at.target.as_str()));
+        assert_eq!(folder, Path::new("study=mini/target=squad_v2~answerable"));
+        assert_eq!((study_of(&folder), target_of(&folder)), (Some("mini"), Some("squad_v2~answerable")));
+        assert_eq!((study_of(Path::new("a")), target_of(&partition("mini", None))), (None, None));
     }
 
     proptest! {

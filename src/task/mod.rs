@@ -16,7 +16,9 @@ mod source;
 mod split;
 mod study;
 
-pub use coordinates::{DataId, NoData, TransformName};
+pub use coordinates::{
+    Coordinates, DataId, NoData, Place, TransformName, parse_seed, partition, print_seed, study_of, target_of,
+};
 pub use error::TaskError;
 pub use file::{Format, Role, Task};
 pub use language::{Language, Languages, Pretraining, Resource, Traits};

@@ -10,7 +10,7 @@ use super::{
 use crate::error::Result;
 use crate::evaluate::{AnalyzeCell, AnalyzeRequest, AnalyzeTarget, Setting, analyze};
 use crate::study::artifacts::Scores;
-use crate::task::{Metric, NONE, Pooling, Traits};
+use crate::task::{Coordinates, Metric, NONE, Pooling, Traits};
 
 /// The stage.
 pub struct Analyze;
@@ -46,12 +46,8 @@ pub struct Request {
 pub struct ScoredCell {
     /// The name of the input that holds its scores.
     pub input: String,
-    /// Column.
-    pub target: String,
-    /// Row.
-    pub row: String,
-    /// Repetition.
-    pub seed: u64,
+    /// Which cell.
+    pub at: Coordinates,
 }
 
 /// A target as it is analysed: a retrieval task by its first layer.
@@ -93,11 +89,11 @@ impl Stage for Analyze {
     fn perform(request: Request, (): (), inputs: &Inputs, out: &Output<'_>, _run: &Run<'_>) -> Result<Outcome> {
         let mut targets: Vec<AnalyzeTarget> = Vec::new();
         for cell in &request.cells {
-            if let Some(target) = request.targets.get(&cell.target)
-                && targets.iter().all(|known| known.id != cell.target)
+            if let Some(target) = request.targets.get(cell.at.target.as_str())
+                && targets.iter().all(|known| cell.at.target != known.id)
             {
                 targets.push(AnalyzeTarget {
-                    id: cell.target.clone(),
+                    id: cell.at.target.to_string(),
                     metric: target.metric,
                     setting: Setting {
                         layer: target.layer,
@@ -110,7 +106,8 @@ impl Stage for Analyze {
         }
         let scored = |cell: ScoredCell| -> Result<AnalyzeCell> {
             let example_scores = inputs.get::<Scores>(&cell.input)?.examples();
-            Ok(AnalyzeCell { target: cell.target, row: cell.row, seed: cell.seed, example_scores })
+            let Coordinates { target, row, seed } = cell.at;
+            Ok(AnalyzeCell { target: target.into(), row, seed, example_scores })
         };
         let wanted = AnalyzeRequest {
             baseline: &request.baseline,
@@ -133,12 +130,12 @@ impl Planned for Analyze {
     fn request(plan: &Plan, setup: &Setup<'_>, inputs: &mut Inputs) -> Result<(Request, ())> {
         let mut targets = BTreeMap::new();
         for cell in &plan.cells {
-            let task = setup.task(&cell.target)?;
-            let Some(metric) = task.metric.filter(|_| !targets.contains_key(&cell.target)) else { continue };
+            let task = setup.task(cell.at.target.as_str())?;
+            let Some(metric) = task.metric.filter(|_| !targets.contains_key(&task.id)) else { continue };
             let (layer, pooling) = setup.headline_setting(task).unzip();
             let languages = inputs.get::<Scores>(&cell.input)?.request()?.languages;
             let target = Target { metric, layer, pooling, languages, parallel: task.parallel };
-            targets.insert(cell.target.clone(), target);
+            targets.insert(task.id.clone(), target);
         }
         let request = Request {
             cells: plan.cells.clone(),
