@@ -22,9 +22,4 @@ mod fixture;
 
 pub use error::AuditError;
 pub use overlap::{AuditTable, GRAM, Overlap, OverlapOutcome, OverlapRequest, overlap};
-pub use profile::{Profile, ProfileOutcome, ProfileRequest, TokenCounts, TokenProfile, profile};
-
-#[cfg(test)]
-pub(crate) use overlap::overlap_rows;
-#[cfg(test)]
-pub(crate) use profile::profile_rows;
+pub use profile::{Labels, Profile, ProfileOutcome, ProfileRequest, TokenCounts, TokenProfile, profile};

@@ -2,18 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array, RecordBatch, StringArray, UInt64Array};
-use arrow::datatypes::UInt64Type;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::index::{Index, Match};
 use crate::error::Error;
 use crate::progress::{Progress, check};
-use crate::schema;
+use crate::schema::row::table_row;
 use crate::shard::{self, Columns, read_batches};
 use crate::task::{Format, Role, Split};
 
@@ -43,29 +40,34 @@ pub struct OverlapRequest<'a> {
     pub tables: &'a [AuditTable],
 }
 
-/// How much of one field of an evaluation table stands in one other split.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Overlap {
-    /// Task whose rows were searched, in all its languages.
-    pub source_task: String,
-    /// Its split.
-    pub source_split: Split,
-    /// Task whose rows were looked for.
-    pub task: String,
-    /// Their split.
-    pub split: Split,
-    /// Their language.
-    pub language: String,
-    /// Their text.
-    pub field: String,
-    /// `exact` or `13-gram`.
-    pub kind: String,
-    /// Rows with such a text.
-    pub compared: u64,
-    /// Rows found.
-    pub found: u64,
-    /// `example_id` of the first row found.
-    pub example: Option<String>,
+table_row! {
+    /// How much of one field of an evaluation table stands in one other split.
+    #[derive(Debug, Clone, PartialEq, Serialize)]
+    pub struct Overlap: "overlap" {
+        /// Task whose rows were searched, in all its languages.
+        pub source_task: String,
+        /// Its split.
+        pub source_split: Split,
+        /// Task whose rows were looked for.
+        pub task: String,
+        /// Their split.
+        pub split: Split,
+        /// Their language.
+        pub language: String,
+        /// Their text.
+        pub field: String,
+        /// `exact` or `13-gram`.
+        pub kind: String,
+        /// Rows with such a text.
+        pub compared: u64,
+        /// Rows found.
+        pub found: u64,
+        /// The share of the compared rows that were found.
+        #[serde(skip)]
+        pub share: f64,
+        /// `example_id` of the first row found.
+        pub example: Option<String>,
+    }
 }
 
 /// What [`overlap`] found.
@@ -165,17 +167,14 @@ pub fn overlap(
                 },
                 compared: group.rows.len() as u64,
                 found: count as u64,
+                share: count as f64 / group.rows.len().max(1) as f64,
                 example: None,
             });
         }
     }
     name_examples(&tables, first_found, &mut rows, stop)?;
     progress.finish();
-    let table = schema::table("overlap");
-    let schema_metadata = table.metadata();
-    let metadata: Vec<(&str, &str)> =
-        metadata.iter().copied().chain(schema_metadata.iter().map(|(key, value)| (*key, value.as_str()))).collect();
-    shard::write_table(&output.join("overlap.parquet"), &table.schema, &metadata, &[overlap_rows(&rows)])?;
+    shard::write_rows(&output.join("overlap.parquet"), metadata, &rows)?;
     let (hashes, index_bytes) = (index.hashes() as u64, index.bytes());
     Ok(OverlapOutcome { rows, searched: searched.into_inner(), hashes, index_bytes })
 }
@@ -209,57 +208,6 @@ fn name_examples(
         }
     }
     Ok(())
-}
-
-/// `rows` in the schema `overlap`.
-pub(crate) fn overlap_rows(rows: &[Overlap]) -> RecordBatch {
-    let texts =
-        |of: &dyn Fn(&Overlap) -> &str| Arc::new(StringArray::from_iter_values(rows.iter().map(of))) as ArrayRef;
-    let counts =
-        |of: &dyn Fn(&Overlap) -> u64| Arc::new(UInt64Array::from_iter_values(rows.iter().map(of))) as ArrayRef;
-    let shares = rows.iter().map(Overlap::share);
-    let columns: Vec<ArrayRef> = vec![
-        texts(&|row| &row.source_task),
-        texts(&|row| row.source_split.name()),
-        texts(&|row| &row.task),
-        texts(&|row| row.split.name()),
-        texts(&|row| &row.language),
-        texts(&|row| &row.field),
-        texts(&|row| &row.kind),
-        counts(&|row| row.compared),
-        counts(&|row| row.found),
-        Arc::new(Float64Array::from_iter_values(shares)),
-        Arc::new(rows.iter().map(|row| row.example.as_deref()).collect::<StringArray>()),
-    ];
-    RecordBatch::try_new(schema::table("overlap").schema.clone(), columns)
-        .expect("the columns are built in the schema's order")
-}
-
-impl Overlap {
-    /// Share of the compared rows that were found.
-    pub fn share(&self) -> f64 {
-        self.found as f64 / self.compared.max(1) as f64
-    }
-
-    /// The rows of `batch`, which must be of the schema `overlap`.
-    pub fn rows(batch: &RecordBatch) -> Vec<Self> {
-        let text = |name: &str, row: usize| batch[name].as_string::<i32>().value(row).to_owned();
-        let split = |name: &str, row: usize| Split::named(&text(name, row)).unwrap_or(Split::Test);
-        let count = |name: &str, row: usize| batch[name].as_primitive::<UInt64Type>().value(row);
-        let row = |row: usize| Self {
-            source_task: text("source_task", row),
-            source_split: split("source_split", row),
-            task: text("task", row),
-            split: split("split", row),
-            language: text("language", row),
-            field: text("field", row),
-            kind: text("kind", row),
-            compared: count("compared", row),
-            found: count("found", row),
-            example: batch["example"].is_valid(row).then(|| text("example", row)),
-        };
-        (0..batch.num_rows()).map(row).collect()
-    }
 }
 
 #[cfg(test)]

@@ -2,14 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, Float64Array, ListBuilder, RecordBatch, StringArray, StringBuilder, UInt32Array,
-    UInt64Array, UInt64Builder,
-};
-use arrow::datatypes::{DataType, Field, Float64Type, UInt32Type, UInt64Type};
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, RecordBatch};
+use arrow::datatypes::{Field, UInt32Type};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +15,8 @@ use super::texts::{fold_rows, text_columns};
 use crate::distinct::Seen;
 use crate::error::Error;
 use crate::progress::{Progress, check};
-use crate::schema;
+use crate::schema::row::table_row;
+use crate::schema::{Columnar, Unreadable};
 use crate::shard::{self, Columns, read_batches};
 use crate::task::{Format, Split};
 
@@ -56,53 +53,104 @@ pub struct TokenCounts {
     pub truncated_examples: u64,
 }
 
-/// One table, described.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Profile {
-    /// The task's id.
-    pub task: String,
-    /// Its split.
-    pub split: Split,
-    /// Its language, ISO 639-1.
-    pub language: String,
-    /// Rows.
-    pub examples: u64,
-    /// Words of all texts; see `schemas/profiles.json` for what a word is.
-    pub words: u64,
-    /// Characters (code points) of all texts.
-    pub characters: u64,
-    /// Characters of an example's texts together: mean, median, 95th percentile, most.
-    pub length_mean: f64,
-    /// Half of the examples are no longer than this.
-    pub length_median: u32,
-    /// 95 of 100 examples are no longer than this.
-    pub length_p95: u32,
-    /// The longest example.
-    pub length_max: u32,
-    /// Rows whose texts are those of an earlier row of the table.
-    pub duplicates: u64,
-    /// How many examples (tagging: words) have each label, in the task's order; rows without gold are not counted.
-    pub labels: Vec<(String, u64)>,
-    /// Spans: the share of questions with an answer.
-    pub answerable_share: Option<f64>,
-    /// What the tokenizer makes of them.
-    #[serde(flatten)]
-    pub tokens: Option<TokenProfile>,
+table_row! {
+    /// One table, described.
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    pub struct Profile: "profiles" {
+        /// The task's id.
+        pub task: String,
+        /// Its split.
+        pub split: Split,
+        /// Its language, ISO 639-1.
+        pub language: String,
+        /// Rows.
+        pub examples: u64,
+        /// Words of all texts; see `schemas/profiles.json` for what a word is.
+        pub words: u64,
+        /// Characters (code points) of all texts.
+        pub characters: u64,
+        /// Characters of an example's texts together: mean, median, 95th percentile, most.
+        pub length_mean: f64,
+        /// Half of the examples are no longer than this.
+        pub length_median: u32,
+        /// 95 of 100 examples are no longer than this.
+        pub length_p95: u32,
+        /// The longest example.
+        pub length_max: u32,
+        /// Rows whose texts are those of an earlier row of the table.
+        pub duplicates: u64,
+        /// How many examples (tagging: words) have each label, in the task's order; rows without gold are not counted.
+        pub labels: Labels,
+        /// Spans: the share of questions with an answer.
+        pub answerable_share: Option<f64>,
+        /// What the tokenizer makes of them.
+        #[serde(flatten)]
+        pub tokens: Option<TokenProfile>,
+    }
 }
 
-/// What a tokenizer makes of a table.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct TokenProfile {
-    /// Rows of the tokenised table.
-    pub instances: u64,
-    /// Tokens of all instances, special tokens left out.
-    pub tokens: u64,
-    /// Tokens for each word that was encoded: the tokenizer's fertility.
-    pub tokens_per_word: f64,
-    /// Share of those tokens that are the unknown token.
-    pub unknown_share: f64,
-    /// Share of the examples that lost text to the maximum length.
-    pub truncated_share: f64,
+table_row! {
+    /// What a tokenizer makes of a table.
+    #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+    pub struct TokenProfile {
+        /// Rows of the tokenised table.
+        pub instances: u64,
+        /// Tokens of all instances, special tokens left out.
+        pub tokens: u64,
+        /// Tokens for each word that was encoded: the tokenizer's fertility.
+        pub tokens_per_word: f64,
+        /// Share of those tokens that are the unknown token.
+        pub unknown_share: f64,
+        /// Share of the examples that lost text to the maximum length.
+        pub truncated_share: f64,
+    }
+}
+
+/// Labels and how often they occur.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Labels(pub Vec<(String, u64)>);
+
+table_row! {
+    /// [`Labels`] as columns: two lists of one length.
+    struct LabelLists {
+        labels: Vec<String>,
+        label_counts: Vec<u64>,
+    }
+}
+
+impl<'a> Columnar<'a> for Labels {
+    type Arrays = (&'a ListArray, &'a ListArray);
+
+    fn fields(name: &str, fields: &mut Vec<Field>) {
+        LabelLists::fields(name, fields);
+    }
+
+    fn arrays<'v>(values: impl Iterator<Item = Option<&'v Self>> + Clone, arrays: &mut Vec<ArrayRef>) {
+        let lists = |Labels(labels): &Labels| {
+            let (labels, label_counts) = labels.iter().cloned().unzip();
+            LabelLists { labels, label_counts }
+        };
+        let lists: Vec<Option<LabelLists>> = values.map(|labels| labels.map(lists)).collect();
+        LabelLists::arrays(lists.iter().map(Option::as_ref), arrays);
+    }
+
+    fn bind(columns: &mut std::slice::Iter<'a, ArrayRef>) -> Option<Self::Arrays> {
+        LabelLists::bind(columns)
+    }
+
+    fn is_null(arrays: &Self::Arrays, row: usize) -> bool {
+        LabelLists::is_null(arrays, row)
+    }
+
+    fn get(arrays: &Self::Arrays, row: usize) -> Result<Self, Unreadable> {
+        let LabelLists { labels, label_counts } = LabelLists::get(arrays, row)?;
+        if labels.len() != label_counts.len() {
+            let problem = format!("{} counts of {} labels", label_counts.len(), labels.len());
+            return Err(Unreadable { column: "label_counts", problem });
+        }
+        Ok(Self(labels.into_iter().zip(label_counts).collect()))
+    }
 }
 
 /// What [`profile`] found, in the order of the request.
@@ -146,12 +194,7 @@ pub fn profile(
         .collect();
     let profiles = described.into_iter().collect::<Result<Vec<_>, _>>()?;
     progress.finish();
-    let table = schema::table("profiles");
-    let schema_metadata = table.metadata();
-    let metadata: Vec<(&str, &str)> =
-        metadata.iter().copied().chain(schema_metadata.iter().map(|(key, value)| (*key, value.as_str()))).collect();
-    let batch = profile_rows(&profiles);
-    shard::write_table(&output.join("profiles.parquet"), &table.schema, &metadata, &[batch])?;
+    shard::write_rows(&output.join("profiles.parquet"), metadata, &profiles)?;
     Ok(ProfileOutcome { profiles })
 }
 
@@ -273,7 +316,7 @@ impl<'a> Count<'a> {
             length_p95,
             length_max: self.lengths.last_key_value().map_or(0, |(length, _)| *length),
             duplicates: self.examples - different,
-            labels,
+            labels: Labels(labels),
             answerable_share,
             tokens,
         }
@@ -298,88 +341,6 @@ const UNANSWERABLE: &str = "unanswerable";
 
 fn ratio(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
-}
-
-/// `profiles` as rows of the schema of that name.
-pub(crate) fn profile_rows(profiles: &[Profile]) -> RecordBatch {
-    let texts = |of: &dyn Fn(&Profile) -> String| Arc::new(StringArray::from_iter_values(profiles.iter().map(of))) as _;
-    let counts = |of: &dyn Fn(&Profile) -> u64| Arc::new(UInt64Array::from_iter_values(profiles.iter().map(of))) as _;
-    let lengths = |of: &dyn Fn(&Profile) -> u32| Arc::new(UInt32Array::from_iter_values(profiles.iter().map(of))) as _;
-    let shares = |of: &dyn Fn(&TokenProfile) -> f64| {
-        Arc::new(profiles.iter().map(|p| p.tokens.as_ref().map(of)).collect::<Float64Array>()) as ArrayRef
-    };
-    let tokens = |of: &dyn Fn(&TokenProfile) -> u64| {
-        Arc::new(profiles.iter().map(|p| p.tokens.as_ref().map(of)).collect::<UInt64Array>()) as ArrayRef
-    };
-    let mut labels = ListBuilder::new(StringBuilder::new()).with_field(Field::new("item", DataType::Utf8, false));
-    let mut label_counts =
-        ListBuilder::new(UInt64Builder::new()).with_field(Field::new("item", DataType::UInt64, false));
-    for profile in profiles {
-        labels.append_value(profile.labels.iter().map(|(label, _)| Some(label)));
-        label_counts.append_value(profile.labels.iter().map(|(_, count)| Some(*count)));
-    }
-    let columns: Vec<ArrayRef> = vec![
-        texts(&|p| p.task.clone()),
-        texts(&|p| p.split.name().to_owned()),
-        texts(&|p| p.language.clone()),
-        counts(&|p| p.examples),
-        counts(&|p| p.words),
-        counts(&|p| p.characters),
-        Arc::new(Float64Array::from_iter_values(profiles.iter().map(|p| p.length_mean))),
-        lengths(&|p| p.length_median),
-        lengths(&|p| p.length_p95),
-        lengths(&|p| p.length_max),
-        counts(&|p| p.duplicates),
-        Arc::new(labels.finish()),
-        Arc::new(label_counts.finish()),
-        Arc::new(profiles.iter().map(|p| p.answerable_share).collect::<Float64Array>()),
-        tokens(&|t| t.instances),
-        tokens(&|t| t.tokens),
-        shares(&|t| t.tokens_per_word),
-        shares(&|t| t.unknown_share),
-        shares(&|t| t.truncated_share),
-    ];
-    RecordBatch::try_new(schema::table("profiles").schema.clone(), columns)
-        .expect("the columns are built in the schema's order")
-}
-
-impl Profile {
-    /// The rows of `batch`, which must be of the schema `profiles`.
-    pub fn rows(batch: &RecordBatch) -> Vec<Self> {
-        let text = |name: &str| batch[name].as_string::<i32>();
-        let count = |name: &str| batch[name].as_primitive::<UInt64Type>();
-        let length = |name: &str| batch[name].as_primitive::<UInt32Type>();
-        let share = |name: &str| batch[name].as_primitive::<Float64Type>();
-        let list = |name: &str, row: usize| batch[name].as_list::<i32>().value(row);
-        let row = |row: usize| {
-            let labels = list("labels", row);
-            let labels = labels.as_string::<i32>().iter().flatten().map(str::to_owned);
-            let counts = list("label_counts", row);
-            Self {
-                task: text("task").value(row).to_owned(),
-                split: Split::named(text("split").value(row)).unwrap_or(Split::Test),
-                language: text("language").value(row).to_owned(),
-                examples: count("examples").value(row),
-                words: count("words").value(row),
-                characters: count("characters").value(row),
-                length_mean: share("length_mean").value(row),
-                length_median: length("length_median").value(row),
-                length_p95: length("length_p95").value(row),
-                length_max: length("length_max").value(row),
-                duplicates: count("duplicates").value(row),
-                labels: labels.zip(counts.as_primitive::<UInt64Type>().values().iter().copied()).collect(),
-                answerable_share: share("answerable_share").iter().nth(row).flatten(),
-                tokens: count("instances").is_valid(row).then(|| TokenProfile {
-                    instances: count("instances").value(row),
-                    tokens: count("tokens").value(row),
-                    tokens_per_word: share("tokens_per_word").value(row),
-                    unknown_share: share("unknown_share").value(row),
-                    truncated_share: share("truncated_share").value(row),
-                }),
-            }
-        };
-        (0..batch.num_rows()).map(row).collect()
-    }
 }
 
 #[cfg(test)]

@@ -4,9 +4,10 @@ use clap::{Args, ValueEnum};
 
 use super::Context;
 use crate::error::{ExitCode, Result};
-use crate::report::{self, OutputFormat, QueryTable, ReportError, Rows};
+use crate::report::{self, OutputFormat, QueryTable, ReportError};
 use crate::store::Artifact;
 use crate::study::canonical_artifacts;
+use crate::task::Registry;
 
 #[derive(Debug, Args)]
 #[command(
@@ -72,7 +73,7 @@ pub fn run(context: &Context, args: &QueryArgs) -> Result<ExitCode> {
     let mut tables = report::results_tables(&store.results_dir())?;
     tables.push(report::reference_table()?);
     tables.push(report::languages_table(context.registry.languages()));
-    tables.extend(canonical_tables(&store.list()?));
+    tables.extend(canonical_tables(&context.registry, &store.list()?));
     let rows = report::query(&args.sql, &tables)?;
     let format = match format {
         QueryFormat::Table => {
@@ -98,20 +99,11 @@ pub fn run(context: &Context, args: &QueryArgs) -> Result<ExitCode> {
 }
 
 /// The canonical tables of each task.
-fn canonical_tables(artifacts: &[Artifact]) -> Vec<QueryTable> {
-    canonical_artifacts(artifacts)
-        .into_iter()
-        .map(|(task, artifact)| QueryTable {
-            name: format!("canonical_{}", identifier(&task)),
-            rows: Rows::Files {
-                root: artifact.dir.clone(),
-                files: artifact.manifest.files.iter().map(|file| artifact.dir.join(&file.path)).collect(),
-            },
-        })
-        .collect()
-}
-
-/// The name of a task or view as part of a name in SQL: letters, digits and `_`.
-fn identifier(task: &str) -> String {
-    task.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
+fn canonical_tables(registry: &Registry, artifacts: &[Artifact]) -> Vec<QueryTable> {
+    let table = |(task, artifact): (String, &Artifact)| {
+        let format = registry.task(&task, "a query").ok().map(|task| task.format);
+        let files = artifact.manifest.files.iter().map(|file| artifact.dir.join(&file.path)).collect();
+        report::canonical_table(&task, format, artifact.dir.clone(), files)
+    };
+    canonical_artifacts(artifacts).into_iter().map(table).collect()
 }

@@ -6,7 +6,7 @@ use super::run::{TrainingArgs, Workers, perform};
 use super::study_args::{Resolved, StudyArgs, TaskChoice};
 use super::{Context, print, print_json};
 use crate::error::{ExitCode, Result};
-use crate::report;
+use crate::report::{self, ResultsTable};
 use crate::study::{Label, Node, Outcome, StudyError, collect};
 use crate::train::Upkeep;
 
@@ -153,7 +153,7 @@ fn of_tasks(context: &Context, args: &TaskStageArgs, task_of: fn(&Label) -> Opti
     let outcome = perform_picked(context, &resolved, (&args.workers, Upkeep::default()), args.json, wanted)?;
     let results = collect(&resolved.setup(context)?, &resolved.graph, &outcome.artifacts)?;
     // A study's results are published when all of it is there.
-    if args.choice.study.is_none() && !results.profiles.is_empty() {
+    if args.choice.study.is_none() && results.tables.contains_key(&ResultsTable::Profiles) {
         report::publish(&results, &resolved.store.results_dir(), resolved.store.leases(), &context.stop)?;
     }
     Ok(ExitCode::Success)

@@ -39,6 +39,7 @@ pub mod predict;
 mod prediction;
 mod random;
 pub mod retrieval;
+mod rows;
 mod score;
 pub(crate) mod submission;
 
@@ -49,5 +50,6 @@ pub use error::EvaluateError;
 pub use groups::{ENGLISH_GAP, Group, groups};
 pub use number::{Number, headline, headline_name, numbers};
 pub use prediction::{Prediction, Setting, prediction_batch};
+pub use rows::{AggregateRow, ComparisonRow, ExampleScoreRow, PredictionRow, ScoreRow, SummaryRow};
 pub use score::{ScoreRequest, ScoreTables, score};
 pub use submission::{Submission, SubmissionRequest, SubmissionScore, score_submission};

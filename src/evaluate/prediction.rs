@@ -9,6 +9,7 @@ use arrow::array::{Array, ArrayRef, Float32Array, Int32Array, RecordBatch, Strin
 use rayon::slice::ParallelSliceMut;
 
 use super::EvaluateError;
+use crate::schema::row::table_row;
 use crate::schema::table;
 use crate::shard::{Columns, read_columns};
 
@@ -72,13 +73,15 @@ pub fn prediction_batch(task: &str, split: &str, language: &str, rows: &[Predict
         .expect("the columns are the schema's and of one length")
 }
 
-/// What tells the sets of predictions of one task apart: the hidden layer and the pooling, in retrieval.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Setting {
-    /// The hidden state (0 = embeddings).
-    pub layer: Option<i32>,
-    /// What of it stands for a sentence: `mean` or `first-token`.
-    pub pooling: Option<String>,
+table_row! {
+    /// What tells the sets of predictions of one task apart: the hidden layer and the pooling, in retrieval.
+    #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+    pub struct Setting {
+        /// The hidden state (0 = embeddings).
+        pub layer: Option<i32>,
+        /// What of it stands for a sentence: `mean` or `first-token`.
+        pub pooling: Option<String>,
+    }
 }
 
 impl fmt::Display for Setting {

@@ -1,12 +1,10 @@
 //! Outputs that appear whole or not at all, and never in the place of something.
 
-use std::fs::File;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::ExchangeError;
 use crate::error::{FileError, IoContext};
-use crate::temporary::temporary_file;
+use crate::fs::{create_with, folder, settle, sync};
 
 /// A directory beside the one that it will be, gone unless it is finished.
 pub struct OutputDir {
@@ -20,8 +18,8 @@ impl OutputDir {
         if output.symlink_metadata().is_ok() {
             return Err(ExchangeError::Exists { path: output.to_owned() });
         }
-        let parent = parent(output);
-        std::fs::create_dir_all(&parent).at("create directory", &parent)?;
+        let parent = folder(output);
+        std::fs::create_dir_all(parent).at("create directory", parent)?;
         let name = output.file_name().unwrap_or_default().to_string_lossy();
         let unfinished = parent.join(format!(".{name}.unfinished-{}", std::process::id()));
         std::fs::create_dir(&unfinished).at("create directory", &unfinished)?;
@@ -40,8 +38,7 @@ impl OutputDir {
         if self.output.symlink_metadata().is_ok() {
             return Err(ExchangeError::Exists { path: self.output.clone() });
         }
-        std::fs::rename(&self.unfinished, &self.output).at("rename", &self.unfinished)?;
-        Ok(sync(&parent(&self.output))?)
+        Ok(settle(&self.unfinished, &self.output)?)
     }
 }
 
@@ -54,23 +51,12 @@ impl Drop for OutputDir {
 
 /// Writes `text` to `path`, where nothing may be.
 pub fn write_new(path: &Path, text: &str) -> Result<(), ExchangeError> {
-    let folder = parent(path);
-    std::fs::create_dir_all(&folder).at("create directory", &folder)?;
-    let mut file = temporary_file(&folder).at("write", path)?;
-    file.write_all(text.as_bytes()).at("write", path)?;
-    file.as_file().sync_all().at("sync", path)?;
-    match file.persist_noclobber(path) {
-        Ok(_) => Ok(()),
-        Err(e) if e.error.kind() == std::io::ErrorKind::AlreadyExists => {
-            Err(ExchangeError::Exists { path: path.to_owned() })
-        }
-        Err(e) => Err(FileError::new("write", path, e.error).into()),
-    }
-}
-
-fn parent(path: &Path) -> PathBuf {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    parent.unwrap_or(Path::new(".")).to_path_buf()
+    let folder = folder(path);
+    std::fs::create_dir_all(folder).at("create directory", folder)?;
+    create_with(path, text.as_bytes()).map_err(|error| match error.source.kind() {
+        std::io::ErrorKind::AlreadyExists => ExchangeError::Exists { path: path.to_owned() },
+        _ => error.into(),
+    })
 }
 
 fn sync_all(folder: &Path) -> Result<(), FileError> {
@@ -79,10 +65,6 @@ fn sync_all(folder: &Path) -> Result<(), FileError> {
         if path.is_dir() { sync_all(&path)? } else { sync(&path)? }
     }
     sync(folder)
-}
-
-fn sync(path: &Path) -> Result<(), FileError> {
-    File::open(path).at("open", path)?.sync_all().at("sync", path)
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ pub mod memory;
 mod oracle;
 mod plain;
 pub mod random;
+mod span;
 pub mod weights;
 mod zeros;
 
@@ -34,5 +35,6 @@ pub use error::ModelError;
 pub use failure::failure;
 pub(crate) use fused::matrix::{Matrix, multiply};
 pub use heads::{Head, HeadKind, HeadSpec, Model, TaskHead};
+pub use span::best_span;
 pub(crate) use weights::StoredTable;
 pub use weights::directory_files;

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::draw::{self, COLORS, Line};
-use super::{Cell, ReportError, StudyResults, stage};
+use super::{Cell, ReportError, StudyResults, log};
 
 /// Points of a line: longer logs are averaged over neighbouring steps.
 const POINTS: usize = 100;
@@ -65,8 +65,8 @@ fn chart(
     let (mut losses, mut scores, mut trainings) = (Vec::new(), Vec::new(), Vec::new());
     for cell in cells {
         let of_phase = cell.training_logs.iter().filter(|(name, _)| name == phase);
-        for (_, log) in of_phase.filter(|(_, log)| seen.insert(log)) {
-            let curve = averaged(&stage::losses(log)?);
+        for (_, path) in of_phase.filter(|(_, path)| seen.insert(path)) {
+            let curve = averaged(&log::losses(path)?);
             let Some((_, loss)) = curve.last().copied() else { continue };
             // Pretraining is shared by all rows.
             let place = results.study.order.iter().position(|row| *row == cell.row);
@@ -77,10 +77,10 @@ fn chart(
                 }
                 _ => (phase.to_owned(), String::new(), COLORS - 1),
             };
-            let validated = validations(log)?;
+            let validated = validations(path)?;
             // The earliest of the highest, as the trainer keeps it.
             let best = validated.iter().copied().rev().max_by(|a, b| a.1.total_cmp(&b.1));
-            let steps = stage::last_step(log)?;
+            let steps = log::last_step(path)?;
             trainings.push(Training { label, row, color, steps, loss, best: best.map(|(step, score)| (score, step)) });
             losses.push(Line { color, points: curve });
             let points: Vec<(f64, f64)> = validated.iter().map(|(step, score)| (f64::from(*step), *score)).collect();
@@ -98,8 +98,8 @@ fn chart(
 }
 
 /// Step and score of each evaluation, the mean over its tasks.
-fn validations(log: &Path) -> Result<Vec<(u32, f64)>, ReportError> {
-    let rows = stage::validations(log)?;
+fn validations(path: &Path) -> Result<Vec<(u32, f64)>, ReportError> {
+    let rows = log::validations(path)?;
     let mean = |rows: &[(u32, f64)]| rows.iter().map(|(_, score)| score).sum::<f64>() / rows.len() as f64;
     Ok(rows.chunk_by(|a, b| a.0 == b.0).map(|tasks| (tasks[0].0, 100.0 * mean(tasks))).collect())
 }

@@ -6,9 +6,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::draw::{self, Band, COLORS, Stack};
-use super::{ReportError, StudyResults, stage};
+use super::{ReportError, StudyResults};
 use crate::audit::{Overlap, Profile, TokenProfile};
-use crate::schema;
 use crate::task::Split;
 
 /// Most labels that are shown; the last then stands for all others.
@@ -83,12 +82,8 @@ pub(super) struct OverlapRow {
 
 /// A panel a task, by task.
 pub(super) fn panels(results: &StudyResults) -> Result<Vec<TaskData>, ReportError> {
-    let mut panels = Vec::new();
-    for (task, table) in &results.profiles {
-        let batch = stage::read(&table.path, schema::table("profiles"))?;
-        panels.push(panel(task, &Profile::rows(&batch))?);
-    }
-    Ok(panels)
+    let profiles: Vec<Profile> = results.study_rows()?;
+    profiles.chunk_by(|a, b| a.task == b.task).map(|of_task| panel(&of_task[0].task, of_task)).collect()
 }
 
 fn panel(task: &str, rows: &[Profile]) -> Result<TaskData, ReportError> {
@@ -140,7 +135,7 @@ impl SplitLabels {
 /// The label bars of each split that has gold: the most frequent labels by name, the others together.
 fn distribution(splits: &[Split], rows: &[Profile]) -> (Vec<SplitLabels>, Vec<(String, usize)>) {
     let mut all: Vec<(String, u64)> = Vec::new();
-    for (label, count) in rows.iter().flat_map(|row| &row.labels) {
+    for (label, count) in rows.iter().flat_map(|row| &row.labels.0) {
         match all.iter_mut().find(|(known, _)| known == label) {
             Some((_, sum)) => *sum += count,
             None => all.push((label.clone(), *count)),
@@ -158,7 +153,7 @@ fn distribution(splits: &[Split], rows: &[Profile]) -> (Vec<SplitLabels>, Vec<(S
     for split in splits {
         // By the label's place in the legend.
         let mut counts: BTreeMap<usize, u64> = BTreeMap::new();
-        for (label, count) in rows.iter().filter(|row| row.split == *split).flat_map(|row| &row.labels) {
+        for (label, count) in rows.iter().filter(|row| row.split == *split).flat_map(|row| &row.labels.0) {
             let place = legend.iter().position(|(known, _)| known == label).unwrap_or(legend.len() - 1);
             *counts.entry(place).or_insert(0) += count;
         }
@@ -178,14 +173,13 @@ fn distribution(splits: &[Split], rows: &[Profile]) -> (Vec<SplitLabels>, Vec<(S
 
 /// The largest overlaps, by share, and how many there are in all.
 pub(super) fn overlaps(results: &StudyResults) -> Result<(Vec<OverlapRow>, usize), ReportError> {
-    let Some(table) = &results.overlap else { return Ok((Vec::new(), 0)) };
-    let batch = stage::read(&table.path, schema::table("overlap"))?;
-    let found = Overlap::rows(&batch).into_iter().filter(|row| row.found > 0);
+    let overlaps: Vec<Overlap> = results.study_rows()?;
+    let found = overlaps.into_iter().filter(|row| row.found > 0);
     let mut rows: Vec<OverlapRow> = found
         .map(|row| OverlapRow {
             source: format!("{} {}", row.source_task, row.source_split),
             evaluated: format!("{} {} {}", row.task, row.split, row.language),
-            percent: 100.0 * row.share(),
+            percent: 100.0 * row.share,
             field: row.field,
             kind: row.kind,
             compared: row.compared,
@@ -202,6 +196,7 @@ pub(super) fn overlaps(results: &StudyResults) -> Result<(Vec<OverlapRow>, usize
 mod tests {
     use super::super::fixture;
     use super::*;
+    use crate::audit::Labels;
 
     #[test]
     fn bars_show_the_split_with_the_most_languages() {
@@ -225,10 +220,8 @@ mod tests {
         for split in panels.iter().flat_map(|panel| &panel.labels) {
             assert!((split.parts.iter().map(|part| part.percent).sum::<f64>() - 100.0).abs() < 1e-9);
         }
-        let batch =
-            stage::read(&fixture::results(dir.path()).profiles["xnli"].path, schema::table("profiles")).unwrap();
-        let mut row = Profile::rows(&batch).remove(0);
-        row.labels = (0..17).map(|tag| (format!("T{tag}"), 100 - tag)).collect();
+        let mut row = fixture::results(dir.path()).study_rows::<Profile>().unwrap().remove(0);
+        row.labels = Labels((0..17).map(|tag| (format!("T{tag}"), 100 - tag)).collect());
         let (bars, legend) = distribution(&[Split::Test], &[row]);
         assert_eq!((legend.len(), bars[0].parts.len()), (LABELS, LABELS));
         assert_eq!(legend[LABELS - 1], ("others".to_owned(), OTHERS));

@@ -2,7 +2,6 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{ExitCode, FileError};
 use crate::evaluate::EvaluateError;
-use crate::schema::SchemaError;
 use crate::shard::ShardError;
 use crate::task::{CHECK, IMPORTED, TaskError};
 
@@ -21,14 +20,6 @@ pub enum ReportError {
     /// The language table.
     #[error(transparent)]
     Task(#[from] TaskError),
-    /// A stage's table is not what its schema says.
-    #[error("{}: {source}", path.display())]
-    Schema {
-        /// The file.
-        path: PathBuf,
-        /// The difference.
-        source: SchemaError,
-    },
     /// A cell's summaries lack a row that a table needs.
     #[error("{} has no `{metric}` row{}: score {target} again", path.display(), of_layer(*layer))]
     Summary {
@@ -166,10 +157,6 @@ impl ReportError {
         ReportError::Place { path: path.to_owned(), problem }
     }
 
-    pub(super) fn schema(path: &Path, source: SchemaError) -> Self {
-        ReportError::Schema { path: path.to_owned(), source }
-    }
-
     /// The exit code of this failure.
     pub fn exit(&self) -> ExitCode {
         match self {
@@ -181,7 +168,6 @@ impl ReportError {
                 ExitCode::Missing
             }
             ReportError::NoRow { .. } | ReportError::NeitherHas { .. } => ExitCode::Config,
-            ReportError::Schema { source, .. } => source.exit(),
             ReportError::Summary { .. } | ReportError::Run { .. } => ExitCode::Data,
             ReportError::WholeAndPart { .. }
             | ReportError::Sql { .. }

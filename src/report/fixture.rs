@@ -3,20 +3,16 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, BooleanArray, Float32Array, Float64Array, Float64Builder, Int32Array, ListBuilder, RecordBatch,
-    StringArray, UInt32Array, UInt64Array,
-};
-use arrow::datatypes::{DataType, Field};
 use serde_json::json;
 
-use super::{CHANCE, Cell, DataTable, StudyResults};
-use crate::audit::{self, Overlap, Profile, TokenProfile};
-use crate::schema;
+use super::{CHANCE, Cell, ResultsTable, StudyFile, StudyResults};
+use crate::audit::{Labels, Overlap, Profile, TokenProfile};
+use crate::evaluate::{AggregateRow, ComparisonRow, ExampleScoreRow, PredictionRow, ScoreRow, Setting, SummaryRow};
+use crate::schema::TableRow;
 use crate::shard;
 use crate::task::{Split, Study};
+use crate::train::LogRow;
 
 const STUDY: &str = r#"
 id = "small"
@@ -70,49 +66,54 @@ fn lines(target: &str, row: &str) -> Vec<Line> {
     }
 }
 
-fn write(path: &Path, table: &str, columns: Vec<ArrayRef>) {
-    let table = schema::table(table);
-    let batch = RecordBatch::try_new(table.schema.clone(), columns).unwrap();
-    shard::write_table(path, &table.schema, &[], &[batch]).unwrap();
-}
-
-fn text<T: AsRef<str>>(values: impl IntoIterator<Item = T>) -> ArrayRef {
-    Arc::new(StringArray::from_iter_values(values))
+fn write<'a, R: TableRow<'a>>(path: &Path, rows: &[R]) {
+    shard::write_rows(path, &[], rows).unwrap();
 }
 
 /// `mean` where there is a layer.
-fn poolings(layers: impl Iterator<Item = Option<i32>>) -> ArrayRef {
-    Arc::new(layers.map(|layer| layer.map(|_| "mean")).collect::<StringArray>())
+fn setting(layer: Option<i32>) -> Setting {
+    Setting { layer, pooling: layer.map(|_| "mean".to_owned()) }
 }
 
 fn write_scores(path: &Path, target: &str, row: &str, seed: u64, languages: &[&str]) {
     let mut rows = Vec::new();
     for (metric, layer, shift) in lines(target, row) {
-        rows.extend(languages.iter().map(|l| (*l, metric, layer, value(row, seed, l) + shift)));
+        rows.extend(languages.iter().map(|language| {
+            let value = value(row, seed, language) + shift;
+            ScoreRow {
+                task: target.to_owned(),
+                split: "test".to_owned(),
+                language: (*language).to_owned(),
+                setting: setting(layer),
+                metric: metric.to_owned(),
+                value,
+                ci_low: value - 2.0,
+                ci_high: value + 2.0,
+                examples: 100,
+                threshold: None,
+            }
+        }));
     }
-    let values: Vec<f64> = rows.iter().map(|r| r.3).collect();
-    write(
-        path,
-        "scores",
-        vec![
-            text(rows.iter().map(|_| target)),
-            text(rows.iter().map(|_| "test")),
-            text(rows.iter().map(|r| r.0)),
-            Arc::new(Int32Array::from_iter(rows.iter().map(|r| r.2))),
-            poolings(rows.iter().map(|r| r.2)),
-            text(rows.iter().map(|r| r.1)),
-            Arc::new(Float64Array::from(values.clone())),
-            Arc::new(Float64Array::from_iter_values(values.iter().map(|v| v - 2.0))),
-            Arc::new(Float64Array::from_iter_values(values.iter().map(|v| v + 2.0))),
-            Arc::new(UInt32Array::from(vec![100; rows.len()])),
-            Arc::new(Float64Array::new_null(rows.len())),
-        ],
-    );
+    write(path, &rows);
 }
 
 fn write_summaries(path: &Path, target: &str, row: &str, seed: u64, languages: &[&str]) {
     let mut rows = Vec::new();
     for (metric, layer, shift) in lines(target, row) {
+        let mut add = |group: &str, value: f64, languages: u32| {
+            rows.push(SummaryRow {
+                task: target.to_owned(),
+                split: "test".to_owned(),
+                setting: setting(layer),
+                metric: metric.to_owned(),
+                group: group.to_owned(),
+                languages,
+                missing: String::new(),
+                value,
+                ci_low: value - HALF_WIDTH,
+                ci_high: value + HALF_WIDTH,
+            });
+        };
         for group in ["all", "english", "non-english"] {
             let of_group: Vec<f64> = languages
                 .iter()
@@ -121,117 +122,87 @@ fn write_summaries(path: &Path, target: &str, row: &str, seed: u64, languages: &
                 .collect();
             if !of_group.is_empty() {
                 let mean = of_group.iter().sum::<f64>() / of_group.len() as f64;
-                rows.push((group, metric, layer, mean, of_group.len() as u32));
+                add(group, mean, of_group.len() as u32);
             }
         }
         let single = |code: &str| value(row, seed, code) + shift;
         for (group, code) in [("family=Niger-Congo", "sw"), ("resource=high", "de"), ("resource=low", "sw")] {
-            rows.push((group, metric, layer, single(code), 1));
+            add(group, single(code), 1);
         }
         if languages.contains(&"en") {
-            rows.push(("family=Indo-European", metric, layer, f64::midpoint(single("en"), single("de")), 2));
-            let gap = single("en") - f64::midpoint(single("de"), single("sw"));
-            rows.push(("english-gap", metric, layer, gap, 3));
+            add("family=Indo-European", f64::midpoint(single("en"), single("de")), 2);
+            add("english-gap", single("en") - f64::midpoint(single("de"), single("sw")), 3);
         } else {
-            rows.push(("family=Indo-European", metric, layer, single("de"), 1));
+            add("family=Indo-European", single("de"), 1);
         }
     }
-    write(
-        path,
-        "summaries",
-        vec![
-            text(rows.iter().map(|_| target)),
-            text(rows.iter().map(|_| "test")),
-            Arc::new(Int32Array::from_iter(rows.iter().map(|r| r.2))),
-            poolings(rows.iter().map(|r| r.2)),
-            text(rows.iter().map(|r| r.1)),
-            text(rows.iter().map(|r| r.0)),
-            Arc::new(UInt32Array::from_iter_values(rows.iter().map(|r| r.4))),
-            text(rows.iter().map(|_| "")),
-            Arc::new(Float64Array::from_iter_values(rows.iter().map(|r| r.3))),
-            Arc::new(Float64Array::from_iter_values(rows.iter().map(|r| r.3 - HALF_WIDTH))),
-            Arc::new(Float64Array::from_iter_values(rows.iter().map(|r| r.3 + HALF_WIDTH))),
-        ],
-    );
+    write(path, &rows);
 }
 
 fn write_predictions(path: &Path, target: &str, language: &str) {
-    write(
-        path,
-        "predictions",
-        vec![
-            text([target; 2]),
-            text(["test"; 2]),
-            text([language; 2]),
-            text(["0", "1"]),
-            Arc::new(Int32Array::new_null(2)),
-            Arc::new(StringArray::new_null(2)),
-            Arc::new(Int32Array::new_null(2)),
-            text(["entailment", "neutral"]),
-            Arc::new(Float32Array::from(vec![0.5, 0.9])),
-            Arc::new(StringArray::new_null(2)),
-            Arc::new(Float32Array::new_null(2)),
-        ],
-    );
+    let rows = [("0", "entailment", 0.5), ("1", "neutral", 0.9)];
+    let rows = rows.map(|(example_id, prediction, confidence)| PredictionRow {
+        task: target,
+        split: "test",
+        language,
+        example_id,
+        setting: Setting::default(),
+        rank: None,
+        prediction,
+        confidence,
+        best_span: None,
+        null_score_difference: None,
+    });
+    write(path, &rows);
 }
 
 /// Two examples a language, one of them right.
 fn write_example_scores(path: &Path, target: &str, languages: &[&str]) {
-    let rows: Vec<(&str, &str)> = languages.iter().flat_map(|language| [(*language, "0"), (*language, "1")]).collect();
-    let item = Field::new("item", DataType::Float64, false);
-    let mut statistics = ListBuilder::new(Float64Builder::new()).with_field(item);
-    for (_, id) in &rows {
-        let right = if *id == "0" { 1.0 } else { 0.0 };
-        statistics.values().append_slice(&[right, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
-        statistics.append(true);
-    }
-    write(
-        path,
-        "example-scores",
-        vec![
-            text(rows.iter().map(|_| target)),
-            text(rows.iter().map(|_| "test")),
-            text(rows.iter().map(|row| row.0)),
-            Arc::new(Int32Array::new_null(rows.len())),
-            Arc::new(StringArray::new_null(rows.len())),
-            text(rows.iter().map(|row| row.1)),
-            Arc::new(statistics.finish()),
-        ],
-    );
+    let examples = languages.iter().flat_map(|language| [(*language, "0", 1.0), (*language, "1", 0.0)]);
+    let rows: Vec<ExampleScoreRow<'_>> = examples
+        .map(|(language, example_id, right)| ExampleScoreRow {
+            task: target,
+            split: "test",
+            language,
+            setting: Setting::default(),
+            example_id,
+            statistics: vec![right, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0],
+        })
+        .collect();
+    write(path, &rows);
 }
 
 /// Forty steps; where `validated`, evaluations at steps 20 and 40 with scores 0.5 and 0.7.
 fn write_log(path: &Path, task: &str, start: f32, validated: bool) {
-    // Step, and the score of an evaluation.
-    let mut rows: Vec<(u32, Option<f64>)> = (1..=40).map(|step| (step, None)).collect();
+    let step = |step: u32| LogRow {
+        task,
+        step,
+        loss: Some(start / (step as f32).sqrt()),
+        learning_rate: Some(1e-3),
+        gradient_norm: Some(1.0),
+        tokens: Some(512),
+        micro_batches: Some(1),
+        loss_scale: None,
+        metric: None,
+        value: None,
+    };
+    let evaluation = |(step, score): (u32, f64)| LogRow {
+        task,
+        step,
+        loss: None,
+        learning_rate: None,
+        gradient_norm: None,
+        tokens: None,
+        micro_batches: None,
+        loss_scale: None,
+        metric: Some("accuracy"),
+        value: Some(score),
+    };
+    let mut rows: Vec<LogRow<'_>> = (1..=40).map(step).collect();
     if validated {
-        rows.extend([(20, Some(0.5)), (40, Some(0.7))]);
+        rows.extend([(20, 0.5), (40, 0.7)].map(evaluation));
     }
-    let of_step = |value: &dyn Fn(u32) -> f32| {
-        let values = rows.iter().map(|(step, score)| if score.is_none() { Some(value(*step)) } else { None });
-        Arc::new(values.collect::<Float32Array>()) as ArrayRef
-    };
-    let whole = |value: u32| {
-        let values = rows.iter().map(|(_, score)| if score.is_none() { Some(value) } else { None });
-        Arc::new(values.collect::<UInt32Array>()) as ArrayRef
-    };
-    let rates = rows.iter().map(|(_, score)| if score.is_none() { Some(1e-3) } else { None });
-    write(
-        path,
-        "training-log",
-        vec![
-            text(vec![task; rows.len()]),
-            Arc::new(UInt32Array::from_iter_values(rows.iter().map(|row| row.0))),
-            of_step(&|step| start / (step as f32).sqrt()),
-            Arc::new(rates.collect::<Float64Array>()),
-            of_step(&|_| 1.0),
-            whole(512),
-            whole(1),
-            Arc::new(Float32Array::new_null(rows.len())),
-            Arc::new(rows.iter().map(|row| row.1.map(|_| "accuracy")).collect::<StringArray>()),
-            Arc::new(rows.iter().map(|row| row.1).collect::<Float64Array>()),
-        ],
-    );
+    write(path, &rows);
 }
 
 /// The training logs of a cell, written where no cell before it has.
@@ -271,43 +242,36 @@ fn trainings(target: &str, row: &str, seed: u64) -> serde_json::Value {
 }
 
 /// The row `mnli` against `none`: 6 points better everywhere, of which retrieval can't be sure.
-fn write_comparisons(dir: &Path) -> DataTable {
-    let targets = [("xnli", "accuracy"), ("xquad", "mean of f1 and exact_match"), ("tatoeba", "accuracy")];
-    let scopes = ["de", "sw", "non-english"];
-    let rows: Vec<_> = targets.iter().flat_map(|target| scopes.map(|scope| (target, scope))).collect();
-    let unsure = |(target, _): &(&(&str, &str), &str)| target.0 == "tatoeba";
-    let numbers = |sure: f64, not: f64| -> ArrayRef {
-        Arc::new(Float64Array::from_iter_values(rows.iter().map(|row| if unsure(row) { not } else { sure })))
-    };
+fn write_comparisons(dir: &Path) -> StudyFile {
+    let mut rows = Vec::new();
+    for (target, metric) in [("xnli", "accuracy"), ("xquad", "mean of f1 and exact_match"), ("tatoeba", "accuracy")] {
+        let sure = target != "tatoeba";
+        rows.extend(["de", "sw", "non-english"].map(|scope| ComparisonRow {
+            target: target.to_owned(),
+            row: "mnli".to_owned(),
+            baseline: "none".to_owned(),
+            setting: setting((!sure).then_some(2)),
+            metric: metric.to_owned(),
+            scope: scope.to_owned(),
+            seeds: 2,
+            examples: 200,
+            difference: 6.0,
+            ci_low: if sure { 4.5 } else { -1.0 },
+            ci_high: if sure { 7.5 } else { 13.0 },
+            p_value: if sure { 0.001 } else { 0.09 },
+            p_adjusted: if sure { 0.003 } else { 0.09 },
+            minimum_detectable: if sure { 2.0 } else { 9.0 },
+            significant: sure,
+            method: "made up".to_owned(),
+        }));
+    }
     let path = dir.join("analyze/comparisons.parquet");
-    write(
-        &path,
-        "comparisons",
-        vec![
-            text(rows.iter().map(|row| row.0.0)),
-            text(rows.iter().map(|_| "mnli")),
-            text(rows.iter().map(|_| "none")),
-            Arc::new(Int32Array::from_iter(rows.iter().map(|row| unsure(row).then_some(2)))),
-            Arc::new(rows.iter().map(|row| unsure(row).then_some("mean")).collect::<StringArray>()),
-            text(rows.iter().map(|row| row.0.1)),
-            text(rows.iter().map(|row| row.1)),
-            Arc::new(UInt32Array::from(vec![2; rows.len()])),
-            Arc::new(UInt32Array::from(vec![200; rows.len()])),
-            numbers(6.0, 6.0),
-            numbers(4.5, -1.0),
-            numbers(7.5, 13.0),
-            numbers(0.001, 0.09),
-            numbers(0.003, 0.09),
-            numbers(2.0, 9.0),
-            Arc::new(BooleanArray::from_iter(rows.iter().map(|row| Some(!unsure(row))))),
-            text(rows.iter().map(|_| "made up")),
-        ],
-    );
-    DataTable { key: "analyze".to_owned(), path }
+    write(&path, &rows);
+    StudyFile { key: "analyze".to_owned(), path }
 }
 
 /// Profiles of mnli (not tokenised) and xnli (tokenised), and two overlaps.
-fn data_tables(dir: &Path) -> (BTreeMap<String, DataTable>, DataTable) {
+fn data_tables(dir: &Path) -> (Vec<StudyFile>, StudyFile) {
     let profile = |task: &str, split: Split, language: &str, labels: &[(&str, u64)], tokens_per_word: Option<f64>| {
         let tokens = tokens_per_word.map(|tokens_per_word| TokenProfile {
             instances: 10,
@@ -328,7 +292,7 @@ fn data_tables(dir: &Path) -> (BTreeMap<String, DataTable>, DataTable) {
             length_p95: 80,
             length_max: 90,
             duplicates: 0,
-            labels: labels.iter().map(|(label, count)| ((*label).to_owned(), *count)).collect(),
+            labels: Labels(labels.iter().map(|(label, count)| ((*label).to_owned(), *count)).collect()),
             answerable_share: None,
             tokens,
         }
@@ -339,13 +303,13 @@ fn data_tables(dir: &Path) -> (BTreeMap<String, DataTable>, DataTable) {
     ];
     let xnli = [("de", 1.5), ("en", 1.25), ("sw", 2.0)]
         .map(|(language, value)| profile("xnli", Split::Test, language, &[("neutral", 10)], Some(value)));
-    let mut profiles = BTreeMap::new();
+    let mut profiles = Vec::new();
     for (task, rows) in [("mnli", &mnli[..]), ("xnli", &xnli)] {
         let path = dir.join(format!("profile-{task}/profiles.parquet"));
-        shard::write_table(&path, &schema::table("profiles").schema, &[], &[audit::profile_rows(rows)]).unwrap();
-        profiles.insert(task.to_owned(), DataTable { key: format!("profile-{task}"), path });
+        write(&path, rows);
+        profiles.push(StudyFile { key: format!("profile-{task}"), path });
     }
-    let overlap = |source: &str, task: &str, found| Overlap {
+    let overlap = |source: &str, task: &str, found: u64| Overlap {
         source_task: source.to_owned(),
         source_split: Split::Train,
         task: task.to_owned(),
@@ -355,53 +319,48 @@ fn data_tables(dir: &Path) -> (BTreeMap<String, DataTable>, DataTable) {
         kind: "exact".to_owned(),
         compared: 100,
         found,
+        share: found as f64 / 100.0,
         example: None,
     };
     let rows = [overlap("mnli", "xnli", 1), overlap("mnli", "xquad", 0), overlap("squad_v1", "xquad", 50)];
     let path = dir.join("overlap/overlap.parquet");
-    shard::write_table(&path, &schema::table("overlap").schema, &[], &[audit::overlap_rows(&rows)]).unwrap();
-    (profiles, DataTable { key: "overlap".to_owned(), path })
+    write(&path, &rows);
+    (profiles, StudyFile { key: "overlap".to_owned(), path })
 }
 
 /// The rows `none` and `mnli` over their two seeds, on two targets.
-fn write_aggregates(dir: &Path) -> DataTable {
-    let metric = |target| if target == "xquad" { "mean of f1 and exact_match" } else { "accuracy" };
+fn write_aggregates(dir: &Path) -> StudyFile {
     let mut rows = Vec::new();
     for (row, shift) in [("none", 0.0), ("mnli", 6.0)] {
-        rows.extend([("xnli", row, 46.0 + shift), ("xquad", row, 41.0 + shift)]);
+        for (target, metric, mean) in [("xnli", "accuracy", 46.0), ("xquad", "mean of f1 and exact_match", 41.0)] {
+            rows.push(AggregateRow {
+                target: target.to_owned(),
+                row: row.to_owned(),
+                setting: Setting::default(),
+                metric: metric.to_owned(),
+                group: "non-english".to_owned(),
+                seeds: 2,
+                mean: mean + shift,
+                median: mean + shift,
+                standard_deviation: Some(2f64.sqrt()),
+                best: mean + shift + 1.0,
+                best_seed: 2,
+                missing: String::new(),
+            });
+        }
     }
-    let number = |shift: f64| Arc::new(Float64Array::from_iter_values(rows.iter().map(|r| r.2 + shift))) as ArrayRef;
-    let aggregates = dir.join("analyze/aggregates.parquet");
-    write(
-        &aggregates,
-        "aggregates",
-        vec![
-            text(rows.iter().map(|r| r.0)),
-            text(rows.iter().map(|r| r.1)),
-            Arc::new(Int32Array::new_null(rows.len())),
-            Arc::new(StringArray::new_null(rows.len())),
-            text(rows.iter().map(|r| metric(r.0))),
-            text(rows.iter().map(|_| "non-english")),
-            Arc::new(UInt32Array::from(vec![2; rows.len()])),
-            number(0.0),
-            number(0.0),
-            Arc::new(Float64Array::from(vec![2f64.sqrt(); rows.len()])),
-            number(1.0),
-            Arc::new(UInt64Array::from(vec![2; rows.len()])),
-            text(rows.iter().map(|_| "")),
-        ],
-    );
-    DataTable { key: "analyze".to_owned(), path: aggregates }
+    let path = dir.join("analyze/aggregates.parquet");
+    write(&path, &rows);
+    StudyFile { key: "analyze".to_owned(), path }
 }
 
-/// Gives all means of a cell's summaries a list of languages that they lack, in a file beside.
-pub fn lacks(summaries: &mut PathBuf, languages: &str) {
-    let table = schema::table("summaries");
-    let (_, batches) = shard::read_table(summaries).unwrap();
-    let mut columns = batches[0].columns().to_vec();
-    columns[table.schema.index_of("missing").unwrap()] = text(vec![languages; batches[0].num_rows()]);
-    *summaries = summaries.with_extension("lacking.parquet");
-    write(summaries, "summaries", columns);
+/// Gives all means of a cell's summaries a list of languages that they lack.
+pub fn lacks(cell: &Cell, languages: &str) {
+    let path = cell.score_table(ResultsTable::Summaries);
+    let rows = shard::table_rows(&path).unwrap().map(Result::unwrap);
+    let rows: Vec<SummaryRow> =
+        rows.map(|row: SummaryRow| SummaryRow { missing: languages.to_owned(), ..row }).collect();
+    write(&path, &rows);
 }
 
 /// Writes the study's files below `dir`.
@@ -414,11 +373,9 @@ pub fn results(dir: &Path) -> StudyResults {
         for (row, seed) in [("mnli", 2), ("mnli", 1), (CHANCE, 0), ("none", 1), ("none", 2)] {
             let name = format!("{target}-{row}-{seed}");
             let folder = dir.join(&name);
-            let (scores, summaries) = (folder.join("scores.parquet"), folder.join("summaries.parquet"));
-            let example_scores = folder.join("example-scores.parquet");
-            write_example_scores(&example_scores, target, languages);
-            write_scores(&scores, target, row, seed, languages);
-            write_summaries(&summaries, target, row, seed, languages);
+            write_scores(&folder.join("scores.parquet"), target, row, seed, languages);
+            write_summaries(&folder.join("summaries.parquet"), target, row, seed, languages);
+            write_example_scores(&folder.join("example-scores.parquet"), target, languages);
             let mut predictions = Vec::new();
             for language in languages {
                 let path = folder.join(format!("language={language}")).join(shard::PART);
@@ -434,9 +391,7 @@ pub fn results(dir: &Path) -> StudyResults {
                 metric,
                 edition: Some(study.edition),
                 layer: (target == "tatoeba" && !baseline).then_some(2),
-                scores,
-                summaries,
-                example_scores,
+                score_dir: folder,
                 predictions,
                 training_logs: if baseline { Vec::new() } else { logs(dir, target, row, seed) },
                 predict_key: format!("predict-{name}"),
@@ -449,12 +404,17 @@ pub fn results(dir: &Path) -> StudyResults {
         }
     }
     let (profiles, overlap) = data_tables(dir);
-    let (comparisons, aggregates) = (Some(write_comparisons(dir)), None);
-    let code_version = "0.1.0".to_owned();
-    StudyResults { study, profiles, overlap: Some(overlap), comparisons, aggregates, cells, code_version }
+    let tables = BTreeMap::from([
+        (ResultsTable::Comparisons, vec![write_comparisons(dir)]),
+        (ResultsTable::Profiles, profiles),
+        (ResultsTable::Overlap, vec![overlap]),
+    ]);
+    StudyResults { study, tables, cells, code_version: "0.1.0".to_owned() }
 }
 
 /// The same study with what its rows reach over their seeds.
 pub fn aggregated(dir: &Path) -> StudyResults {
-    StudyResults { aggregates: Some(write_aggregates(dir)), ..results(dir) }
+    let mut results = results(dir);
+    results.tables.insert(ResultsTable::Aggregates, vec![write_aggregates(dir)]);
+    results
 }

@@ -17,13 +17,13 @@ mod draw;
 mod error;
 mod html;
 mod latex;
+mod log;
 mod numbers;
 mod output;
 mod query;
 mod reference;
 mod results;
 mod runs;
-mod stage;
 mod table;
 mod terminal;
 mod tidy;
@@ -37,16 +37,18 @@ pub use comparison::{
 pub use error::ReportError;
 pub use html::render;
 pub use output::{OutputFormat, write_file, write_parquet, write_rows, write_text};
-pub use query::{QueryTable, Rows, query};
+pub use query::{QueryTable, Rows, canonical_table, query};
 pub use reference::{languages_table, reference_table};
-pub use results::{Published, VIEWS, publish, results_tables};
-pub use runs::{Run, file_table, runs};
+pub use results::{Published, ResultsTable, publish, results_tables};
+pub use runs::{Run, runs};
 pub use table::{Average, Change, ChangeTest, Column, Entry, Estimate, Row, StudyTable, study_table};
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::evaluate::median;
+use crate::schema::TableRow;
+use crate::shard::table_rows;
 use crate::task::{CHANCE, Edition, NONE, Study};
 
 /// One cell of a study's grid whose predictions and scores exist.
@@ -66,12 +68,8 @@ pub struct Cell {
     pub layer: Option<i32>,
     /// Whose data it was scored on; `None` where that is not known.
     pub edition: Option<Edition>,
-    /// `scores.parquet` of the score stage.
-    pub scores: PathBuf,
-    /// `summaries.parquet` of the score stage.
-    pub summaries: PathBuf,
-    /// `example-scores.parquet` of the score stage.
-    pub example_scores: PathBuf,
+    /// The directory of the score stage's tables.
+    pub score_dir: PathBuf,
     /// Language and file of each predictions table.
     pub predictions: Vec<(String, PathBuf)>,
     /// Phase (`pretrain`, `intermediate` or `target`) and training log of each training behind this cell.
@@ -90,9 +88,9 @@ pub struct Cell {
     pub parameters: serde_json::Value,
 }
 
-/// A table about a study's data.
+/// A file of a table about a study as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DataTable {
+pub struct StudyFile {
     /// Key of the stage that made it.
     pub key: String,
     /// The file.
@@ -104,21 +102,35 @@ pub struct DataTable {
 pub struct StudyResults {
     /// The study file.
     pub study: Study,
-    /// `profiles.parquet` of each of its tasks that has one.
-    pub profiles: BTreeMap<String, DataTable>,
-    /// `overlap.parquet` of its tasks.
-    pub overlap: Option<DataTable>,
-    /// `comparisons.parquet` of the stage that analyses the whole study, once every cell is there.
-    pub comparisons: Option<DataTable>,
-    /// `aggregates.parquet` of the same stage.
-    pub aggregates: Option<DataTable>,
+    /// The files of each table about it as a whole, as far as they are there: profiles a task, an overlap, and once every cell
+    /// is there what the analysis makes of them.
+    pub tables: BTreeMap<ResultsTable, Vec<StudyFile>>,
     /// Its finished cells, in any order.
     pub cells: Vec<Cell>,
     /// Version of the code that made them.
     pub code_version: String,
 }
 
+impl Cell {
+    /// The file of a table of its score stage.
+    pub fn score_table(&self, table: ResultsTable) -> PathBuf {
+        self.score_dir.join(table.file_name())
+    }
+}
+
 impl StudyResults {
+    /// The rows of a table about the study as a whole, file by file; none where the table is not there yet.
+    fn study_rows<R: for<'a> TableRow<'a>>(&self) -> Result<Vec<R>, ReportError> {
+        let of_table = self.tables.iter().filter(|(table, _)| table.table().id == R::TABLE);
+        let mut rows = Vec::new();
+        for file in of_table.flat_map(|(_, files)| files) {
+            for row in table_rows(&file.path)? {
+                rows.push(row?);
+            }
+        }
+        Ok(rows)
+    }
+
     /// Names of the rows: the baseline where some cell has it, then the study's order.
     fn rows(&self) -> Vec<&str> {
         let chance = self.cells.iter().any(|cell| cell.row == CHANCE).then_some(CHANCE);

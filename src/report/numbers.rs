@@ -1,8 +1,8 @@
 //! The scores of a study, read once and looked up by target, row and language or group.
 
-use super::stage::{self, ScoreRow};
-use super::{Cell, Estimate, ReportError, StudyResults, median};
-use crate::evaluate::headline_name;
+use super::{Cell, Estimate, ReportError, ResultsTable, StudyResults, median};
+use crate::evaluate::{ScoreRow, SummaryRow, headline_name};
+use crate::shard::{ShardError, table_rows};
 
 /// A score on the scale 0 to 100 with its 95% interval; over several seeds, each the median.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,15 +25,41 @@ impl Number {
     }
 }
 
+/// A row of `scores` or `summaries`.
+struct Line {
+    /// Language, or group of languages.
+    of: String,
+    metric: String,
+    layer: Option<i32>,
+    number: Number,
+}
+
+impl From<ScoreRow> for Line {
+    fn from(row: ScoreRow) -> Self {
+        let ScoreRow { value, ci_low, ci_high, split, .. } = row;
+        let (examples, languages, missing) = (Some(row.examples), 1, String::new());
+        let number = Number { value, ci_low, ci_high, examples, languages, missing, split };
+        Self { of: row.language, metric: row.metric, layer: row.setting.layer, number }
+    }
+}
+
+impl From<SummaryRow> for Line {
+    fn from(row: SummaryRow) -> Self {
+        let SummaryRow { value, ci_low, ci_high, languages, missing, split, .. } = row;
+        let number = Number { value, ci_low, ci_high, examples: None, languages, missing, split };
+        Self { of: row.group, metric: row.metric, layer: row.setting.layer, number }
+    }
+}
+
 struct Scored<'a> {
     cell: &'a Cell,
-    scores: Vec<ScoreRow>,
-    summaries: Vec<ScoreRow>,
+    scores: Vec<Line>,
+    summaries: Vec<Line>,
 }
 
 impl Scored<'_> {
-    fn of<'r>(&self, rows: &'r [ScoreRow]) -> impl Iterator<Item = &'r ScoreRow> {
-        rows.iter().filter(|row| row.layer == self.cell.layer)
+    fn of<'r>(&self, lines: &'r [Line]) -> impl Iterator<Item = &'r Line> {
+        lines.iter().filter(|line| line.layer == self.cell.layer)
     }
 
     fn check(&self) -> Result<(), ReportError> {
@@ -43,7 +69,7 @@ impl Scored<'_> {
         match cell.metric.iter().copied().chain([headline.as_str()]).find(lacks) {
             None => Ok(()),
             Some(metric) => Err(ReportError::Summary {
-                path: cell.summaries.clone(),
+                path: cell.score_table(ResultsTable::Summaries),
                 target: cell.target.clone(),
                 metric: metric.to_owned(),
                 layer: cell.layer,
@@ -51,9 +77,9 @@ impl Scored<'_> {
         }
     }
 
-    fn headline(&self, rows: &[ScoreRow], of: &str) -> Option<Number> {
+    fn headline(&self, lines: &[Line], of: &str) -> Option<Number> {
         let name = headline_name(self.cell.metric);
-        self.of(rows).find(|row| row.of == of && row.metric == name).map(number)
+        self.of(lines).find(|line| line.of == of && line.metric == name).map(|line| line.number.clone())
     }
 }
 
@@ -69,8 +95,13 @@ impl<'a> Numbers<'a> {
     /// Tables that are missing or broken, or summaries that lack a headline metric (at the cell's layer), named.
     pub(super) fn read(results: &'a StudyResults) -> Result<Self, ReportError> {
         let scored = |cell: &'a Cell| {
-            let (scores, summaries) = (stage::scores(&cell.scores)?, stage::summaries(&cell.summaries)?);
-            let scored = Scored { cell, scores, summaries };
+            let scores = table_rows(&cell.score_table(ResultsTable::Scores))?;
+            let summaries = table_rows(&cell.score_table(ResultsTable::Summaries))?;
+            let scored = Scored {
+                cell,
+                scores: scores.map(|row| row.map(ScoreRow::into)).collect::<Result<_, ShardError>>()?,
+                summaries: summaries.map(|row| row.map(SummaryRow::into)).collect::<Result<_, ShardError>>()?,
+            };
             scored.check()?;
             Ok(scored)
         };
@@ -101,7 +132,7 @@ impl<'a> Numbers<'a> {
     pub(super) fn metric(&self, target: &str, row: &str, group: &str, metric: &str) -> Option<Number> {
         over_seeds(self.of(target, row).filter_map(|scored| {
             let found = scored.of(&scored.summaries).find(|row| row.of == group && row.metric == metric)?;
-            Some(number(found))
+            Some(found.number.clone())
         }))
     }
 
@@ -123,18 +154,6 @@ impl<'a> Numbers<'a> {
         groups.sort();
         groups.dedup();
         groups
-    }
-}
-
-fn number(row: &ScoreRow) -> Number {
-    Number {
-        value: row.value,
-        ci_low: row.ci_low,
-        ci_high: row.ci_high,
-        examples: row.examples,
-        languages: row.languages,
-        missing: row.missing.clone(),
-        split: row.split.clone(),
     }
 }
 

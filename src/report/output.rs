@@ -12,7 +12,8 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use comfy_table::{Cell, CellAlignment, Table, presets};
 
 use super::ReportError;
-use crate::error::{FileError, IoContext};
+use crate::error::IoContext;
+use crate::fs::{replace, replace_with};
 use crate::shard;
 
 /// How rows are written to a stream.
@@ -57,43 +58,24 @@ pub fn write_rows(rows: &RecordBatch, format: OutputFormat, out: &mut dyn Write)
 
 /// Writes `rows` to the Parquet file `path`, which appears whole or not at all.
 pub fn write_parquet(rows: &RecordBatch, path: &Path) -> Result<(), ReportError> {
-    whole(path, |partial| {
-        shard::write_table(partial, rows.schema_ref(), &[], std::slice::from_ref(rows))?;
+    replace(path, |beside| {
+        shard::write_table(beside, rows.schema_ref(), &[], std::slice::from_ref(rows))?;
         Ok(())
     })
 }
 
 /// Writes `rows` to the file `path` as [`write_rows`] does; it appears whole or not at all.
 pub fn write_file(rows: &RecordBatch, format: OutputFormat, path: &Path) -> Result<(), ReportError> {
-    whole(path, |partial| {
-        let mut file = BufWriter::new(File::create(partial).at("create", path)?);
+    replace(path, |beside| {
+        let mut file = BufWriter::new(File::create(beside).at("create", path)?);
         write_rows(rows, format, &mut file)?;
-        let file = file.into_inner().map_err(std::io::IntoInnerError::into_error).at("write", path)?;
-        Ok(file.sync_all().at("sync", path)?)
+        Ok(file.flush().at("write", path)?)
     })
 }
 
 /// Writes `text` to the file `path`; it appears whole or not at all.
 pub fn write_text(text: &str, path: &Path) -> Result<(), ReportError> {
-    whole(path, |partial| {
-        let mut file = File::create(partial).at("create", path)?;
-        file.write_all(text.as_bytes()).at("write", path)?;
-        Ok(file.sync_all().at("sync", path)?)
-    })
-}
-
-/// Puts in the place of `path` what `write` writes to a file beside it.
-fn whole(path: &Path, write: impl FnOnce(&Path) -> Result<(), ReportError>) -> Result<(), ReportError> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.partial", std::process::id()));
-    let partial = path.with_file_name(name);
-    let moved = || std::fs::rename(&partial, path).at("move into place", path).map_err(FileError::into);
-    let written = write(&partial).and_then(|()| moved());
-    if written.is_err() {
-        // The first error tells more than one about tidying up after it.
-        let _ = std::fs::remove_file(&partial);
-    }
-    written
+    Ok(replace_with(path, text.as_bytes())?)
 }
 
 fn table(rows: &RecordBatch, limit: usize) -> Result<String, arrow::error::ArrowError> {

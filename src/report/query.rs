@@ -1,26 +1,33 @@
-//! SQL over results, canonical tables and published scores: Polars runs it, our shard reader feeds it.
+//! SQL over results, canonical tables and published scores: Polars runs it, our shard reader feeds it. What is asked about the
+//! tables themselves (SHOW TABLES, DESCRIBE) is answered here, from their schemas, and reads no file.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch, StringArray, UInt32Array};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use polars::prelude::{DataFrame, IntoLazy};
 use polars::sql::{SQLContext, extract_table_identifiers};
-use sqlparser::ast::Statement;
+use sqlparser::ast::{ObjectName, ShowStatementOptions, Statement};
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::{Parser, ParserError, ParserOptions};
 
 use super::ReportError;
 use super::results::check_version;
+use crate::schema::{self, described, type_name};
 use crate::shard::{self, frame};
+use crate::task::Format;
 
 /// A table that a query may name.
 #[derive(Debug, Clone)]
 pub struct QueryTable {
     /// The name in SQL.
     pub name: String,
+    /// What a row is.
+    pub description: String,
+    /// Its columns; their metadata may hold a `description`.
+    pub columns: Vec<FieldRef>,
     /// Its rows.
     pub rows: Rows,
 }
@@ -43,8 +50,18 @@ pub enum Rows {
 /// Most characters of the engine's words in an error, which may hold a syntax tree: room for a table's columns.
 const LONGEST_MESSAGE: usize = 300;
 
-/// Runs one SQL statement (Polars' dialect) over `tables` and returns its rows: SELECT, WITH, SHOW TABLES, which lists them
-/// all, or EXPLAIN. Only tables that the statement names are read.
+/// What a statement asks for.
+enum Asked {
+    /// Which tables there are.
+    Tables,
+    /// Which columns the table of this name has.
+    Columns(String),
+    /// Rows, which the engine finds.
+    Rows,
+}
+
+/// Runs one SQL statement (Polars' dialect) over `tables` and returns its rows: SELECT, WITH, EXPLAIN, SHOW TABLES, which lists
+/// them all, or DESCRIBE (SHOW COLUMNS FROM), which lists the columns of one. Only tables whose rows are asked for are read.
 ///
 /// # Errors
 /// [`ReportError::Sql`] for SQL that does not parse, would change something, names what is not there, or asks for what the
@@ -60,8 +77,17 @@ pub fn query(sql: &str, tables: &[QueryTable]) -> Result<RecordBatch, ReportErro
         ReportError::Sql { message, tables }
     };
     let statements = parse(sql).map_err(|e| failed(e.to_string()))?;
-    if !statements.iter().all(reads) {
-        return Err(failed("only SELECT, WITH, SHOW TABLES and EXPLAIN are run, and no file is changed".to_owned()));
+    match asked(&statements) {
+        Some(Asked::Tables) => return Ok(shown(tables)),
+        Some(Asked::Columns(name)) => {
+            let table = tables.iter().find(|table| table.name == name);
+            return table.map(columns_of).ok_or_else(|| failed(format!("there is no table `{name}`")));
+        }
+        Some(Asked::Rows) => (),
+        None => {
+            let known = "only SELECT, WITH, SHOW TABLES, DESCRIBE and EXPLAIN are run, and no file is changed";
+            return Err(failed(known.to_owned()));
+        }
     }
     let named = extract_table_identifiers(sql, false, true).map_err(|e| failed(e.to_string()))?;
     let mut context = SQLContext::new();
@@ -81,14 +107,91 @@ fn parse(sql: &str) -> Result<Vec<Statement>, ParserError> {
     Parser::new(&GenericDialect).with_options(options).try_with_sql(sql)?.parse_statements()
 }
 
-/// Whether a statement only reads. The engine would run others on its own copies of the tables and print what is left of them,
+/// What `statements` ask for; none where it is more than to read.
+fn asked(statements: &[Statement]) -> Option<Asked> {
+    let nothing_else = |options: &ShowStatementOptions| {
+        options.starts_with.is_none()
+            && options.limit.is_none()
+            && options.limit_from.is_none()
+            && options.filter_position.is_none()
+    };
+    match statements {
+        [Statement::ShowTables { show_options, .. }] => {
+            (nothing_else(show_options) && show_options.show_in.is_none()).then_some(Asked::Tables)
+        }
+        [Statement::ShowColumns { show_options, .. }] if nothing_else(show_options) => {
+            show_options.show_in.as_ref()?.parent_name.as_ref().map(named)
+        }
+        [Statement::ExplainTable { table_name, .. }] => Some(named(table_name)),
+        statements => statements.iter().all(reads).then_some(Asked::Rows),
+    }
+}
+
+fn named(table: &ObjectName) -> Asked {
+    let parts: Vec<String> =
+        table.0.iter().map(|part| part.as_ident().map_or(part.to_string(), |id| id.value.clone())).collect();
+    Asked::Columns(parts.join("."))
+}
+
+/// Whether a statement only reads rows. The engine would run others on its own copies of the tables and print what is left of them,
 /// as if that had become of the files.
 fn reads(statement: &Statement) -> bool {
     match statement {
-        Statement::Query(_) | Statement::ShowTables { .. } => true,
+        Statement::Query(_) => true,
         Statement::Explain { statement, .. } => reads(statement),
         _ => false,
     }
+}
+
+/// What there is to query, by name.
+fn shown(tables: &[QueryTable]) -> RecordBatch {
+    let mut tables: Vec<&QueryTable> = tables.iter().collect();
+    tables.sort_unstable_by_key(|table| &table.name);
+    let columns = tables.iter().map(|table| table.columns.len() as u32);
+    let all: [(&str, ArrayRef); 3] = [
+        ("table", Arc::new(StringArray::from_iter_values(tables.iter().map(|table| &table.name)))),
+        ("columns", Arc::new(UInt32Array::from_iter_values(columns))),
+        ("description", Arc::new(StringArray::from_iter_values(tables.iter().map(|table| &table.description)))),
+    ];
+    RecordBatch::try_from_iter(all).expect("every column has a value for each table")
+}
+
+/// The columns of a table, in their order.
+fn columns_of(table: &QueryTable) -> RecordBatch {
+    let columns = || table.columns.iter();
+    let all: [(&str, ArrayRef); 4] = [
+        ("column", Arc::new(StringArray::from_iter_values(columns().map(|column| column.name())))),
+        ("type", Arc::new(StringArray::from_iter_values(columns().map(|column| type_name(column.data_type()))))),
+        ("nullable", Arc::new(columns().map(|column| Some(column.is_nullable())).collect::<BooleanArray>())),
+        ("description", Arc::new(StringArray::from_iter_values(columns().map(|column| described(column))))),
+    ];
+    RecordBatch::try_from_iter(all).expect("every column has a value for each column of the table")
+}
+
+/// The canonical tables of `task`, in the files below `root`. Of a task whose format is not known here, the first file tells the
+/// columns.
+pub fn canonical_table(task: &str, format: Option<Format>, root: PathBuf, files: Vec<PathBuf>) -> QueryTable {
+    let schema = match format {
+        Some(format) => schema::canonical(format).schema.clone(),
+        None => {
+            let first = files.first().and_then(|file| shard::read_batches(file).ok());
+            first.map_or_else(|| Arc::new(Schema::empty()), |batches| batches.schema())
+        }
+    };
+    let row = format.map_or("", |format| schema::canonical(format).description.as_str());
+    let what = ("description".to_owned(), "`train`, `validation` or `test`.".to_owned());
+    let split = Field::new("split", DataType::Utf8, false).with_metadata(std::collections::HashMap::from([what]));
+    QueryTable {
+        name: format!("canonical_{}", identifier(task)),
+        description: format!("Data of task {task}. {row}").trim_end().to_owned(),
+        columns: std::iter::once(Arc::new(split)).chain(schema.fields().iter().cloned()).collect(),
+        rows: Rows::Files { root, files },
+    }
+}
+
+/// The name of a task or view as part of a name in SQL: letters, digits and `_`.
+fn identifier(task: &str) -> String {
+    task.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
 }
 
 fn load(rows: &Rows) -> Result<DataFrame, ReportError> {
@@ -140,7 +243,7 @@ fn with_partitions(batch: &RecordBatch, partitions: &[(String, String)]) -> Reco
 
 #[cfg(test)]
 mod tests {
-    use super::super::{fixture, publish, results_tables};
+    use super::super::{ResultsTable, fixture, publish, results_tables};
     use super::*;
     use crate::store::Leases;
     use arrow::array::AsArray;
@@ -207,7 +310,8 @@ mod tests {
     fn only_named_tables_are_read() {
         let (_dir, mut tables) = tables();
         let gone = Rows::Files { root: PathBuf::new(), files: vec![PathBuf::from("/nowhere/part.parquet")] };
-        tables.push(QueryTable { name: "canonical_gone".to_owned(), rows: gone });
+        let (description, columns) = ("Rows that are not there.".to_owned(), Vec::new());
+        tables.push(QueryTable { name: "canonical_gone".to_owned(), description, columns, rows: gone });
         assert_eq!(query("SELECT COUNT(*) FROM runs", &tables).unwrap().num_rows(), 1);
         let shown = query("SHOW TABLES", &tables).unwrap();
         assert_eq!(
@@ -230,6 +334,54 @@ mod tests {
     }
 
     #[test]
+    fn what_tables_and_columns_mean_can_be_asked() {
+        let (_dir, tables) = tables();
+        let shown = query("SHOW TABLES", &tables).unwrap();
+        assert_eq!(
+            shown.schema().fields().iter().map(|f| f.name().as_str()).collect::<Vec<_>>(),
+            ["table", "columns", "description"]
+        );
+        let place = texts(&shown, "table").iter().position(|name| *name == "scores").unwrap();
+        assert_eq!(texts(&shown, "description")[place], ResultsTable::Scores.description());
+        let statements = [
+            "DESCRIBE training_log",
+            "DESC training_log",
+            "SHOW COLUMNS FROM training_log",
+            "describe \"training_log\"",
+        ];
+        for sql in statements {
+            let columns = query(sql, &tables).unwrap();
+            let names = texts(&columns, "column");
+            assert_eq!(names[..4], ["study", "target", "row", "seed"], "{sql}");
+            assert_eq!(names[7..10], ["phase", "task", "step"], "{sql}");
+            let loss = names.iter().position(|name| *name == "loss").unwrap();
+            assert_eq!(texts(&columns, "type")[loss], "float32");
+            assert_eq!(texts(&columns, "description")[loss], "Training loss of the step.");
+            assert!(columns["nullable"].as_boolean().value(loss) && !columns["nullable"].as_boolean().value(0));
+        }
+    }
+
+    #[test]
+    fn the_columns_that_are_described_are_those_that_are_there() {
+        let (_dir, tables) = tables();
+        for table in &tables {
+            let rows = query(&format!("SELECT * FROM {} LIMIT 0", table.name), &tables).unwrap();
+            let found: Vec<String> = rows.schema().fields().iter().map(|field| field.name().clone()).collect();
+            assert_eq!(texts(&columns_of(table), "column"), found, "{}", table.name);
+        }
+    }
+
+    #[test]
+    fn a_canonical_table_says_what_its_format_is() {
+        let (root, files) = (PathBuf::from("canonical"), Vec::new());
+        let table = canonical_table("squad-v1", Some(Format::SpanExtraction), root, files);
+        assert_eq!(table.name, "canonical_squad_v1");
+        assert!(table.description.starts_with("Data of task squad-v1. "), "{}", table.description);
+        let names: Vec<&str> = table.columns.iter().map(|column| column.name().as_str()).collect();
+        assert_eq!(names[..2], ["split", "example_id"]);
+    }
+
+    #[test]
     fn wrong_sql_lists_the_tables_there_are() {
         let (_dir, tables) = tables();
         let wrong = [
@@ -240,6 +392,9 @@ mod tests {
             "SELECT * FROM read_parquet('/etc/passwd')",
             "SELECT CAST(value AS UINT1) FROM scores",
             "DELETE FROM scores",
+            "DESCRIBE score",
+            "SHOW TABLES LIKE 'score%'",
+            "SHOW COLUMNS",
             "",
         ];
         for sql in wrong {

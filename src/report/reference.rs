@@ -1,63 +1,70 @@
 //! What is known beforehand, as tables for SQL: published scores to compare with (`data/reference/`), and the languages.
 
-use std::sync::Arc;
+use std::path::Path;
 
-use arrow::array::{ArrayRef, AsArray, Float64Array, RecordBatch, StringArray};
+use arrow::array::RecordBatch;
 use arrow::csv::ReaderBuilder;
-use arrow::datatypes::{DataType, Field, Float64Type, Schema};
 
 use super::{QueryTable, ReportError, Rows};
-use crate::task::{Language, Languages};
+use crate::schema::TableRow;
+use crate::schema::row::table_row;
+use crate::shard::batch_rows;
+use crate::task::Languages;
 
+const FILE: &str = "data/reference/xtreme.csv";
 const XTREME: &str = include_str!("../../data/reference/xtreme.csv");
 
-/// One published score.
-#[derive(Debug, Clone)]
-pub(super) struct ReferenceScore {
-    pub model: String,
-    pub task: String,
-    pub split: String,
-    /// ISO 639-1 code, or `mean`.
-    pub language: String,
-    pub metric: String,
-    /// 0 to 100.
-    pub value: f64,
-    /// `S`, `D`, `M+` or `M`.
-    pub trust: String,
-    pub source: String,
+table_row! {
+    /// One published score.
+    #[derive(Debug, Clone)]
+    pub(super) struct PublishedRow: "reference" {
+        pub model: String,
+        pub task: String,
+        pub split: String,
+        /// ISO 639-1 code, or `mean`.
+        pub language: String,
+        pub metric: String,
+        /// 0 to 100.
+        pub value: f64,
+        /// `S`, `D`, `M+` or `M`.
+        pub trust: String,
+        pub source: String,
+    }
+}
+
+table_row! {
+    /// One language.
+    #[derive(Debug, Clone)]
+    pub(super) struct LanguageRow<'a>: "languages" {
+        /// ISO 639-1 code.
+        pub language: &'a str,
+        pub iso3: &'a str,
+        pub name: &'a str,
+        pub family: &'a str,
+        pub script: &'a str,
+        pub cc100_gib: Option<f64>,
+    }
 }
 
 /// Every published score, in the file's order.
-pub(super) fn scores() -> Result<Vec<ReferenceScore>, ReportError> {
+pub(super) fn scores() -> Result<Vec<PublishedRow>, ReportError> {
     let mut scores = Vec::new();
     for batch in batches()? {
-        let text = |name: &str, row| batch[name].as_string::<i32>().value(row).to_owned();
-        scores.extend((0..batch.num_rows()).map(|row| ReferenceScore {
-            model: text("model", row),
-            task: text("task", row),
-            split: text("split", row),
-            language: text("language", row),
-            metric: text("metric", row),
-            value: batch["value"].as_primitive::<Float64Type>().value(row),
-            trust: text("trust", row),
-            source: text("source", row),
-        }));
+        for row in batch_rows(Path::new(FILE), &batch)? {
+            scores.push(row?);
+        }
     }
     Ok(scores)
 }
 
-/// Table `reference`: `model, task, split, language, metric, value, trust, source`, as `data/reference/README.md` tells.
+/// Table `reference`: the scores of `data/reference/`, whose README tells where they are from.
 pub fn reference_table() -> Result<QueryTable, ReportError> {
-    Ok(QueryTable { name: "reference".to_owned(), rows: Rows::Memory(batches()?) })
+    Ok(in_memory::<PublishedRow>(batches()?))
 }
 
 fn batches() -> Result<Vec<RecordBatch>, ReportError> {
-    let text = |name| Field::new(name, DataType::Utf8, false);
-    let mut fields: Vec<Field> = ["model", "task", "split", "language", "metric"].map(text).into();
-    fields.push(Field::new("value", DataType::Float64, false));
-    fields.extend(["trust", "source"].map(text));
-    let broken = |e: arrow::error::ArrowError| ReportError::Render(format!("data/reference/xtreme.csv: {e}"));
-    ReaderBuilder::new(Arc::new(Schema::new(fields)))
+    let broken = |e: arrow::error::ArrowError| ReportError::Render(format!("{FILE}: {e}"));
+    ReaderBuilder::new(PublishedRow::table().schema.clone())
         .with_header(true)
         .build(XTREME.as_bytes())
         .map_err(broken)?
@@ -65,28 +72,39 @@ fn batches() -> Result<Vec<RecordBatch>, ReportError> {
         .map_err(broken)
 }
 
-/// Table `languages`: `language` (ISO 639-1, as in every other table), `iso3, name, family, script, cc100_gib` (gibibytes of
-/// CC-100 text; null where the language was not in XLM-R's pretraining).
+/// Table `languages`: those of `data/languages.toml`.
 pub fn languages_table(languages: &Languages) -> QueryTable {
-    let text =
-        |of: fn(&Language) -> &str| -> ArrayRef { Arc::new(StringArray::from_iter_values(languages.iter().map(of))) };
-    let size = languages.iter().map(|language| language.cc100_gib).collect::<Float64Array>();
-    let rows = RecordBatch::try_from_iter([
-        ("language", text(|language| &language.code)),
-        ("iso3", text(|language| &language.iso3)),
-        ("name", text(|language| &language.name)),
-        ("family", text(|language| &language.family)),
-        ("script", text(|language| &language.script)),
-        ("cc100_gib", Arc::new(size)),
-    ]);
-    let rows = rows.expect("every column has a value for each language");
-    QueryTable { name: "languages".to_owned(), rows: Rows::Memory(vec![rows]) }
+    let rows: Vec<LanguageRow<'_>> = languages
+        .iter()
+        .map(|language| LanguageRow {
+            language: &language.code,
+            iso3: &language.iso3,
+            name: &language.name,
+            family: &language.family,
+            script: &language.script,
+            cc100_gib: language.cc100_gib,
+        })
+        .collect();
+    in_memory::<LanguageRow<'_>>(vec![LanguageRow::batch(&rows)])
+}
+
+/// A table of rows `R` that lies in no file.
+fn in_memory<'a, R: TableRow<'a>>(batches: Vec<RecordBatch>) -> QueryTable {
+    let table = R::table();
+    QueryTable {
+        name: table.id.clone(),
+        description: table.description.clone(),
+        columns: table.schema.fields().iter().cloned().collect(),
+        rows: Rows::Memory(batches),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::report::query;
+    use arrow::array::AsArray;
+    use arrow::datatypes::Float64Type;
 
     fn column(sql: &str, name: &str) -> Vec<f64> {
         let batch = query(sql, &[reference_table().unwrap()]).unwrap();

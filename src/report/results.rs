@@ -1,38 +1,38 @@
-//! The view `results/`: a study's scores, summaries, predictions, runs and training logs, and what is known of its data,
-//! as hive-partitioned Parquet.
+//! The view `results/`: every table of [`ResultsTable`], as hive-partitioned Parquet.
 //!
 //! ```text
 //! results/<table>/study=<study>/target=<target>/part-00000.parquet
-//! results/<comparisons, aggregates, profiles or overlap>/study=<study>/part-00000.parquet
+//! results/<table of a whole study>/study=<study>/part-00000.parquet
 //! ```
 //!
-//! `study` and `target` stand in the path alone: engines that read hive partitions add them as columns. `comparisons`,
-//! `aggregates`, `profiles` and `overlap` have the columns of the stages' own tables. Every other table begins with
-//! `row`, `seed`, `model_key`, `predict_key`, `score_key`; then
-//! - `scores`, `summaries`, `example_scores`, `predictions`: the columns of the stage's own table,
-//! - `training_log`: `phase` (`pretrain`, `intermediate`, `target`) and the log's columns. A training that several cells
-//!   share stands in the log of each,
-//! - `runs`, one row a cell: `intermediate_tasks`, `pretrain_steps`, `intermediate_steps`, `target_steps` (0: no such
-//!   phase), `tokenizer_digest`, `data_keys` and `parameters` (JSON), `code_version`.
+//! `study` and `target` stand in the path alone: engines that read hive partitions add them as columns. Tables about cells
+//! begin with the keys of their cell; then come the columns of the stage's own table. `docs/tables.md` lists all.
 //!
 //! The view of a study is built aside and swapped in table by table, so a reader finds each table old or new, never
 //! half. A stamp, written last, holds the digest of everything the view was made from: where it still fits, publishing
 //! does nothing. What a crash leaves behind, the next run replaces.
 
+mod registry;
+mod rows;
+
 use std::fs;
+use std::iter::repeat_n;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use arrow::array::{ArrayRef, ListBuilder, RecordBatch, StringArray, StringBuilder, UInt32Array, UInt64Array};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::SchemaRef;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Cell, DataTable, QueryTable, ReportError, Rows, StudyResults, stage};
+pub use self::registry::ResultsTable;
+use self::registry::{OfCell, Source};
+use self::rows::{CellKeys, PhaseKey, RunRow};
+use super::{Cell, QueryTable, ReportError, Rows, StudyResults};
 use crate::error::{FileError, IoContext};
-use crate::schema;
-use crate::shard::{self, Batches, PART, Writer};
+use crate::fs::replace_with;
+use crate::schema::{Columnar, TableRow};
+use crate::shard::{self, Batches, PART, ShardError, Writer};
 use crate::store::Leases;
 
 /// Raised when the layout or a column of the view changes.
@@ -40,23 +40,6 @@ const VIEW_VERSION: u32 = 5;
 
 /// The entry of a file's footer that holds it.
 const VERSION_ENTRY: &str = "trestle.view_version";
-
-/// The tables of the view.
-pub const VIEWS: [&str; 10] = [
-    "scores",
-    "summaries",
-    "example_scores",
-    "predictions",
-    "runs",
-    "training_log",
-    "comparisons",
-    "aggregates",
-    "profiles",
-    "overlap",
-];
-
-/// Those of them that have a file a target.
-const TARGET_VIEWS: usize = 6;
 
 /// Where stamps lie, below the results directory.
 const STAMPS: &str = ".published";
@@ -118,15 +101,15 @@ pub fn publish(
     let building = aside.join(publishing.mark());
     let built = build(results, &building).and_then(|files| {
         remove(&stamp_path)?;
-        for view in VIEWS {
-            swap_in(&building, view, &results_dir.join(view), study)?;
+        for table in ResultsTable::ALL {
+            swap_in(&building, table.name(), &results_dir.join(table.name()), study)?;
         }
         Ok(files)
     });
     remove(&aside)?;
     let _ = fs::remove_dir(results_dir.join(BUILDING));
     let stamp = Stamp { digest, files: built? };
-    write_stamp(&stamp, &stamp_path)?;
+    replace_with(&stamp_path, json!(stamp).to_string().as_bytes())?;
     Ok(Published { written: true, files: stamp.files.len() })
 }
 
@@ -146,8 +129,8 @@ pub(super) fn check_version(path: &Path, batches: &Batches) -> Result<(), Report
 /// Every table of the view that has a file, over all studies, for [`super::query()`].
 pub fn results_tables(results_dir: &Path) -> Result<Vec<QueryTable>, ReportError> {
     let mut tables = Vec::new();
-    for view in VIEWS {
-        let root = results_dir.join(view);
+    for table in ResultsTable::ALL {
+        let root = results_dir.join(table.name());
         let mut files = Vec::new();
         let mut pending = vec![root.clone()];
         while let Some(folder) = pending.pop() {
@@ -165,7 +148,12 @@ pub fn results_tables(results_dir: &Path) -> Result<Vec<QueryTable>, ReportError
         }
         if !files.is_empty() {
             files.sort();
-            tables.push(QueryTable { name: view.to_owned(), rows: Rows::Files { root, files } });
+            tables.push(QueryTable {
+                name: table.name().to_owned(),
+                description: table.description().to_owned(),
+                columns: table.columns(),
+                rows: Rows::Files { root, files },
+            });
         }
     }
     Ok(tables)
@@ -175,15 +163,13 @@ pub fn results_tables(results_dir: &Path) -> Result<Vec<QueryTable>, ReportError
 fn digest(results: &StudyResults) -> String {
     let mut cells: Vec<String> = results.cells.iter().map(|cell| identity(cell).to_string()).collect();
     cells.sort_unstable();
-    let data: Vec<&str> =
-        results.profiles.values().chain(data_tables(results)).map(|table| table.key.as_str()).collect();
+    let data: Vec<(&str, &str)> = results
+        .tables
+        .iter()
+        .flat_map(|(table, files)| files.iter().map(|file| (table.name(), file.key.as_str())))
+        .collect();
     let all = json!([VIEW_VERSION, results.study, results.code_version, cells, data]);
     blake3::hash(all.to_string().as_bytes()).to_hex().to_string()
-}
-
-/// The tables of the whole study that are there.
-fn data_tables(results: &StudyResults) -> impl Iterator<Item = &DataTable> {
-    [&results.comparisons, &results.aggregates, &results.overlap].into_iter().flatten()
 }
 
 fn identity(cell: &Cell) -> serde_json::Value {
@@ -203,154 +189,91 @@ fn build(results: &StudyResults, building: &Path) -> Result<Vec<(PathBuf, u64)>,
     targets.sort_unstable();
     targets.dedup();
     fs::create_dir_all(building).at("create directory", building)?;
-    let mut add = |part: PathBuf, view: &str| -> Result<(), ReportError> {
-        let bytes = fs::metadata(building.join(view).join(&part)).at("read", building.join(view).join(&part))?.len();
-        files.push((Path::new(view).join(format!("study={}", results.study.id)).join(part), bytes));
+    let mut add = |part: PathBuf, table: ResultsTable| -> Result<(), ReportError> {
+        let path = building.join(table.name()).join(&part);
+        let bytes = fs::metadata(&path).at("read", &path)?.len();
+        files.push((Path::new(table.name()).join(format!("study={}", results.study.id)).join(part), bytes));
         Ok(())
     };
-    for view in &VIEWS[..TARGET_VIEWS] {
-        for target in &targets {
-            let part = Path::new(&format!("target={target}")).join(PART);
-            write_view(results, view, &results.of_target(target), &building.join(view).join(&part))?;
-            add(part, view)?;
-        }
-    }
-    let profiles: Vec<&DataTable> = results.profiles.values().collect();
-    let [comparisons, aggregates, overlap] =
-        [&results.comparisons, &results.aggregates, &results.overlap].map(|table| table.iter().collect());
-    let tables: [Vec<&DataTable>; 4] = [comparisons, aggregates, profiles, overlap];
-    for (view, tables) in VIEWS[TARGET_VIEWS..].iter().zip(tables) {
-        if !tables.is_empty() {
-            write_data(view, &tables, &building.join(view).join(PART))?;
-            add(PathBuf::from(PART), view)?;
+    for table in ResultsTable::ALL.iter().copied() {
+        let folder = building.join(table.name());
+        match table.source() {
+            Source::Cells(source) => {
+                for target in &targets {
+                    let part = Path::new(&format!("target={target}")).join(PART);
+                    let mut file = ViewFile::create(table, &folder.join(&part))?;
+                    for cell in results.of_target(target) {
+                        file.add(results, cell, source)?;
+                    }
+                    file.writer.finish()?;
+                    add(part, table)?;
+                }
+            }
+            Source::Study => {
+                let Some(tables) = results.tables.get(&table).filter(|tables| !tables.is_empty()) else { continue };
+                let mut file = ViewFile::create(table, &folder.join(PART))?;
+                for table in tables {
+                    file.copy(&table.path, |_, _| ())?;
+                }
+                file.writer.finish()?;
+                add(PathBuf::from(PART), table)?;
+            }
         }
     }
     Ok(files)
 }
 
-fn write_view(results: &StudyResults, view: &str, cells: &[&Cell], path: &Path) -> Result<(), ReportError> {
-    let schema = view_schema(view);
-    let version = VIEW_VERSION.to_string();
-    let mut writer = Writer::create(path, &schema, &[("trestle.view", view), (VERSION_ENTRY, &version)])?;
-    for cell in cells {
-        match view {
-            "scores" => copy(cell, None, &cell.scores, view, &schema, &mut writer)?,
-            "summaries" => copy(cell, None, &cell.summaries, view, &schema, &mut writer)?,
-            "example_scores" => copy(cell, None, &cell.example_scores, view, &schema, &mut writer)?,
-            "predictions" => {
-                for (_, file) in &cell.predictions {
-                    copy(cell, None, file, view, &schema, &mut writer)?;
-                }
-            }
-            "training_log" => {
-                for (phase, file) in &cell.training_logs {
-                    copy(cell, Some(phase), file, view, &schema, &mut writer)?;
-                }
-            }
-            _ => writer.write(&run(results, cell, &schema)?)?,
+/// A file of the view under way.
+struct ViewFile {
+    table: ResultsTable,
+    schema: SchemaRef,
+    writer: Writer,
+}
+
+impl ViewFile {
+    fn create(table: ResultsTable, path: &Path) -> Result<Self, ReportError> {
+        let schema = table.file_schema();
+        let version = VIEW_VERSION.to_string();
+        let metadata = [("trestle.view", table.name()), (VERSION_ENTRY, version.as_str())];
+        let writer = Writer::create(path, &schema, &metadata)?;
+        Ok(Self { table, schema, writer })
+    }
+
+    /// Adds the rows of a cell.
+    fn add(&mut self, results: &StudyResults, cell: &Cell, source: OfCell) -> Result<(), ReportError> {
+        let keys = CellKeys::of(cell);
+        let of_cell = |rows, columns: &mut Vec<ArrayRef>| CellKeys::arrays(repeat_n(Some(&keys), rows), columns);
+        match source {
+            OfCell::Scores => self.copy(&cell.score_table(self.table), of_cell),
+            OfCell::Predictions => cell.predictions.iter().try_for_each(|(_, file)| self.copy(file, of_cell)),
+            OfCell::Trainings => cell.training_logs.iter().try_for_each(|(phase, file)| {
+                let phase = PhaseKey { phase };
+                self.copy(file, |rows, columns| {
+                    of_cell(rows, columns);
+                    PhaseKey::arrays(repeat_n(Some(&phase), rows), columns);
+                })
+            }),
+            OfCell::Run => self.write(&RunRow::batch(&[RunRow::of(results, cell)?]), of_cell),
         }
     }
-    writer.finish()?;
-    Ok(())
-}
 
-/// Writes the rows of `tables`, one after the other.
-fn write_data(view: &str, tables: &[&DataTable], path: &Path) -> Result<(), ReportError> {
-    let table = stage_table(view);
-    let version = VIEW_VERSION.to_string();
-    let mut writer = Writer::create(path, &table.schema, &[("trestle.view", view), (VERSION_ENTRY, &version)])?;
-    for file in tables {
-        let batch = stage::read(&file.path, table)?;
-        let batch = RecordBatch::try_new(table.schema.clone(), batch.columns().to_vec());
-        writer.write(&batch.expect("the batch has passed the stage's schema"))?;
+    /// Streams a stage's file into the view, behind the columns that `keys` gives for so many rows.
+    fn copy(&mut self, file: &Path, keys: impl Fn(usize, &mut Vec<ArrayRef>)) -> Result<(), ReportError> {
+        for batch in shard::read_batches(file)? {
+            let batch = batch?;
+            self.table.table().check(&batch).map_err(|source| ShardError::schema(file, source))?;
+            self.write(&batch, &keys)?;
+        }
+        Ok(())
     }
-    writer.finish()?;
-    Ok(())
-}
 
-/// The stage's table behind a view; `runs` has none.
-fn stage_table(view: &str) -> &'static schema::Table {
-    schema::table(&view.replace('_', "-"))
-}
-
-fn view_schema(view: &str) -> SchemaRef {
-    let text = |name: &str| Field::new(name, DataType::Utf8, false);
-    let number = |name: &str, data_type| Field::new(name, data_type, false);
-    let mut fields = vec![text("row"), number("seed", DataType::UInt64)];
-    fields.extend(["model_key", "predict_key", "score_key"].map(text));
-    if view == "runs" {
-        let item = Arc::new(text("item"));
-        fields.push(Field::new("intermediate_tasks", DataType::List(item), false));
-        fields.extend(PHASES.map(|phase| number(&format!("{phase}_steps"), DataType::UInt32)));
-        fields.extend(["tokenizer_digest", "data_keys", "parameters", "code_version"].map(text));
-        return Arc::new(Schema::new(fields));
-    }
-    if view == "training_log" {
-        fields.push(text("phase"));
-    }
-    fields.extend(stage_table(view).schema.fields().iter().map(|field| field.as_ref().clone()));
-    Arc::new(Schema::new(fields))
-}
-
-/// The trainings behind a cell, in their order.
-const PHASES: [&str; 3] = ["pretrain", "intermediate", "target"];
-
-fn repeated(text: &str, rows: usize) -> ArrayRef {
-    Arc::new(StringArray::from_iter_values(std::iter::repeat_n(text, rows)))
-}
-
-/// The columns that every table of the view begins with.
-fn origin(cell: &Cell, rows: usize) -> Vec<ArrayRef> {
-    vec![
-        repeated(&cell.row, rows),
-        Arc::new(UInt64Array::from(vec![cell.seed; rows])),
-        repeated(&cell.model_key, rows),
-        repeated(&cell.predict_key, rows),
-        repeated(&cell.score_key, rows),
-    ]
-}
-
-/// Streams a stage's file into the view.
-fn copy(
-    cell: &Cell,
-    phase: Option<&str>,
-    file: &Path,
-    view: &str,
-    schema: &SchemaRef,
-    writer: &mut Writer,
-) -> Result<(), ReportError> {
-    for batch in shard::read_batches(file)? {
-        let batch = batch?;
-        stage_table(view).check(&batch).map_err(|e| ReportError::schema(file, e))?;
-        let mut columns = origin(cell, batch.num_rows());
-        columns.extend(phase.map(|phase| repeated(phase, batch.num_rows())));
+    fn write(&mut self, batch: &RecordBatch, keys: impl Fn(usize, &mut Vec<ArrayRef>)) -> Result<(), ReportError> {
+        let mut columns = Vec::with_capacity(self.schema.fields().len());
+        keys(batch.num_rows(), &mut columns);
         columns.extend(batch.columns().iter().cloned());
-        let batch = RecordBatch::try_new(schema.clone(), columns).expect("the batch has passed the stage's schema");
-        writer.write(&batch)?;
+        let batch = RecordBatch::try_new(self.schema.clone(), columns);
+        Ok(self.writer.write(&batch.expect("the batch has passed the table's schema"))?)
     }
-    Ok(())
-}
-
-/// The row of `runs` for a cell.
-fn run(results: &StudyResults, cell: &Cell, schema: &SchemaRef) -> Result<RecordBatch, ReportError> {
-    let mut columns = origin(cell, 1);
-    let item = Arc::new(Field::new("item", DataType::Utf8, false));
-    let mut tasks = ListBuilder::new(StringBuilder::new()).with_field(item);
-    let names = results.study.intermediate.get(&cell.row).map(Vec::as_slice).unwrap_or_default();
-    tasks.append_value(names.iter().map(Some));
-    columns.push(Arc::new(tasks.finish()));
-    for phase in PHASES {
-        let mut steps = 0;
-        for (_, log) in cell.training_logs.iter().filter(|(name, _)| name == phase) {
-            steps += stage::last_step(log)?;
-        }
-        columns.push(Arc::new(UInt32Array::from(vec![steps])));
-    }
-    columns.push(repeated(&cell.tokenizer_digest, 1));
-    columns.push(repeated(&json!(cell.data_keys).to_string(), 1));
-    columns.push(repeated(&cell.parameters.to_string(), 1));
-    columns.push(repeated(&results.code_version, 1));
-    Ok(RecordBatch::try_new(schema.clone(), columns).expect("the columns are built in the schema's order"))
 }
 
 /// Puts `building/<view>`, if there is one, in the place of the study's partition; what was there moves to
@@ -365,12 +288,6 @@ fn swap_in(building: &Path, view: &str, table_dir: &Path, study: &str) -> Result
     }
     fs::create_dir_all(table_dir).at("create directory", table_dir)?;
     fs::rename(building.join(view), &place).at("move into place", &place)
-}
-
-fn write_stamp(stamp: &Stamp, path: &Path) -> Result<(), FileError> {
-    let partial = path.with_extension("partial");
-    fs::write(&partial, json!(stamp).to_string()).at("write", &partial)?;
-    fs::rename(&partial, path).at("move into place", path)
 }
 
 /// Removes a file or a directory, if it is there.

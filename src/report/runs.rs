@@ -7,7 +7,7 @@ use arrow::datatypes::UInt64Type;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{QueryTable, ReportError, Rows, query, results_tables};
+use super::{QueryTable, ReportError, ResultsTable, query, results_tables};
 use crate::evaluate::Setting;
 use crate::task::Pooling;
 
@@ -77,7 +77,7 @@ impl Run {
 /// A file of table `runs` that can't be read, or is none of this version's.
 pub fn runs(results_dir: &Path) -> Result<Vec<Run>, ReportError> {
     let tables: Vec<QueryTable> =
-        results_tables(results_dir)?.into_iter().filter(|table| table.name == "runs").collect();
+        results_tables(results_dir)?.into_iter().filter(|table| table.name == ResultsTable::Runs.name()).collect();
     if tables.is_empty() {
         return Ok(Vec::new());
     }
@@ -103,12 +103,6 @@ pub fn runs(results_dir: &Path) -> Result<Vec<Run>, ReportError> {
             })
         })
         .collect()
-}
-
-/// A table of one file, for [`query()`].
-pub fn file_table(name: &str, path: &Path) -> QueryTable {
-    let root = path.parent().unwrap_or(path).to_owned();
-    QueryTable { name: name.to_owned(), rows: Rows::Files { root, files: vec![path.to_owned()] } }
 }
 
 #[cfg(test)]

@@ -12,7 +12,8 @@ use serde::Serialize;
 
 use super::numbers::{Number, Numbers};
 use super::terminal::sign;
-use super::{CHANCE, Cell, NONE, ReportError, StudyResults, median, stage};
+use super::{CHANCE, Cell, NONE, ReportError, StudyResults, median};
+use crate::evaluate::ComparisonRow;
 use crate::evaluate::headline_name;
 use crate::task::IMPORTED;
 
@@ -180,10 +181,15 @@ type Tests = BTreeMap<(String, String), (ChangeTest, bool)>;
 
 /// What the analysis says of the non-English means, where there is one.
 fn tests(results: &StudyResults) -> Result<Tests, ReportError> {
-    let Some(table) = &results.comparisons else { return Ok(Tests::new()) };
-    let rows = stage::comparisons(&table.path)?;
+    let rows: Vec<ComparisonRow> = results.study_rows()?;
     let of_table = rows.into_iter().filter(|row| row.scope == "non-english");
-    Ok(of_table.map(|row| ((row.target, row.row), (row.test, row.significant))).collect())
+    let test = |row: ComparisonRow| {
+        let ComparisonRow { p_value, p_adjusted, minimum_detectable, .. } = row;
+        let difference = Estimate { value: row.difference, ci_low: row.ci_low, ci_high: row.ci_high };
+        let test = ChangeTest { difference, p_value, p_adjusted, minimum_detectable };
+        ((row.target, row.row), (test, row.significant))
+    };
+    Ok(of_table.map(test).collect())
 }
 
 /// What a row reaches on a target over the seeds of its cells, of which there is one at least.
@@ -293,7 +299,7 @@ fn detectable(table: &StudyTable) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture;
+    use super::super::{ResultsTable, fixture};
     use super::*;
 
     fn close(found: f64, want: f64) -> bool {
@@ -373,7 +379,8 @@ mod tests {
         let found = table.notes.iter().find(|note| note.starts_with("The smallest true change")).unwrap();
         assert!(found.ends_with("xnli 2.0, xquad 2.0, tatoeba 9.0."), "{found}");
         // Before the analysis is there, nothing is said of significance.
-        let unfinished = StudyResults { comparisons: None, ..results };
+        let mut unfinished = results;
+        unfinished.tables.remove(&ResultsTable::Comparisons);
         let table = study_table(&unfinished).unwrap();
         let change = table.rows[2].entries[0].as_ref().unwrap().change.unwrap();
         assert!(close(change.value, 6.0) && !change.clear && change.test.is_none());

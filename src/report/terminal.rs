@@ -101,6 +101,11 @@ pub(super) fn between(low: f64, high: f64) -> String {
     format!("[{}, {}]", signed(low), signed(high)).replace('±', "")
 }
 
+/// A p-value: three decimals, or what it is below.
+pub(super) fn p_value(p: f64) -> String {
+    if p < 0.001 { "< 0.001".to_owned() } else { format!("{p:.3}") }
+}
+
 /// The sign of a change as [`signed`] shows it.
 pub(super) fn sign(value: f64) -> Ordering {
     match signed(value).chars().next() {
@@ -209,6 +214,11 @@ mod tests {
         assert_eq!(json["rows"][2]["entries"][0]["non_english"]["value"], 52.0);
         assert_eq!(json["rows"][2]["entries"][0]["change"]["clear"], true);
         assert_eq!(json["columns"][2]["layer"], 2);
+    }
+
+    #[test]
+    fn small_p_values_are_told_to_be_small() {
+        assert_eq!([0.0009, 0.001, 0.0499, 1.0].map(p_value), ["< 0.001", "0.001", "0.050", "1.000"]);
     }
 
     #[test]

@@ -44,6 +44,18 @@ pub enum SchemaError {
         /// The column.
         column: String,
     },
+    /// A cell that holds none of its type's values.
+    #[error("table {table}, column `{column}`, row {row}: {problem}; make the table again")]
+    Value {
+        /// The table's id.
+        table: String,
+        /// The column.
+        column: String,
+        /// The row, counted from 1.
+        row: usize,
+        /// What is wrong.
+        problem: String,
+    },
 }
 
 impl SchemaError {

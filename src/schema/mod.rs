@@ -4,8 +4,10 @@
 //! ([`Table::metadata`]). A schema may not change without a new version.
 
 mod error;
+pub(crate) mod row;
 
 pub use error::SchemaError;
+pub use row::{Columnar, Scalar, TableRow, Unreadable};
 
 use std::sync::{Arc, LazyLock};
 
@@ -41,6 +43,10 @@ const FILES: &[&str] = &[
     include_str!("../../schemas/training-log.json"),
     include_str!("../../schemas/profiles.json"),
     include_str!("../../schemas/overlap.json"),
+    include_str!("../../schemas/runs.json"),
+    include_str!("../../schemas/results-keys.json"),
+    include_str!("../../schemas/languages.json"),
+    include_str!("../../schemas/reference.json"),
 ];
 
 static TABLES: LazyLock<Vec<Table>> =
@@ -78,20 +84,36 @@ struct FieldFile {
     description: String,
 }
 
+/// The types that are not lists, as schemas name them.
+const SCALARS: [(&str, DataType); 7] = [
+    ("utf8", DataType::Utf8),
+    ("bool", DataType::Boolean),
+    ("int32", DataType::Int32),
+    ("uint32", DataType::UInt32),
+    ("uint64", DataType::UInt64),
+    ("float32", DataType::Float32),
+    ("float64", DataType::Float64),
+];
+
 fn data_type(name: &str) -> Option<DataType> {
     if let Some(item) = name.strip_prefix("list<").and_then(|rest| rest.strip_suffix('>')) {
         return Some(DataType::List(Arc::new(Field::new("item", data_type(item)?, false))));
     }
-    Some(match name {
-        "utf8" => DataType::Utf8,
-        "bool" => DataType::Boolean,
-        "int32" => DataType::Int32,
-        "uint32" => DataType::UInt32,
-        "uint64" => DataType::UInt64,
-        "float32" => DataType::Float32,
-        "float64" => DataType::Float64,
-        _ => return None,
-    })
+    SCALARS.into_iter().find(|(known, _)| *known == name).map(|(_, data_type)| data_type)
+}
+
+/// The name that schemas have for a column's type; of others, Arrow's.
+pub fn type_name(data_type: &DataType) -> String {
+    if let DataType::List(item) = data_type {
+        return format!("list<{}>", type_name(item.data_type()));
+    }
+    let known = SCALARS.into_iter().find(|(_, known)| known == data_type);
+    known.map_or_else(|| data_type.to_string(), |(name, _)| name.to_owned())
+}
+
+/// What a column holds, as its schema tells.
+pub fn described(field: &Field) -> &str {
+    field.metadata().get("description").map_or("", String::as_str)
 }
 
 impl Table {
@@ -198,6 +220,14 @@ mod tests {
         ] {
             assert!(table(id).version >= 1);
         }
+    }
+
+    #[test]
+    fn types_have_one_name() {
+        for name in ["utf8", "uint64", "list<float64>", "list<list<uint32>>"] {
+            assert_eq!(type_name(&data_type(name).unwrap()), name);
+        }
+        assert_eq!(data_type("list<text>"), None);
     }
 
     #[test]

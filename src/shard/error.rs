@@ -4,6 +4,7 @@ use arrow::error::ArrowError;
 use parquet::errors::ParquetError;
 
 use crate::error::{ExitCode, FileError};
+use crate::schema::SchemaError;
 
 /// What goes wrong with Parquet files.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +38,14 @@ pub enum ShardError {
         /// The type asked for.
         expected: &'static str,
     },
+    /// A table, or a row of it, is not what its schema says.
+    #[error("{}: {source}", path.display())]
+    Schema {
+        /// The file.
+        path: PathBuf,
+        /// The difference.
+        source: Box<SchemaError>,
+    },
     /// A column that can't go to or come from SQL.
     #[error("column `{column}` can't pass between Arrow and Polars: {message}; leave it out or cast it")]
     Frame {
@@ -60,6 +69,10 @@ impl ShardError {
         ShardError::Write { path: path.to_owned(), message: source.to_string() }
     }
 
+    pub(crate) fn schema(path: &Path, source: SchemaError) -> Self {
+        ShardError::Schema { path: path.to_owned(), source: Box::new(source) }
+    }
+
     pub(super) fn frame(column: &str, message: impl ToString) -> Self {
         ShardError::Frame { column: column.to_owned(), message: message.to_string() }
     }
@@ -68,6 +81,7 @@ impl ShardError {
     pub fn exit(&self) -> ExitCode {
         match self {
             ShardError::File(e) => e.exit(),
+            ShardError::Schema { source, .. } => source.exit(),
             ShardError::Read { .. } | ShardError::Column { .. } | ShardError::Frame { .. } => ExitCode::Data,
             ShardError::Write { .. } => ExitCode::Storage,
         }

@@ -8,9 +8,11 @@
 mod columns;
 mod error;
 pub mod frame;
+mod rows;
 
 pub use columns::Columns;
 pub use error::ShardError;
+pub use rows::{batch_rows, table_rows, write_rows};
 
 use std::fs::File;
 use std::ops::Range;

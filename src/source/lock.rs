@@ -1,14 +1,13 @@
 //! The lock file: which bytes each file on the hub had when it was first fetched. `pipeline/sources.lock` is under
 //! version control, so that everybody who runs the pipeline reads the same bytes.
 
-use std::io::Write;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::SourceError;
 use crate::error::IoContext;
-use crate::temporary::temporary_file;
+use crate::fs::{folder, replace_with};
 
 const HEAD: &str = "# Written by `trestle fetch`: the resolved revision and the digest of every file taken from the hub.\n\
                     # Checked ever after; not to be edited by hand.\n\n";
@@ -92,14 +91,10 @@ impl Lock {
 
     /// Writes the lock file: whole, or not at all.
     pub(super) fn save(&self, path: &Path) -> Result<(), SourceError> {
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = folder(path);
         std::fs::create_dir_all(folder).at("create directory", folder)?;
         let body = toml::to_string(self).expect("a lock of strings and numbers is TOML");
-        let mut file = temporary_file(folder).at("write", path)?;
-        file.write_all(HEAD.as_bytes()).and_then(|()| file.write_all(body.as_bytes())).at("write", path)?;
-        file.as_file().sync_all().at("sync", path)?;
-        file.persist(path).map_err(|e| e.error).at("write", path)?;
-        Ok(())
+        Ok(replace_with(path, format!("{HEAD}{body}").as_bytes())?)
     }
 
     /// The entries of one repository at one revision.

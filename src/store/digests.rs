@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::Metadata;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -15,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Problem, Store, StoreError, digest_file};
 use crate::error::IoContext;
-use crate::temporary::temporary_file;
+use crate::fs::replace_with;
 
 const FILE_NAME: &str = "digests.json";
 const VERSION: u32 = 1;
@@ -164,10 +163,7 @@ impl Digests {
         all.extend(files.clone());
         let text = serde_json::to_vec_pretty(&File { version: VERSION, files: all })
             .map_err(|e| StoreError::Manifest { path: path.clone(), message: e.to_string() })?;
-        let mut file = temporary_file(&self.root).at("write", &path)?;
-        file.write_all(&text).at("write", &path)?;
-        file.persist(&path).map_err(|e| e.error).at("write", &path)?;
-        Ok(())
+        Ok(replace_with(&path, &text)?)
     }
 }
 

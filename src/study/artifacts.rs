@@ -9,6 +9,7 @@ use super::StudyError;
 use super::stage::{Stage, StageName, normalize, retrieve, score, tokenize};
 use crate::error::Result;
 use crate::normalize::NormalizeOutcome;
+use crate::report::ResultsTable;
 use crate::shard::table_path;
 use crate::store::{Artifact, Manifest, Store};
 use crate::task::{Split, Task};
@@ -263,28 +264,20 @@ impl Predictions<'_> {
     }
 }
 
-impl Scores<'_> {
-    /// The tables of a score artifact.
-    pub const TABLES: [&'static str; 3] = ["scores", "summaries", "example-scores"];
-
-    /// The file of one of [`Self::TABLES`].
-    fn table(self, name: &str) -> PathBuf {
-        self.0.dir.join(format!("{name}.parquet"))
+impl<'a> Scores<'a> {
+    /// The directory of its tables.
+    pub fn dir(self) -> &'a Path {
+        &self.0.dir
     }
 
     /// Each value of the metric in each language.
     pub fn scores(self) -> PathBuf {
-        self.table("scores")
-    }
-
-    /// Means over groups of languages.
-    pub fn summaries(self) -> PathBuf {
-        self.table("summaries")
+        self.0.dir.join(ResultsTable::Scores.file_name())
     }
 
     /// What each example contributes.
     pub fn examples(self) -> PathBuf {
-        self.table("example-scores")
+        self.0.dir.join(ResultsTable::ExampleScores.file_name())
     }
 
     /// What was scored.

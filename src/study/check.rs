@@ -2,7 +2,6 @@
 //! from being looked at.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use serde::Serialize;
@@ -13,8 +12,7 @@ use super::label::Label;
 use super::stage::{Raw, Setup, Work};
 use crate::audit::{Overlap, Profile};
 use crate::error::{Error, ExitCode, Result};
-use crate::schema::{self, Table};
-use crate::shard::read_table;
+use crate::shard::table_rows;
 use crate::store::Artifact;
 use crate::task::{Split, Task};
 
@@ -138,14 +136,13 @@ pub fn check(
         label => *label == Label::Overlap,
     });
     keep(&mut artifacts, request.executor.execute(setup, graph, &wanted, watcher, stop)?.artifacts);
-    let overlap = match artifact(graph, &artifacts, &Label::Overlap) {
-        Some(artifact) => rows(&artifact.dir.join("overlap.parquet"), schema::table("overlap"), Overlap::rows)?,
+    let overlap: Vec<Overlap> = match artifact(graph, &artifacts, &Label::Overlap) {
+        Some(artifact) => table_rows(&artifact.dir.join("overlap.parquet"))?.collect::<Result<_, _>>()?,
         None => Vec::new(),
     };
     for (check, task) in checks.iter_mut().zip(request.tasks) {
         if let Some(profile) = artifact(graph, &artifacts, &Label::Profile(task.id.clone())) {
-            let path = profile.dir.join("profiles.parquet");
-            check.tables = rows(&path, schema::table("profiles"), Profile::rows)?;
+            check.tables = table_rows(&profile.dir.join("profiles.parquet"))?.collect::<Result<_, _>>()?;
             check.overlap = overlap.iter().filter(|row| row.task == task.id && row.found > 0).cloned().collect();
             check.absent = absent(graph, task, &check.tables);
             let counts = if request.counts { differences(task, &check.tables) } else { Vec::new() };
@@ -176,14 +173,6 @@ fn blame(error: Error) -> Result<Verdict> {
         ExitCode::Config | ExitCode::Data | ExitCode::Mismatch => Ok(Verdict::Bad { message, exit: exit as u8 }),
         _ => Err(error),
     }
-}
-
-fn rows<T>(path: &Path, table: &Table, read: fn(&arrow::array::RecordBatch) -> Vec<T>) -> Result<Vec<T>> {
-    let (_, batches) = read_table(path)?;
-    for batch in &batches {
-        table.check(batch)?;
-    }
-    Ok(batches.iter().flat_map(read).collect())
 }
 
 /// Tables with another number of rows than the task's file expects.

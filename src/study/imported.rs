@@ -19,10 +19,12 @@ use super::stage::normalize::{self, Normalize};
 use super::stage::score::{self, Score};
 use super::stage::{Job, Run, Source, Stage, task_languages};
 use crate::error::{Error, Result};
+use crate::evaluate::ScoreRow;
 use crate::exchange::{ExchangeError, Layout, SystemFile, read_predictions};
 use crate::model::{ChosenDevice, DeviceChoice};
 use crate::progress::Quiet;
 use crate::report::{Cell, StudyResults};
+use crate::shard::table_rows;
 use crate::store::{Artifact, Store, digest_file};
 use crate::task::{CHANCE, Coordinates, Edition, Format, IMPORTED, Place, Registry, Study, Task, Traits};
 
@@ -181,10 +183,7 @@ pub fn imported_results(store: &Store, registry: &Registry) -> Result<StudyResul
     }
     Ok(StudyResults {
         study: Study { task_limits, ..study(&cells) },
-        profiles: BTreeMap::new(),
-        overlap: None,
-        comparisons: None,
-        aggregates: None,
+        tables: BTreeMap::new(),
         cells,
         code_version: env!("TRESTLE_VERSION").to_owned(),
     })
@@ -245,7 +244,7 @@ fn cell(
     gold: &Artifact,
     score: &Artifact,
 ) -> Result<Cell> {
-    let (manifest, scores) = (&imported.manifest, Scores::of(score)?);
+    let manifest = &imported.manifest;
     let layer = if task.format == Format::SentenceRetrieval { first_layer(score)? } else { None };
     Ok(Cell {
         study: IMPORTED.to_owned(),
@@ -255,9 +254,7 @@ fn cell(
         metric: task.metric.map_or(&[], |metric| metric.headline()),
         layer,
         edition: edition(store, gold)?,
-        scores: scores.scores(),
-        summaries: scores.summaries(),
-        example_scores: scores.examples(),
+        score_dir: Scores::of(score)?.dir().to_owned(),
         predictions: Predictions::of(imported)?.tables(),
         training_logs: Vec::new(),
         predict_key: manifest.key.to_string(),
@@ -274,9 +271,9 @@ fn cell(
 
 /// The lowest hidden state that was scored.
 fn first_layer(score: &Artifact) -> Result<Option<i32>> {
-    use arrow::array::{Array, AsArray};
-    let table = crate::report::file_table("scores", &Scores::of(score)?.scores());
-    let rows = crate::report::query("SELECT MIN(layer) AS layer FROM scores", &[table])?;
-    let layers = rows["layer"].as_primitive::<arrow::datatypes::Int32Type>();
-    Ok(layers.is_valid(0).then(|| layers.value(0)))
+    let mut lowest = None;
+    for row in table_rows::<ScoreRow>(&Scores::of(score)?.scores())? {
+        lowest = [lowest, row?.setting.layer].into_iter().flatten().min();
+    }
+    Ok(lowest)
 }

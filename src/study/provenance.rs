@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::StudyError;
 use super::stage::StageName;
 use crate::error::Result;
-use crate::report::{self, Run};
+use crate::report::{self, ResultsTable, Run};
 use crate::source::{LockEntry, RepoKind, hub, locked_files};
 use crate::store::{Artifact, Input, Manifest, Store, digest_file};
 
@@ -100,8 +100,7 @@ impl RowName {
 
     /// The rows of the score artifact in `dir` that `rest` (language or group, metric) and the layer pick.
     fn rows(&self, dir: &Path, rest: &[&String]) -> Result<RecordBatch> {
-        let table = |name: &str| report::file_table(name, &dir.join(format!("{name}.parquet")));
-        let tables = [table("scores"), table("summaries")];
+        let tables = [ResultsTable::Scores, ResultsTable::Summaries].map(|table| table.of_stage(dir));
         let known = |sql: &str| -> Result<BTreeSet<String>> {
             let batch = report::query(sql, &tables)?;
             let mut out = Vec::new();

@@ -3,18 +3,17 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use arrow::array::{Array, AsArray};
-use arrow::datatypes::{Float64Type, Int32Type, UInt32Type};
-
 use super::StudyError;
 use super::artifacts::{Canonical, Kind, Predictions, Scores, input};
 use super::canonical::edition;
 use super::provenance::{artifact, no_such};
 use super::stage::StageName;
 use crate::error::Result;
+use crate::evaluate::ScoreRow;
 use crate::exchange::results::{ScoreRecord, System, TaskScores};
 use crate::exchange::{CanonicalData, OutputDir, SubmissionTable, write_croissant, write_submission};
 use crate::report::{self, Run};
+use crate::shard::table_rows;
 use crate::store::{Artifact, Store, digest_bytes};
 use crate::task::{CHANCE, Edition, Format, Registry, Task};
 
@@ -81,27 +80,15 @@ pub fn published<'a>(
 impl PublishedCell<'_> {
     /// The score rows of the hidden state that stands for the target in tables.
     fn scores(&self) -> Result<Vec<(ScoreRecord, Option<f64>)>> {
-        let table = report::file_table("scores", &Scores::of(&self.score)?.scores());
-        let rows = report::query("SELECT * FROM scores ORDER BY layer, language", &[table])?;
         let layer = self.layer()?;
-        let (languages, metrics) = (rows["language"].as_string::<i32>(), rows["metric"].as_string::<i32>());
-        let layers = rows["layer"].as_primitive::<Int32Type>();
-        let number = |name: &str| rows[name].as_primitive::<Float64Type>();
-        let (values, lows, highs) = (number("value"), number("ci_low"), number("ci_high"));
-        let (examples, thresholds) = (rows["examples"].as_primitive::<UInt32Type>(), number("threshold"));
-        let wanted = |row: &usize| layer.is_none() || (layers.is_valid(*row).then(|| layers.value(*row))) == layer;
-        let record = |row: usize| {
-            let record = ScoreRecord {
-                language: languages.value(row).to_owned(),
-                metric: metrics.value(row).to_owned(),
-                value: values.value(row),
-                ci_low: lows.value(row),
-                ci_high: highs.value(row),
-                examples: examples.value(row),
-            };
-            (record, thresholds.is_valid(row).then(|| thresholds.value(row)))
-        };
-        Ok((0..rows.num_rows()).filter(wanted).map(record).collect())
+        let mut scores = Vec::new();
+        for row in table_rows(&Scores::of(&self.score)?.scores())? {
+            let ScoreRow { setting, language, metric, value, ci_low, ci_high, examples, threshold, .. } = row?;
+            if layer.is_none() || setting.layer == layer {
+                scores.push((ScoreRecord { language, metric, value, ci_low, ci_high, examples }, threshold));
+            }
+        }
+        Ok(scores)
     }
 
     /// The hidden state that stands for the target: the model file's first, where predictions have any.

@@ -16,7 +16,7 @@ use super::stage::{Inputs, Output, Run, Stage};
 use crate::error::{ExitCode, IoContext, Result};
 use crate::model::{ChosenDevice, DeviceChoice};
 use crate::progress::Quiet;
-use crate::report;
+use crate::report::{self, ResultsTable};
 use crate::shard::{self, ShardError};
 use crate::store::{Artifact, Scratch, Store};
 use crate::study::{StudyError, StudyLabel};
@@ -98,7 +98,12 @@ pub fn rescore(store: &Store, registry: &Registry, study: Option<&str>) -> Resul
     let device = ChosenDevice::new(DeviceChoice::Flex);
     let run = Run::new(store, &device);
     let one = |artifact: &Artifact| {
-        let rows = artifact.manifest.files.iter().find(|file| file.path == "scores.parquet").and_then(|file| file.rows);
+        let rows = artifact
+            .manifest
+            .files
+            .iter()
+            .find(|file| file.path == ResultsTable::Scores.file_name())
+            .and_then(|file| file.rows);
         Ok(Rescored {
             label: artifact.manifest.label.clone(),
             key: artifact.manifest.key.to_string(),
@@ -161,8 +166,8 @@ fn verdict(run: &Run<'_>, registry: &Registry, artifact: &Artifact) -> Result<Re
         Err(error) => return Ok(Rescoring::Unscorable { why: error.to_string() }),
     }
     let mut differences = Vec::new();
-    for table in Scores::TABLES {
-        let file = format!("{table}.parquet");
+    for table in ResultsTable::of_scores() {
+        let file = table.file_name();
         compare(&file, &artifact.dir.join(&file), &scratch.path().join(&file), &mut differences)?;
     }
     Ok(if differences.is_empty() { Rescoring::Equal } else { Rescoring::Different { differences } })

@@ -9,7 +9,7 @@ use super::graph::{Graph, GridCell};
 use super::label::Label;
 use super::stage::{Setup, StageName};
 use crate::error::Result;
-use crate::report::{Cell, DataTable, StudyResults};
+use crate::report::{Cell, ResultsTable, StudyFile, StudyResults};
 use crate::store::Artifact;
 
 /// The cells of `graph` whose predictions and scores are among `artifacts`, and what is known of its data.
@@ -20,23 +20,21 @@ pub fn collect(setup: &Setup, graph: &Graph, artifacts: &[Option<Artifact>]) -> 
             cells.push(one(setup, graph, artifacts, cell, predict, score)?);
         }
     }
-    let mut profiles = BTreeMap::new();
-    let (mut overlap, mut comparisons, mut aggregates) = (None, None, None);
+    // Files by table, then by the place in the study of what made them.
+    let mut files: BTreeMap<ResultsTable, BTreeMap<String, StudyFile>> = BTreeMap::new();
     for (node, artifact) in graph.nodes.iter().zip(artifacts) {
         let Some(artifact) = artifact else { continue };
-        let table = |name: &str| DataTable { key: artifact.manifest.key.to_string(), path: artifact.dir.join(name) };
-        match &node.label {
-            Label::Profile(task) => drop(profiles.insert(task.clone(), table("profiles.parquet"))),
-            Label::Overlap => overlap = Some(table("overlap.parquet")),
-            Label::Analyze => {
-                comparisons = Some(table("comparisons.parquet"));
-                aggregates = Some(table("aggregates.parquet"));
+        for table in ResultsTable::of_study() {
+            let name = table.file_name();
+            if artifact.manifest.files.iter().any(|file| file.path == name) {
+                let file = StudyFile { key: artifact.manifest.key.to_string(), path: artifact.dir.join(name) };
+                files.entry(table).or_default().insert(node.label.to_string(), file);
             }
-            _ => {}
         }
     }
+    let tables = files.into_iter().map(|(table, files)| (table, files.into_values().collect())).collect();
     let code_version = env!("TRESTLE_VERSION").to_owned();
-    Ok(StudyResults { study: setup.study.clone(), profiles, overlap, comparisons, aggregates, cells, code_version })
+    Ok(StudyResults { study: setup.study.clone(), tables, cells, code_version })
 }
 
 fn one(
@@ -90,9 +88,7 @@ fn one(
         metric: task.metric.map_or(&[], |metric| metric.headline()),
         edition: Some(setup.study.edition),
         layer: setup.headline_setting(task).map(|(layer, _)| layer).filter(|_| is_model),
-        scores: scores.scores(),
-        summaries: scores.summaries(),
-        example_scores: scores.examples(),
+        score_dir: scores.dir().to_owned(),
         predictions: predictions.tables(),
         training_logs: trainings
             .iter()

@@ -33,4 +33,4 @@ pub use checkpoint::CheckpointEvery;
 pub use error::TrainError;
 pub use memory::keep_freed_memory;
 pub use request::{Hyperparameters, TrainRequest, TrainTask, Upkeep};
-pub use trainer::{TrainOutcome, train};
+pub use trainer::{LogRow, TrainOutcome, train};

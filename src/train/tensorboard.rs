@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::error::{FileError, IoContext};
+use crate::fs::replace_with;
 
 /// Part of the names of our files; TensorBoard looks for `tfevents` in them.
 const MARK: &str = ".trestle.";
@@ -101,9 +102,7 @@ fn keep_upto(path: &Path, step: u64) -> Result<(), FileError> {
     if scalars == 0 {
         std::fs::remove_file(path).at("remove", path)?;
     } else if kept.len() != bytes.len() {
-        let part = path.with_file_name(format!("{}.part", path.file_name().unwrap_or_default().to_string_lossy()));
-        std::fs::write(&part, &kept).at("write", &part)?;
-        std::fs::rename(&part, path).at("rename", &part)?;
+        replace_with(path, &kept)?;
     }
     Ok(())
 }

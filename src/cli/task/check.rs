@@ -10,7 +10,7 @@ use super::grouped;
 use crate::audit::{Overlap, Profile};
 use crate::cli::{Context, print, print_json};
 use crate::error::{ExitCode, Result};
-use crate::report;
+use crate::report::{self, ResultsTable};
 use crate::study::{CheckRequest, Graph, Label, TaskCheck, Verdict, check, collect};
 use crate::task::{CHECK, Split, Task};
 
@@ -60,7 +60,7 @@ pub fn run(context: &Context, args: &CheckArgs) -> Result<ExitCode> {
     let results = resolved.store.results_dir();
     let mut found = collect(&setup, &graph, &outcome.artifacts)?;
     CHECK.clone_into(&mut found.study.id);
-    let loaded = !found.profiles.is_empty();
+    let loaded = found.tables.contains_key(&ResultsTable::Profiles);
     if loaded {
         report::publish(&found, &results, resolved.store.leases(), &context.stop)?;
     }
@@ -162,7 +162,7 @@ fn notes(check: &TaskCheck, views: &[&str]) -> Vec<String> {
     }
     for (split, rows) in splits {
         notes.extend(rows.iter().max_by(|a, b| weight(a).total_cmp(&weight(b))).map(|row| {
-            let (found, compared, share) = (grouped(row.found), grouped(row.compared), 100.0 * row.share());
+            let (found, compared, share) = (grouped(row.found), grouped(row.compared), 100.0 * row.share);
             let what = format!("{task}: {split} {}: {found} of {compared} rows ({share:.1}%)", row.language);
             let source = format!("{} {}", row.source_task, row.source_split);
             let more = if rows.len() > 1 { format!(" (the first of {} findings)", rows.len()) } else { String::new() };
@@ -180,7 +180,7 @@ fn weight(row: &Overlap) -> f64 {
         (_, "13-gram") => 1.0,
         _ => 0.0,
     };
-    class + row.share() / 2.0
+    class + row.share / 2.0
 }
 
 /// What was looked for in vain, and for which tasks.

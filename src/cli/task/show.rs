@@ -11,7 +11,7 @@ use super::grouped;
 use crate::audit::Profile;
 use crate::cli::{Context, print, print_json};
 use crate::error::{ExitCode, Result};
-use crate::shard::{read_batches, read_table, table_path};
+use crate::shard::{read_batches, table_path, table_rows};
 use crate::store::Artifact;
 use crate::study::{StageName, canonical_artifacts};
 use crate::task::{Expected, Split, Task};
@@ -146,11 +146,7 @@ fn profile(artifacts: &[Artifact], canonical: &Artifact) -> Result<Vec<Profile>>
             && input.is_some_and(|input| input.digest == canonical.manifest.digest)
     });
     let Some(found) = of_these.max_by_key(|artifact| artifact.manifest.inputs.len()) else { return Ok(Vec::new()) };
-    let (_, batches) = read_table(&found.dir.join("profiles.parquet"))?;
-    for batch in &batches {
-        crate::schema::table("profiles").check(batch)?;
-    }
-    Ok(batches.iter().flat_map(Profile::rows).collect())
+    Ok(table_rows(&found.dir.join("profiles.parquet"))?.collect::<Result<_, _>>()?)
 }
 
 fn table(tables: &[Profile]) -> Table {
@@ -169,8 +165,8 @@ fn table(tables: &[Profile]) -> Table {
         "labels",
     ]);
     for row in tables {
-        let total: u64 = row.labels.iter().map(|(_, count)| count).sum();
-        let mut labels: Vec<&(String, u64)> = row.labels.iter().collect();
+        let total: u64 = row.labels.0.iter().map(|(_, count)| count).sum();
+        let mut labels: Vec<&(String, u64)> = row.labels.0.iter().collect();
         if labels.len() > 5 {
             labels.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
         }

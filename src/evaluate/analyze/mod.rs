@@ -10,22 +10,21 @@ mod seeds;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int32Array, RecordBatch, StringArray, UInt32Array};
+use arrow::array::RecordBatch;
 
 pub use self::seeds::median;
-use self::seeds::{Standing, aggregate_table, aggregates, suites};
+use self::seeds::{Aggregate, Standing, aggregates, suites};
 use super::compare::{
     CompareRequest, Comparison, Run, Runs, SIGNIFICANT, compare, holm, language_numbers, languages, method, read_runs,
 };
 use super::groups::{Group, groups};
 use super::number::headline;
-use super::{EvaluateError, Setting};
+use super::{AggregateRow, ComparisonRow, EvaluateError, Setting};
 use crate::error::Result;
 use crate::progress::{Progress, check};
-use crate::schema::table;
+use crate::schema::TableRow;
 use crate::task::{CHANCE, Metric, Traits};
 
 /// A study whose scores are all there.
@@ -114,8 +113,8 @@ pub fn analyze(request: &AnalyzeRequest<'_>, progress: &dyn Progress, stop: &Ato
     }
     aggregated.extend(suites(&standing));
     Ok(AnalyzeTables {
-        comparisons: comparison_table(request, &compared, &corrected(&compared)),
-        aggregates: aggregate_table(&aggregated),
+        comparisons: ComparisonRow::batch(&comparison_rows(request, &compared, &corrected(&compared))),
+        aggregates: AggregateRow::batch(&aggregated.iter().map(Aggregate::row).collect::<Vec<_>>()),
     })
 }
 
@@ -202,35 +201,29 @@ fn corrected(compared: &[Compared<'_>]) -> Vec<f64> {
     all
 }
 
-fn comparison_table(request: &AnalyzeRequest<'_>, compared: &[Compared<'_>], corrected: &[f64]) -> RecordBatch {
-    let number = |of: fn(&Comparison) -> f64| -> ArrayRef {
-        Arc::new(Float64Array::from_iter_values(compared.iter().map(|one| of(&one.comparison))))
+fn comparison_rows(request: &AnalyzeRequest<'_>, compared: &[Compared<'_>], corrected: &[f64]) -> Vec<ComparisonRow> {
+    let row = |(one, p_adjusted): (&Compared<'_>, &f64)| {
+        let Compared { target, row, comparison } = one;
+        ComparisonRow {
+            target: target.id.clone(),
+            row: (*row).to_owned(),
+            baseline: request.baseline.to_owned(),
+            setting: target.setting.clone(),
+            metric: headline(target.metric).name,
+            scope: comparison.scope.clone(),
+            seeds: comparison.seeds as u32,
+            examples: comparison.examples as u32,
+            difference: comparison.difference,
+            ci_low: comparison.ci_low,
+            ci_high: comparison.ci_high,
+            p_value: comparison.p_value,
+            p_adjusted: *p_adjusted,
+            minimum_detectable: comparison.minimum_detectable,
+            significant: *p_adjusted < SIGNIFICANT,
+            method: method(request.trials, comparison.seeds),
+        }
     };
-    let columns = vec![
-        texts(compared.iter().map(|one| one.target.id.clone())),
-        texts(compared.iter().map(|one| one.row.to_owned())),
-        texts(compared.iter().map(|_| request.baseline.to_owned())),
-        Arc::new(compared.iter().map(|one| one.target.setting.layer).collect::<Int32Array>()) as ArrayRef,
-        Arc::new(compared.iter().map(|one| one.target.setting.pooling.as_deref()).collect::<StringArray>()),
-        texts(compared.iter().map(|one| headline(one.target.metric).name)),
-        texts(compared.iter().map(|one| one.comparison.scope.clone())),
-        Arc::new(UInt32Array::from_iter_values(compared.iter().map(|one| one.comparison.seeds as u32))),
-        Arc::new(UInt32Array::from_iter_values(compared.iter().map(|one| one.comparison.examples as u32))),
-        number(|one| one.difference),
-        number(|one| one.ci_low),
-        number(|one| one.ci_high),
-        number(|one| one.p_value),
-        Arc::new(Float64Array::from(corrected.to_vec())),
-        number(|one| one.minimum_detectable),
-        Arc::new(BooleanArray::from_iter(corrected.iter().map(|p| Some(*p < SIGNIFICANT)))),
-        texts(compared.iter().map(|one| method(request.trials, one.comparison.seeds))),
-    ];
-    RecordBatch::try_new(table("comparisons").schema.clone(), columns)
-        .expect("the columns are the schema's and of one length")
-}
-
-fn texts(values: impl Iterator<Item = String>) -> ArrayRef {
-    Arc::new(StringArray::from_iter_values(values))
+    compared.iter().zip(corrected).map(row).collect()
 }
 
 #[cfg(test)]

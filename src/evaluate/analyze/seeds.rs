@@ -1,17 +1,13 @@
 //! The headline numbers of a study's rows over their seeds, by group of languages and by suite.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Array, Int32Array, RecordBatch, StringArray, UInt32Array, UInt64Array};
-
-use super::{AnalyzeTarget, Row, texts};
-use crate::evaluate::Setting;
+use super::{AnalyzeTarget, Row};
 use crate::evaluate::aggregate::{Suite, TaskMean, language_mean, suite_means};
 use crate::evaluate::bootstrap::standard_error;
 use crate::evaluate::groups::{ENGLISH_GAP, groups};
 use crate::evaluate::number::headline;
-use crate::schema::table;
+use crate::evaluate::{AggregateRow, Setting};
 
 /// The median of some numbers, by total order; the mean of the middle two where their count is even.
 pub fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
@@ -49,6 +45,24 @@ impl Aggregate {
         let better = |a: f64, b: f64| if self.group == ENGLISH_GAP { a < b } else { a > b };
         let best = |best: (u64, f64), seed: &(u64, f64)| if better(seed.1, best.1) { *seed } else { best };
         self.seeds.iter().fold(self.seeds[0], best)
+    }
+
+    pub(super) fn row(&self) -> AggregateRow {
+        let (numbers, (best_seed, best)) = (self.numbers(), self.best());
+        AggregateRow {
+            target: self.target.clone(),
+            row: self.row.clone(),
+            setting: self.setting.clone(),
+            metric: self.metric.clone(),
+            group: self.group.clone(),
+            seeds: numbers.len() as u32,
+            mean: numbers.iter().sum::<f64>() / numbers.len() as f64,
+            standard_deviation: (numbers.len() > 1).then(|| standard_error(&numbers)),
+            median: median(numbers).unwrap_or_default(),
+            best,
+            best_seed,
+            missing: self.missing.join(" "),
+        }
     }
 }
 
@@ -130,29 +144,4 @@ pub(super) fn suites(standing: &[Standing<'_>]) -> Vec<Aggregate> {
         found.extend(of_row);
     }
     found
-}
-
-pub(super) fn aggregate_table(aggregated: &[Aggregate]) -> RecordBatch {
-    let number = |of: &dyn Fn(&Aggregate) -> f64| -> ArrayRef {
-        Arc::new(Float64Array::from_iter_values(aggregated.iter().map(of)))
-    };
-    let mean = |one: &Aggregate| one.numbers().iter().sum::<f64>() / one.seeds.len() as f64;
-    let deviation = |one: &Aggregate| (one.seeds.len() > 1).then(|| standard_error(&one.numbers()));
-    let columns = vec![
-        texts(aggregated.iter().map(|one| one.target.clone())),
-        texts(aggregated.iter().map(|one| one.row.clone())),
-        Arc::new(aggregated.iter().map(|one| one.setting.layer).collect::<Int32Array>()) as ArrayRef,
-        Arc::new(aggregated.iter().map(|one| one.setting.pooling.as_deref()).collect::<StringArray>()),
-        texts(aggregated.iter().map(|one| one.metric.clone())),
-        texts(aggregated.iter().map(|one| one.group.clone())),
-        Arc::new(UInt32Array::from_iter_values(aggregated.iter().map(|one| one.seeds.len() as u32))),
-        number(&mean),
-        number(&|one| median(one.numbers()).unwrap_or_default()),
-        Arc::new(aggregated.iter().map(deviation).collect::<Float64Array>()),
-        number(&|one| one.best().1),
-        Arc::new(UInt64Array::from_iter_values(aggregated.iter().map(|one| one.best().0))),
-        texts(aggregated.iter().map(|one| one.missing.join(" "))),
-    ];
-    RecordBatch::try_new(table("aggregates").schema.clone(), columns)
-        .expect("the columns are the schema's and of one length")
 }

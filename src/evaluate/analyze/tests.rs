@@ -1,10 +1,11 @@
 use super::*;
+use crate::evaluate::ExampleScoreRow;
 use crate::evaluate::metric::{Statistics, accuracy};
 use crate::progress::Quiet;
-use crate::shard::write_table;
+use crate::shard::write_rows;
 use crate::task::Languages;
-use arrow::array::{Array, AsArray, Float64Builder, ListBuilder};
-use arrow::datatypes::{DataType, Field, Float64Type, UInt32Type, UInt64Type};
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::{Float64Type, UInt32Type, UInt64Type};
 use std::path::Path;
 
 /// Writes example scores of languages in which the first `right` of `of` examples are right.
@@ -13,24 +14,18 @@ fn write(path: &Path, setting: &Setting, languages: &[(&str, usize, usize)]) {
         .iter()
         .flat_map(|&(code, right, of)| (0..of).map(move |i| (code, format!("{code}{i:04}"), accuracy(i < right))))
         .collect();
-    let item = Field::new("item", DataType::Float64, false);
-    let mut lists = ListBuilder::new(Float64Builder::new()).with_field(item);
-    for (_, _, statistics) in &rows {
-        lists.values().append_slice(statistics);
-        lists.append(true);
-    }
-    let columns: Vec<ArrayRef> = vec![
-        texts(rows.iter().map(|_| "task".to_owned())),
-        texts(rows.iter().map(|_| "test".to_owned())),
-        texts(rows.iter().map(|row| row.0.to_owned())),
-        Arc::new(rows.iter().map(|_| setting.layer).collect::<Int32Array>()),
-        Arc::new(rows.iter().map(|_| setting.pooling.as_deref()).collect::<StringArray>()),
-        texts(rows.iter().map(|row| row.1.clone())),
-        Arc::new(lists.finish()),
-    ];
-    let schema = &table("example-scores").schema;
-    let batch = RecordBatch::try_new(schema.clone(), columns).unwrap();
-    write_table(path, schema, &[], &[batch]).unwrap();
+    let rows: Vec<ExampleScoreRow<'_>> = rows
+        .iter()
+        .map(|(language, example_id, statistics)| ExampleScoreRow {
+            task: "task",
+            split: "test",
+            language,
+            setting: setting.clone(),
+            example_id,
+            statistics: statistics.to_vec(),
+        })
+        .collect();
+    write_rows(path, &[], &rows).unwrap();
 }
 
 struct Study {
@@ -72,8 +67,8 @@ impl Study {
             trials: 999,
         };
         let made = analyze(&request, &Quiet, &AtomicBool::new(false))?;
-        table("comparisons").check(&made.comparisons).unwrap();
-        table("aggregates").check(&made.aggregates).unwrap();
+        ComparisonRow::table().check(&made.comparisons).unwrap();
+        AggregateRow::table().check(&made.aggregates).unwrap();
         Ok(made)
     }
 }

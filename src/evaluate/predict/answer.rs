@@ -3,12 +3,10 @@
 use super::{PredictFile, Prediction, Window, numbers, probability};
 use crate::error::Result;
 use crate::evaluate::EvaluateError;
+use crate::model::best_span;
 use crate::shard::{Batches, Columns, read_batches};
 use crate::train::data::{Instances, Targets};
 use crate::train::step::argmax;
-
-/// Longest answer, in tokens: SQuAD's custom, and jiant's.
-const MAX_ANSWER_TOKENS: usize = 30;
 
 /// By how much the score of no answer must exceed that of the best span: jiant's, and transformers' where it is not set.
 const NULL_THRESHOLD: f32 = 0.0;
@@ -96,7 +94,7 @@ impl<'a> Spans<'a> {
             self.none = Some((logits[0] + logits[1], probability(0, 0)));
         }
         let (begin, end) = (spans[row].context_begin as usize, spans[row].context_end as usize);
-        let Some(((first, last), score)) = best_span(logits, begin, end) else { return Ok(()) };
+        let Some(((first, last), score)) = best_span(logits, begin..end) else { return Ok(()) };
         if self.best.is_some_and(|best| best >= score) {
             return Ok(());
         }
@@ -135,20 +133,6 @@ impl<'a> Spans<'a> {
         self.close();
         Ok(self.done)
     }
-}
-
-/// The span of at most [`MAX_ANSWER_TOKENS`] tokens in `begin..end` with the highest sum of start and end logit.
-fn best_span(logits: &[f32], begin: usize, end: usize) -> Option<((usize, usize), f32)> {
-    let mut best: Option<((usize, usize), f32)> = None;
-    for first in begin..end {
-        for last in first..(first + MAX_ANSWER_TOKENS).min(end) {
-            let score = logits[2 * first] + logits[2 * last + 1];
-            if best.is_none_or(|(_, highest)| score > highest) {
-                best = Some(((first, last), score));
-            }
-        }
-    }
-    best
 }
 
 /// Contexts of a canonical table by example, read as they are asked for: in the order of the rows.
@@ -198,17 +182,6 @@ mod tests {
     use crate::shard::write_table;
     use crate::task::Format;
     use crate::train::data::Span;
-
-    #[test]
-    fn the_best_span_stays_in_the_context_and_within_its_length() {
-        let mut logits = vec![0.0f32; 2 * 60];
-        logits[2 * 10] = 5.0;
-        logits[2 * 50 + 1] = 9.0;
-        logits[2 * 12 + 1] = 3.0;
-        assert_eq!(best_span(&logits, 5, 45).unwrap().0, (10, 12));
-        assert_eq!(best_span(&logits, 45, 60).unwrap().0, (45, 50));
-        assert!(best_span(&logits, 7, 7).is_none());
-    }
 
     /// A window's logits (start, end) by token, and the tokens of its context.
     type WindowLogits = (Vec<(f32, f32)>, std::ops::Range<usize>);

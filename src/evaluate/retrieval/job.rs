@@ -155,8 +155,7 @@ impl FileSearch {
 
     /// The directory of the output.
     fn directory(&self) -> &Path {
-        let parent = self.output.parent().filter(|parent| !parent.as_os_str().is_empty());
-        parent.unwrap_or(Path::new("."))
+        crate::fs::folder(&self.output)
     }
 
     fn load(
@@ -208,7 +207,7 @@ impl FileSearch {
             writer.write(&batch.expect("the columns are the schema's and of one length"))?;
         }
         let written = writer.finish()?.rows;
-        std::fs::rename(&path, &self.output).at("write", &self.output)?;
+        crate::fs::settle(&path, &self.output)?;
         Ok(written)
     }
 }

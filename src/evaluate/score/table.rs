@@ -2,17 +2,15 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, Float64Array, Float64Builder, Int32Array, ListBuilder, RecordBatch, StringArray, UInt32Array,
-};
+use arrow::array::{ArrayRef, Float64Builder, Int32Array, ListBuilder, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field};
 
 use super::ScoreRequest;
 use crate::evaluate::bootstrap::{self, Sample};
 use crate::evaluate::metric::{Statistics, Values};
 use crate::evaluate::prediction::Setting;
-use crate::evaluate::{Number, groups, numbers};
-use crate::schema::table;
+use crate::evaluate::{Number, ScoreRow, SummaryRow, groups, numbers};
+use crate::schema::{TableRow, table};
 use crate::task::Metric;
 
 /// What all rows are of.
@@ -37,55 +35,34 @@ pub(super) struct Scored {
     pub statistics: Vec<Statistics>,
 }
 
-/// One value of the metric with its interval.
-struct Row<'a> {
-    setting: &'a Setting,
-    metric: String,
-    value: f64,
-    threshold: Option<f64>,
-    interval: (f64, f64),
-    /// Examples or languages.
-    count: u32,
-}
-
 /// The table `scores`: each number of the metric in each language and layer, with its interval.
 pub(super) fn scores(of: Of<'_>, metric: Metric, scored: &[Scored]) -> RecordBatch {
-    let (mut rows, mut languages) = (Vec::new(), Vec::new());
+    let mut rows = Vec::new();
     for one in scored {
         for number in numbers(metric) {
-            rows.push(Row {
-                setting: &one.setting,
+            let (ci_low, ci_high) = interval(&one.resamples, &number);
+            rows.push(ScoreRow {
+                task: of.task.to_owned(),
+                split: of.split.to_owned(),
+                language: one.language.clone(),
+                setting: one.setting.clone(),
                 value: number.of(&one.values),
+                ci_low,
+                ci_high,
+                examples: one.examples.len() as u32,
                 threshold: number.place().and_then(|place| one.thresholds[place]),
-                interval: interval(&one.resamples, &number),
                 metric: number.name,
-                count: one.examples.len() as u32,
             });
-            languages.push(one.language.as_str());
         }
     }
-    let columns = vec![
-        repeated(of.task, rows.len()),
-        repeated(of.split, rows.len()),
-        Arc::new(StringArray::from(languages)),
-        layers(&rows),
-        poolings(&rows),
-        metrics(&rows),
-        values(&rows, |row| row.value),
-        values(&rows, |row| row.interval.0),
-        values(&rows, |row| row.interval.1),
-        counts(&rows),
-        Arc::new(rows.iter().map(|row| row.threshold).collect::<Float64Array>()),
-    ];
-    RecordBatch::try_new(table("scores").schema.clone(), columns)
-        .expect("the columns are the schema's and of one length")
+    ScoreRow::batch(&rows)
 }
 
 /// The table `summaries` of `scored`, which is sorted by setting and language: each group of languages ([`groups`]), each
 /// language with the same weight. In a group's resamples, the translations of an item stay together; a group of a single
 /// language has that language's interval.
 pub(super) fn summaries(of: Of<'_>, metric: Metric, scored: &[Scored], request: &ScoreRequest<'_>) -> RecordBatch {
-    let (mut rows, mut names, mut missing) = (Vec::new(), Vec::new(), Vec::new());
+    let mut rows = Vec::new();
     for setting in scored.chunk_by(|a, b| a.setting == b.setting) {
         let languages: Vec<&str> = setting.iter().map(|one| one.language.as_str()).collect();
         let samples: Vec<Sample<'_>> = setting
@@ -103,48 +80,37 @@ pub(super) fn summaries(of: Of<'_>, metric: Metric, scored: &[Scored], request: 
                 let value = |languages: &mut dyn Iterator<Item = &Values>| {
                     group.value(&languages.map(|values| number.of(values)).collect::<Vec<_>>())
                 };
-                let interval = match group.only() {
+                let (ci_low, ci_high) = match group.only() {
                     Some(only) => interval(&setting[only].resamples, &number),
                     None => {
                         let at = |draw| value(&mut resamples.iter().map(|language| &language[draw]));
                         bootstrap::interval((0..request.resamples).map(at))
                     }
                 };
-                rows.push(Row {
-                    setting: &setting[0].setting,
+                rows.push(SummaryRow {
+                    task: of.task.to_owned(),
+                    split: of.split.to_owned(),
+                    setting: setting[0].setting.clone(),
+                    group: group.name.clone(),
+                    languages: group.languages() as u32,
+                    missing: group.missing.join(" "),
                     value: value(&mut setting.iter().map(|one| &one.values)),
-                    threshold: None,
-                    interval,
-                    count: group.languages() as u32,
+                    ci_low,
+                    ci_high,
                     metric: number.name,
                 });
-                names.push(group.name.clone());
-                missing.push(group.missing.join(" "));
             }
         }
     }
-    let columns = vec![
-        repeated(of.task, rows.len()),
-        repeated(of.split, rows.len()),
-        layers(&rows),
-        poolings(&rows),
-        metrics(&rows),
-        Arc::new(StringArray::from(names)),
-        counts(&rows),
-        Arc::new(StringArray::from(missing)),
-        values(&rows, |row| row.value),
-        values(&rows, |row| row.interval.0),
-        values(&rows, |row| row.interval.1),
-    ];
-    RecordBatch::try_new(table("summaries").schema.clone(), columns)
-        .expect("the columns are the schema's and of one length")
+    SummaryRow::batch(&rows)
 }
 
 fn interval(resamples: &[Values], number: &Number) -> (f64, f64) {
     bootstrap::interval(resamples.iter().map(|values| number.of(values)))
 }
 
-/// The table `example-scores`: the statistics of each example in each language and setting.
+/// The table `example-scores`: the statistics of each example in each language and setting. It is built by column: a row a
+/// prediction would be copied twice.
 pub(super) fn examples(of: Of<'_>, scored: &[Scored]) -> RecordBatch {
     let rows = scored.iter().map(|one| one.examples.len()).sum();
     let each = || scored.iter().flat_map(|one| one.examples.iter().map(move |id| (one, id)));
@@ -169,24 +135,4 @@ pub(super) fn examples(of: Of<'_>, scored: &[Scored]) -> RecordBatch {
 
 fn repeated(text: &str, rows: usize) -> ArrayRef {
     Arc::new(StringArray::from_iter_values(std::iter::repeat_n(text, rows)))
-}
-
-fn layers(rows: &[Row<'_>]) -> ArrayRef {
-    Arc::new(rows.iter().map(|row| row.setting.layer).collect::<Int32Array>())
-}
-
-fn poolings(rows: &[Row<'_>]) -> ArrayRef {
-    Arc::new(rows.iter().map(|row| row.setting.pooling.as_deref()).collect::<StringArray>())
-}
-
-fn metrics(rows: &[Row<'_>]) -> ArrayRef {
-    Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.metric)))
-}
-
-fn counts(rows: &[Row<'_>]) -> ArrayRef {
-    Arc::new(UInt32Array::from_iter_values(rows.iter().map(|row| row.count)))
-}
-
-fn values(rows: &[Row<'_>], value: impl Fn(&Row<'_>) -> f64) -> ArrayRef {
-    Arc::new(Float64Array::from_iter_values(rows.iter().map(value)))
 }

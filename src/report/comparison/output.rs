@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use comfy_table::{Cell, CellAlignment, Color, Table, presets};
 
-use super::super::terminal::{NOTHING, between, escape, one, signed};
+use super::super::terminal::{NOTHING, between, escape, one, p_value, signed};
 use super::{Compared, ComparisonReport, Verdict, by_seeds};
 
 impl ComparisonReport {
@@ -91,8 +91,8 @@ impl ComparisonReport {
             one(difference.numbers.b),
             signed(difference.numbers.difference),
             interval,
-            probability(difference.numbers.p_value),
-            probability(difference.p_adjusted),
+            p_value(difference.numbers.p_value),
+            p_value(difference.p_adjusted),
             // Runs that agree on every example say nothing of what would be found.
             if difference.numbers.minimum_detectable > 0.0 {
                 one(difference.numbers.minimum_detectable)
@@ -129,11 +129,6 @@ impl ComparisonReport {
 
 /// Columns of numbers, before the verdict.
 const NUMBERS: usize = 7;
-
-/// Three decimals, of small ones that they are small.
-fn probability(p: f64) -> String {
-    if p < 0.001 { "<0.001".to_owned() } else { format!("{p:.3}") }
-}
 
 /// A line of CSV: a difference with the names of the operands.
 #[derive(serde::Serialize)]

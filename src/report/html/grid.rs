@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-use super::super::stage::{self, Aggregate, ComparisonRow};
-use super::super::terminal::{between, one, signed};
+use super::super::terminal::{between, one, p_value, signed};
 use super::super::{Average, Column, Entry, NONE, ReportError, StudyResults, StudyTable};
 use super::origin;
 use super::words::direction;
+use crate::evaluate::{AggregateRow, ComparisonRow};
 use crate::task::IMPORTED;
 
 /// The scope of every number of the table.
@@ -84,21 +84,13 @@ pub(super) struct GridChange {
 /// The rows of the study's two tables of statistics.
 pub(super) struct Statistics {
     pub comparisons: Vec<ComparisonRow>,
-    pub aggregates: Vec<Aggregate>,
+    pub aggregates: Vec<AggregateRow>,
 }
 
 impl Statistics {
     /// Reads what the study has.
     pub(super) fn read(results: &StudyResults) -> Result<Self, ReportError> {
-        let comparisons = match &results.comparisons {
-            Some(table) => stage::comparisons(&table.path)?,
-            None => Vec::new(),
-        };
-        let aggregates = match &results.aggregates {
-            Some(table) => stage::aggregates(&table.path)?,
-            None => Vec::new(),
-        };
-        Ok(Self { comparisons, aggregates })
+        Ok(Self { comparisons: results.study_rows()?, aggregates: results.study_rows()? })
     }
 
     /// The comparison of a row on a target and scope.
@@ -108,9 +100,9 @@ impl Statistics {
         })
     }
 
-    fn aggregate(&self, column: &Column, row: &str) -> Option<&Aggregate> {
+    fn aggregate(&self, column: &Column, row: &str) -> Option<&AggregateRow> {
         self.aggregates.iter().find(|found| {
-            (found.target.as_str(), found.row.as_str(), found.group.as_str(), found.layer)
+            (found.target.as_str(), found.row.as_str(), found.group.as_str(), found.setting.layer)
                 == (column.target.as_str(), row, SCOPE, column.layer)
                 && found.metric == column.metric
         })
@@ -119,26 +111,21 @@ impl Statistics {
 
 /// A comparison as sentences.
 pub(super) fn in_words(comparison: &ComparisonRow) -> Vec<String> {
-    let (test, verdict) = (&comparison.test, if comparison.significant { "significant" } else { "not significant" });
+    let verdict = if comparison.significant { "significant" } else { "not significant" };
     vec![
         format!(
             "{} points against none, 95% interval {}: {verdict} after correction",
-            signed(test.difference.value),
-            between(test.difference.ci_low, test.difference.ci_high)
+            signed(comparison.difference),
+            between(comparison.ci_low, comparison.ci_high)
         ),
-        format!("adjusted p {}, p {}", probability(test.p_adjusted), probability(test.p_value)),
+        format!("adjusted p {}, p {}", p_value(comparison.p_adjusted), p_value(comparison.p_value)),
         format!(
             "minimum detectable difference {} points, with {} examples; {}",
-            one(test.minimum_detectable),
+            one(comparison.minimum_detectable),
             comparison.examples,
             comparison.method
         ),
     ]
-}
-
-/// Three digits, or what it is below.
-fn probability(p: f64) -> String {
-    if p < 0.001 { "< 0.001".to_owned() } else { format!("{p:.3}") }
 }
 
 /// Makes the page's main table of the study's table and its statistics.
@@ -170,7 +157,7 @@ pub(super) fn grid(table: &StudyTable, statistics: &Statistics) -> Grid {
     }
 }
 
-fn suite(table: &StudyTable, found: &Aggregate) -> Suite {
+fn suite(table: &StudyTable, found: &AggregateRow) -> Suite {
     let spread = found.standard_deviation.map(|spread| format!("± {}, ", one(spread)));
     let best = format!("best {} (seed {})", one(found.best), found.best_seed);
     Suite {
@@ -240,7 +227,7 @@ fn cell(entry: &Entry, table: &StudyTable, column: &Column, row: &str, statistic
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::{fixture, study_table};
+    use super::super::super::{ResultsTable, fixture, study_table};
     use super::*;
 
     #[test]
@@ -265,7 +252,7 @@ mod tests {
         assert!(xnli.words.iter().any(|words| words == "adjusted p 0.003, p 0.001"), "{:?}", xnli.words);
         assert!(tatoeba.words.iter().any(|words| words.contains("minimum detectable difference 9.0")));
         assert_eq!(xnli.seeds.as_deref(), Some("52.0 ± 1.4, best 53.0 (seed 2)"));
-        results.comparisons = None;
+        results.tables.remove(&ResultsTable::Comparisons);
         let table = study_table(&results).unwrap();
         let untested = grid(&table, &Statistics::read(&results).unwrap());
         assert!(!untested.tested && !untested.rows[2].cells[0].as_ref().unwrap().change.as_ref().unwrap().marked);

@@ -162,7 +162,7 @@ pub fn render(results: &StudyResults) -> Result<String, ReportError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture;
+    use super::super::{ResultsTable, fixture};
     use super::*;
 
     #[test]
@@ -224,13 +224,13 @@ mod tests {
     fn what_shows_no_change_has_no_colour_of_one() {
         let dir = tempfile::tempdir().unwrap();
         let mut results = fixture::aggregated(dir.path());
-        results.comparisons = None;
+        results.tables.remove(&ResultsTable::Comparisons);
         // What `none` reaches, under another name.
         let none = results.cells.iter().find(|cell| (&*cell.target, &*cell.row) == ("xnli", "none")).unwrap().clone();
         results.cells.retain(|cell| cell.target == "xnli");
         results.study.targets.truncate(1);
         for cell in results.cells.iter_mut().filter(|cell| cell.row != super::super::CHANCE) {
-            (cell.scores, cell.summaries) = (none.scores.clone(), none.summaries.clone());
+            cell.score_dir = none.score_dir.clone();
         }
         let page = render(&results).unwrap();
         assert_eq!(page.matches("<span class=\"change \">±0.0</span>").count(), 2, "of the target and the average");

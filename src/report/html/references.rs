@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::super::numbers::{Number, Numbers};
-use super::super::reference::{self, ReferenceScore};
+use super::super::reference::{self, PublishedRow};
 use super::super::{CHANCE, Column, NONE, ReportError, StudyResults, StudyTable};
 use super::origin;
 use crate::task::Edition;
 
 /// The published scores that concern a study.
 pub(super) struct References {
-    scores: Vec<ReferenceScore>,
+    scores: Vec<PublishedRow>,
     /// Why each target's scores can't be compared with published ones; absent where they can.
     obstacles: BTreeMap<String, String>,
 }
@@ -81,13 +81,8 @@ impl References {
         Ok(Self { scores, obstacles })
     }
 
-    fn of<'r>(
-        &'r self,
-        target: &'r str,
-        metric: &'r str,
-        language: &'r str,
-    ) -> impl Iterator<Item = &'r ReferenceScore> {
-        let fits = move |score: &&ReferenceScore| {
+    fn of<'r>(&'r self, target: &'r str, metric: &'r str, language: &'r str) -> impl Iterator<Item = &'r PublishedRow> {
+        let fits = move |score: &&PublishedRow| {
             (score.task.as_str(), score.metric.as_str(), score.language.as_str()) == (target, metric, language)
                 && score.split == "test"
         };
@@ -101,12 +96,12 @@ impl References {
             return None;
         }
         let metrics = metrics(column);
-        let of_target = |score: &&ReferenceScore| score.task == column.target && score.split == "test";
+        let of_target = |score: &&PublishedRow| score.task == column.target && score.split == "test";
         let single = self.scores.iter().filter(of_target).filter(|score| score.language != "mean");
         let model = single.clone().map(|score| &score.model).next()?;
         let mut scores = BTreeMap::new();
         for code in single.filter(|score| score.model == *model).map(|score| &score.language) {
-            let parts: Option<Vec<&ReferenceScore>> = metrics
+            let parts: Option<Vec<&PublishedRow>> = metrics
                 .iter()
                 .map(|metric| self.of(&column.target, metric, code).find(|score| score.model == *model))
                 .collect();
@@ -170,7 +165,7 @@ fn metrics(column: &Column) -> Vec<&str> {
 }
 
 /// Why a target's scores can't be compared with published ones.
-fn obstacle(results: &StudyResults, target: &str, ours: &[Number], published: &[&ReferenceScore]) -> Option<String> {
+fn obstacle(results: &StudyResults, target: &str, ours: &[Number], published: &[&PublishedRow]) -> Option<String> {
     match results.edition_of(target) {
         Some(Edition::Mini) => return Some("another world (mini edition)".to_owned()),
         Some(Edition::Full) => {}
@@ -252,7 +247,7 @@ mod tests {
         results.cells.retain(|cell| cell.row != NONE);
         assert_eq!(obstacle_of(&results), None);
         let lacking = results.cells.iter_mut().find(|cell| (cell.row.as_str(), cell.seed) == ("mnli", 2));
-        fixture::lacks(&mut lacking.unwrap().summaries, "th ur");
+        fixture::lacks(lacking.unwrap(), "th ur");
         assert_eq!(obstacle_of(&results).unwrap(), "ours lack th ur");
         results.cells.retain(|cell| cell.row == CHANCE);
         assert_eq!(obstacle_of(&results).unwrap(), "nothing of ours to compare");

@@ -159,7 +159,7 @@ pub(super) fn caveats(results: &StudyResults, table: &StudyTable) -> Vec<String>
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::{fixture, study_table};
+    use super::super::super::{ResultsTable, fixture, study_table};
     use super::super::grid::{Statistics, grid};
     use super::*;
 
@@ -214,7 +214,7 @@ mod tests {
         let want = "xnli: mnli and multi do best among the intermediate tasks: 52.0, +6.0 points against none (mnli: a \
                     significant gain; multi: not significant)";
         assert!(told[0].starts_with(want), "{told:?}");
-        results.comparisons = None;
+        results.tables.remove(&ResultsTable::Comparisons);
         let table = study_table(&results).unwrap();
         let found = findings(&table, &grid(&table, &Statistics::read(&results).unwrap()));
         assert!(found[0].contains("(not tested)"), "{}", found[0]);

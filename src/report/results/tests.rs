@@ -62,10 +62,10 @@ fn every_input_is_in_the_stamp() {
         assert_ne!(digest(&changed), base);
     }
     let mut changed = results.clone();
-    changed.profiles.get_mut("xnli").unwrap().key.push('x');
+    changed.tables.get_mut(&ResultsTable::Profiles).unwrap()[0].key.push('x');
     assert_ne!(digest(&changed), base);
     changed = results.clone();
-    changed.overlap = None;
+    changed.tables.remove(&ResultsTable::Overlap);
     assert_ne!(digest(&changed), base);
     changed = results.clone();
     changed.code_version.push('x');
@@ -108,7 +108,7 @@ fn a_broken_input_is_named_and_leaves_the_old_view() {
     published(&results, &view).unwrap();
     let before = bytes(&view);
     results.cells[0].score_key.push('x');
-    fs::write(&results.cells[0].scores, "PAR1").unwrap();
+    fs::write(results.cells[0].score_table(ResultsTable::Scores), "PAR1").unwrap();
     let message = published(&results, &view).unwrap_err().to_string();
     assert!(message.contains("scores.parquet"), "{message}");
     assert_eq!(bytes(&view), before);

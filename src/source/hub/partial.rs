@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use crate::error::{FileError, IoContext};
+use crate::fs::settle;
 
 /// Bytes so far at `path`, and beside them the hub's tag of the whole file.
 pub(super) struct Partial {
@@ -74,11 +75,9 @@ impl Partial {
 
     /// Makes the bytes durable and moves them to `blob`.
     pub(super) fn keep(self, blob: &Path) -> Result<(), FileError> {
-        self.file.sync_all().at("sync", &self.path)?;
         let folder = blob.parent().expect("a blob is in a folder of the cache");
         std::fs::create_dir_all(folder).at("create directory", folder)?;
-        std::fs::rename(&self.path, blob).at("move the download to", blob)?;
-        File::open(folder).and_then(|folder| folder.sync_all()).at("sync", folder)?;
+        settle(&self.path, blob)?;
         match std::fs::remove_file(tag_path(&self.path)) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
                 Err(FileError::new("remove", tag_path(&self.path), e))

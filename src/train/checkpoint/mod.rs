@@ -21,6 +21,7 @@ use super::TrainError;
 use super::optimizer::{AdamW, Moments};
 use super::scaler::LossScale;
 use crate::error::{IoContext, Result};
+use crate::fs::settle;
 use crate::model::Model;
 use crate::model::layers::Slot;
 use crate::model::weights::{put, values};
@@ -204,8 +205,7 @@ impl Checkpoints {
             return Err(error);
         }
         let path = directory.join(format!("checkpoint-{:010}.safetensors", state.step));
-        std::fs::rename(&unfinished, &path).at("rename", &unfinished)?;
-        std::fs::File::open(&directory).and_then(|directory| directory.sync_all()).at("sync", &directory)?;
+        settle(&unfinished, &path)?;
         let damaged = std::mem::take(&mut self.damaged);
         let good = self.found()?.into_iter().filter(|path| !damaged.contains(path)).skip(KEPT);
         for path in damaged.iter().filter(|damaged| **damaged != path).cloned().chain(good) {

@@ -27,6 +27,7 @@ use crate::model::Model;
 use crate::model::weights::{save, word_embeddings};
 use crate::progress::Progress;
 use crate::store::Scratch;
+pub use log::LogRow;
 use meter::{Meter, grouped};
 use prepare::{heads, load_tasks, starting_config, starting_model, trim};
 use steps::{Pending, Tried};
