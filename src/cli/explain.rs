@@ -78,13 +78,13 @@ fn score_row(context: &Context, args: &ExplainArgs, row: &RowName) -> Result<Exi
         write_rows(&rows, OutputFormat::Json, &mut shown)?;
         let scores: Value = serde_json::from_slice(&shown).unwrap_or_default();
         print_json(&serde_json::json!({
-            "study": run.study, "target": run.target, "row": run.row, "seed": run.seed,
+            "study": run.study, "target": run.at.target, "row": run.at.row, "seed": run.at.seed,
             "scores": scores, "made_from": steps,
         }));
         return Ok(ExitCode::Success);
     }
     write_rows(&rows, OutputFormat::Table { limit: usize::MAX }, &mut shown)?;
-    print(&format!("{}: {} after {}, seed {}", run.study, run.target, run.row, run.seed));
+    print(&format!("{}: {} after {}, seed {}", run.study, run.at.target, run.at.row, run.at.seed));
     print(String::from_utf8_lossy(&shown).trim_end());
     print(&provenance_tree(&steps));
     Ok(ExitCode::Success)

@@ -69,11 +69,11 @@ fn chart(
             let curve = averaged(&log::losses(path)?);
             let Some((_, loss)) = curve.last().copied() else { continue };
             // Pretraining is shared by all rows.
-            let place = results.study.order.iter().position(|row| *row == cell.row);
+            let place = results.study.order.iter().position(|row| *row == cell.at.row);
             let (label, row, color) = match place {
                 Some(place) if phase != "pretrain" => {
-                    let label = format!("{}, seed {}", cell.row, cell.seed);
-                    (label, cell.row.clone(), place % COLORS)
+                    let label = format!("{}, seed {}", cell.at.row, cell.at.seed);
+                    (label, cell.at.row.clone(), place % COLORS)
                 }
                 _ => (phase.to_owned(), String::new(), COLORS - 1),
             };

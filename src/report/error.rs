@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{ExitCode, FileError};
 use crate::evaluate::EvaluateError;
 use crate::shard::ShardError;
-use crate::task::{CHECK, IMPORTED, TaskError};
+use crate::task::{CHECK, IMPORTED, TaskError, study_of};
 
 /// What goes wrong with tables, queries and reports.
 #[derive(Debug, thiserror::Error)]
@@ -140,7 +140,7 @@ pub enum ReportError {
 
 /// The command that publishes the study again in whose partition `path` lies.
 fn republish(path: &Path) -> String {
-    let study = path.iter().find_map(|part| part.to_str()?.strip_prefix("study=")).unwrap_or("STUDY");
+    let study = study_of(path).unwrap_or("STUDY");
     match study {
         IMPORTED => "the next `trestle import`".to_owned(),
         CHECK => "`trestle task check`".to_owned(),

@@ -11,7 +11,7 @@ use crate::audit::{Labels, Overlap, Profile, TokenProfile};
 use crate::evaluate::{AggregateRow, ComparisonRow, ExampleScoreRow, PredictionRow, ScoreRow, Setting, SummaryRow};
 use crate::schema::TableRow;
 use crate::shard;
-use crate::task::{Split, Study};
+use crate::task::{Coordinates, Split, Study};
 use crate::train::LogRow;
 
 const STUDY: &str = r#"
@@ -385,9 +385,7 @@ pub fn results(dir: &Path) -> StudyResults {
             let baseline = row == CHANCE;
             cells.push(Cell {
                 study: study.id.clone(),
-                target: target.clone(),
-                row: row.to_owned(),
-                seed,
+                at: Coordinates { target: target.parse().unwrap(), row: row.to_owned(), seed },
                 metric,
                 edition: Some(study.edition),
                 layer: (target == "tatoeba" && !baseline).then_some(2),

@@ -49,19 +49,15 @@ use std::path::PathBuf;
 use crate::evaluate::median;
 use crate::schema::TableRow;
 use crate::shard::table_rows;
-use crate::task::{CHANCE, Edition, NONE, Study};
+use crate::task::{CHANCE, Coordinates, Edition, NONE, Study};
 
 /// One cell of a study's grid whose predictions and scores exist.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cell {
     /// The study's id.
     pub study: String,
-    /// The target task.
-    pub target: String,
-    /// The row: a name in the study's `order`, or [`CHANCE`].
-    pub row: String,
-    /// The repetition.
-    pub seed: u64,
+    /// Which cell.
+    pub at: Coordinates,
     /// The metrics whose mean stands for the target in tables ([`crate::task::Metric::headline`]).
     pub metric: &'static [&'static str],
     /// The hidden state whose rows stand for the target in tables (retrieval); `None` picks the rows without a layer.
@@ -133,13 +129,13 @@ impl StudyResults {
 
     /// Names of the rows: the baseline where some cell has it, then the study's order.
     fn rows(&self) -> Vec<&str> {
-        let chance = self.cells.iter().any(|cell| cell.row == CHANCE).then_some(CHANCE);
+        let chance = self.cells.iter().any(|cell| cell.at.row == CHANCE).then_some(CHANCE);
         chance.into_iter().chain(self.study.order.iter().map(String::as_str)).collect()
     }
 
     /// The edition that a target was scored on, that of the study before it was; none where its cells differ or do not tell.
     fn edition_of(&self, target: &str) -> Option<Edition> {
-        let mut editions = self.cells.iter().filter(|cell| cell.target == target).map(|cell| cell.edition);
+        let mut editions = self.cells.iter().filter(|cell| cell.at.target == target).map(|cell| cell.edition);
         let first = editions.next().unwrap_or(Some(self.study.edition))?;
         editions.all(|other| other == Some(first)).then_some(first)
     }
@@ -147,9 +143,9 @@ impl StudyResults {
     /// The cells of one target in the order of tables: by row, then by seed.
     fn of_target(&self, target: &str) -> Vec<&Cell> {
         let rows = self.rows();
-        let place = |cell: &Cell| rows.iter().position(|row| *row == cell.row);
-        let mut cells: Vec<&Cell> = self.cells.iter().filter(|cell| cell.target == target).collect();
-        cells.sort_by_key(|cell| (place(cell), cell.seed));
+        let place = |cell: &Cell| rows.iter().position(|row| *row == cell.at.row);
+        let mut cells: Vec<&Cell> = self.cells.iter().filter(|cell| cell.at.target == target).collect();
+        cells.sort_by_key(|cell| (place(cell), cell.at.seed));
         cells
     }
 }

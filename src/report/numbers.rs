@@ -70,7 +70,7 @@ impl Scored<'_> {
             None => Ok(()),
             Some(metric) => Err(ReportError::Summary {
                 path: cell.score_table(ResultsTable::Summaries),
-                target: cell.target.clone(),
+                target: cell.at.target.to_string(),
                 metric: metric.to_owned(),
                 layer: cell.layer,
             }),
@@ -110,7 +110,7 @@ impl<'a> Numbers<'a> {
     }
 
     fn of(&self, target: &str, row: &str) -> impl Iterator<Item = &Scored<'a>> {
-        self.cells.iter().filter(move |scored| scored.cell.target == target && scored.cell.row == row)
+        self.cells.iter().filter(move |scored| scored.cell.at.target == target && scored.cell.at.row == row)
     }
 
     /// The headline number in one language.
@@ -138,7 +138,7 @@ impl<'a> Numbers<'a> {
 
     /// Codes of the languages that some row of a target was scored in, English first.
     pub(super) fn languages(&self, target: &str) -> Vec<String> {
-        let cells = self.cells.iter().filter(|scored| scored.cell.target == target);
+        let cells = self.cells.iter().filter(|scored| scored.cell.at.target == target);
         let mut codes: Vec<String> =
             cells.flat_map(|scored| scored.of(&scored.scores)).map(|row| row.of.clone()).collect();
         codes.sort_by_key(|code| (code != "en", code.clone()));
@@ -148,7 +148,7 @@ impl<'a> Numbers<'a> {
 
     /// Names of the groups that some row of a target has.
     pub(super) fn groups(&self, target: &str) -> Vec<String> {
-        let cells = self.cells.iter().filter(|scored| scored.cell.target == target);
+        let cells = self.cells.iter().filter(|scored| scored.cell.at.target == target);
         let mut groups: Vec<String> =
             cells.flat_map(|scored| scored.of(&scored.summaries)).map(|row| row.of.clone()).collect();
         groups.sort();

@@ -34,6 +34,7 @@ use crate::fs::replace_with;
 use crate::schema::{Columnar, TableRow};
 use crate::shard::{self, Batches, PART, ShardError, Writer};
 use crate::store::Leases;
+use crate::task::{study_folder, target_folder};
 
 /// Raised when the layout or a column of the view changes.
 const VIEW_VERSION: u32 = 5;
@@ -176,7 +177,7 @@ fn identity(cell: &Cell) -> serde_json::Value {
     let languages: Vec<&str> = cell.predictions.iter().map(|(language, _)| language.as_str()).collect();
     let phases: Vec<&str> = cell.training_logs.iter().map(|(phase, _)| phase.as_str()).collect();
     json!({
-        "target": cell.target, "row": cell.row, "seed": cell.seed, "languages": languages,
+        "at": cell.at, "languages": languages,
         "phases": phases, "predict": cell.predict_key, "score": cell.score_key, "model": cell.model_key,
         "tokenizer": cell.tokenizer_digest, "data": cell.data_keys, "parameters": cell.parameters,
     })
@@ -185,14 +186,14 @@ fn identity(cell: &Cell) -> serde_json::Value {
 /// Writes the view below `building` and returns its files by their final place below the results directory.
 fn build(results: &StudyResults, building: &Path) -> Result<Vec<(PathBuf, u64)>, ReportError> {
     let mut files = Vec::new();
-    let mut targets: Vec<&str> = results.cells.iter().map(|cell| cell.target.as_str()).collect();
+    let mut targets: Vec<&str> = results.cells.iter().map(|cell| cell.at.target.as_str()).collect();
     targets.sort_unstable();
     targets.dedup();
     fs::create_dir_all(building).at("create directory", building)?;
     let mut add = |part: PathBuf, table: ResultsTable| -> Result<(), ReportError> {
         let path = building.join(table.name()).join(&part);
         let bytes = fs::metadata(&path).at("read", &path)?.len();
-        files.push((Path::new(table.name()).join(format!("study={}", results.study.id)).join(part), bytes));
+        files.push((Path::new(table.name()).join(study_folder(&results.study.id)).join(part), bytes));
         Ok(())
     };
     for table in ResultsTable::ALL.iter().copied() {
@@ -200,7 +201,7 @@ fn build(results: &StudyResults, building: &Path) -> Result<Vec<(PathBuf, u64)>,
         match table.source() {
             Source::Cells(source) => {
                 for target in &targets {
-                    let part = Path::new(&format!("target={target}")).join(PART);
+                    let part = Path::new(&target_folder(target)).join(PART);
                     let mut file = ViewFile::create(table, &folder.join(&part))?;
                     for cell in results.of_target(target) {
                         file.add(results, cell, source)?;
@@ -279,7 +280,7 @@ impl ViewFile {
 /// Puts `building/<view>`, if there is one, in the place of the study's partition; what was there moves to
 /// `building/old-<view>`.
 fn swap_in(building: &Path, view: &str, table_dir: &Path, study: &str) -> Result<(), FileError> {
-    let place = table_dir.join(format!("study={study}"));
+    let place = table_dir.join(study_folder(study));
     if place.exists() {
         fs::rename(&place, building.join(format!("old-{view}"))).at("move away", &place)?;
     }

@@ -9,19 +9,15 @@ use serde_json::Value;
 
 use super::{QueryTable, ReportError, ResultsTable, query, results_tables};
 use crate::evaluate::Setting;
-use crate::task::Pooling;
+use crate::task::{Coordinates, NoData, Pooling};
 
 /// One row of table `runs`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Run {
     /// The study's id.
     pub study: String,
-    /// The target task.
-    pub target: String,
-    /// The row: a name in the study's order, the baseline, or an imported system.
-    pub row: String,
-    /// The repetition.
-    pub seed: u64,
+    /// Which cell.
+    pub at: Coordinates,
     /// Key of the stage that predicted.
     pub predict_key: String,
     /// Key of the score stage.
@@ -89,16 +85,20 @@ pub fn runs(results_dir: &Path) -> Result<Vec<Run>, ReportError> {
     let seeds = batch["seed"].as_primitive::<UInt64Type>();
     (0..batch.num_rows())
         .map(|row| {
-            let broken =
-                |e: serde_json::Error| ReportError::Run { study: study.value(row).to_owned(), message: e.to_string() };
+            let broken = |e: &dyn std::error::Error| ReportError::Run {
+                study: study.value(row).to_owned(),
+                message: e.to_string(),
+            };
             Ok(Run {
                 study: study.value(row).to_owned(),
-                target: target.value(row).to_owned(),
-                row: rows.value(row).to_owned(),
-                seed: seeds.value(row),
+                at: Coordinates {
+                    target: target.value(row).parse().map_err(|e: NoData| broken(&e))?,
+                    row: rows.value(row).to_owned(),
+                    seed: seeds.value(row),
+                },
                 predict_key: predict_key.value(row).to_owned(),
                 score_key: score_key.value(row).to_owned(),
-                parameters: serde_json::from_str(parameters.value(row)).map_err(broken)?,
+                parameters: serde_json::from_str(parameters.value(row)).map_err(|e| broken(&e))?,
                 code_version: code_version.value(row).to_owned(),
             })
         })
@@ -122,7 +122,7 @@ mod tests {
         let found = runs(&results_dir).unwrap();
         assert_eq!(found.len(), results.cells.len());
         for cell in &results.cells {
-            let of_cell = |run: &&Run| (&run.target, &run.row, run.seed) == (&cell.target, &cell.row, cell.seed);
+            let of_cell = |run: &&Run| run.at == cell.at;
             let run = found.iter().find(of_cell).unwrap();
             assert_eq!((&run.score_key, &run.predict_key), (&cell.score_key, &cell.predict_key));
             assert_eq!(run.parameters, cell.parameters);

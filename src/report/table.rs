@@ -142,7 +142,7 @@ pub(super) fn table_of(results: &StudyResults, numbers: &Numbers) -> Result<Stud
     for name in results.rows() {
         let mut entries = Vec::new();
         for target in targets {
-            let cells: Vec<&Cell> = results.of_target(target).into_iter().filter(|cell| cell.row == name).collect();
+            let cells: Vec<&Cell> = results.of_target(target).into_iter().filter(|cell| cell.at.row == name).collect();
             entries.push(if cells.is_empty() { None } else { Some(entry(numbers, &cells)) });
         }
         let tasks = results.study.intermediate.get(name).cloned().unwrap_or_default();
@@ -194,7 +194,8 @@ fn tests(results: &StudyResults) -> Result<Tests, ReportError> {
 
 /// What a row reaches on a target over the seeds of its cells, of which there is one at least.
 fn entry(numbers: &Numbers, cells: &[&Cell]) -> Entry {
-    let Cell { target, row, metric, .. } = cells[0];
+    let Cell { at, metric, .. } = cells[0];
+    let (target, row) = (at.target.as_str(), at.row.as_str());
     let non_english = numbers.group(target, row, "non-english");
     let part = |name: &str| Some(numbers.metric(target, row, "non-english", name)?.value);
     let parts = metric.iter().filter_map(|name| Some(((*name).to_owned(), part(name)?)));
@@ -345,7 +346,7 @@ mod tests {
         }
         let entry = study_table(&results).unwrap().rows[1].entries[2].clone().unwrap();
         assert!(close(entry.non_english.unwrap().value, 26.0));
-        results.cells.iter_mut().filter(|c| c.target == "tatoeba").for_each(|c| c.layer = Some(9));
+        results.cells.iter_mut().filter(|c| c.at.target == "tatoeba").for_each(|c| c.layer = Some(9));
         let message = study_table(&results).unwrap_err().to_string();
         assert!(message.contains("layer 9") && message.contains("summaries.parquet"), "{message}");
     }
@@ -357,7 +358,7 @@ mod tests {
         let table = study_table(&results).unwrap();
         let average = table.rows[2].average.unwrap();
         assert!(close(average.value, (52.0 + 47.0 + 52.0) / 3.0) && close(average.change.unwrap(), 6.0));
-        results.cells.retain(|cell| !(cell.target == "xnli" && cell.row == "mnli"));
+        results.cells.retain(|cell| !(cell.at.target == "xnli" && cell.at.row == "mnli"));
         let table = study_table(&results).unwrap();
         assert!(table.rows[2].entries[0].is_none() && table.rows[2].average.is_none());
         assert!(table.notes.iter().any(|note| note.starts_with("1 cell is not finished")), "{:?}", table.notes);

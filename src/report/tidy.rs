@@ -78,7 +78,7 @@ mod tests {
     fn each_cell_is_a_line_and_empty_fields_are_what_is_not_known() {
         let dir = tempfile::tempdir().unwrap();
         let mut results = fixture::results(dir.path());
-        results.cells.retain(|cell| !(cell.target == "xnli" && cell.row == "none"));
+        results.cells.retain(|cell| !(cell.at.target == "xnli" && cell.at.row == "none"));
         let text = study_table(&results).unwrap().to_csv().unwrap();
         let mut reader = csv::Reader::from_reader(text.as_bytes());
         assert_eq!(reader.headers().unwrap().iter().collect::<Vec<_>>(), HEADER);

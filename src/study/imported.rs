@@ -220,15 +220,15 @@ fn study(cells: &[Cell]) -> Study {
     study.title = "Imported predictions".to_owned();
     study.seeds = Vec::new();
     for cell in cells {
-        if !study.order.contains(&cell.row) {
-            study.order.push(cell.row.clone());
-            study.intermediate.insert(cell.row.clone(), Vec::new());
+        if !study.order.contains(&cell.at.row) {
+            study.order.push(cell.at.row.clone());
+            study.intermediate.insert(cell.at.row.clone(), Vec::new());
         }
-        if !study.targets.contains(&cell.target) {
-            study.targets.push(cell.target.clone());
+        if !study.targets.iter().any(|target| cell.at.target == *target) {
+            study.targets.push(cell.at.target.to_string());
         }
-        if !study.seeds.contains(&cell.seed) {
-            study.seeds.push(cell.seed);
+        if !study.seeds.contains(&cell.at.seed) {
+            study.seeds.push(cell.at.seed);
         }
     }
     study.targets.sort();
@@ -248,9 +248,7 @@ fn cell(
     let layer = if task.format == Format::SentenceRetrieval { first_layer(score)? } else { None };
     Ok(Cell {
         study: IMPORTED.to_owned(),
-        target: task.id.clone(),
-        row: system.to_owned(),
-        seed,
+        at: at(task, system, seed),
         metric: task.metric.map_or(&[], |metric| metric.headline()),
         layer,
         edition: edition(store, gold)?,

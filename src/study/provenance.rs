@@ -17,6 +17,7 @@ use crate::error::Result;
 use crate::report::{self, ResultsTable, Run};
 use crate::source::{LockEntry, RepoKind, hub, locked_files};
 use crate::store::{Artifact, Input, Manifest, Store, digest_file};
+use crate::task::print_seed;
 
 /// The name of a score row, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,12 +86,12 @@ impl RowName {
     pub fn find(&self, store: &Store) -> Result<ScoreRows> {
         let mut runs = report::runs(&store.results_dir())?;
         narrow(&mut runs, "study", self.parts.first(), |run| run.study.clone())?;
-        narrow(&mut runs, "target", self.parts.get(1), |run| run.target.clone())?;
-        narrow(&mut runs, "row", self.parts.get(2), |run| run.row.clone())?;
+        narrow(&mut runs, "target", self.parts.get(1), |run| run.at.target.to_string())?;
+        narrow(&mut runs, "row", self.parts.get(2), |run| run.at.row.clone())?;
         let mut rest: Vec<&String> = self.parts.iter().skip(3).collect();
         let seed = rest.iter().position(|part| part.starts_with("seed-")).map(|index| rest.remove(index));
         if seed.is_some() || runs.len() > 1 {
-            narrow(&mut runs, "seed", seed, |run| format!("seed-{}", run.seed))?;
+            narrow(&mut runs, "seed", seed, |run| print_seed(run.at.seed))?;
         }
         let run = runs.remove(0);
         let artifact = artifact(store, &run, StageName::Score, &run.score_key)?;
@@ -166,7 +167,7 @@ pub(super) fn no_such(what: &'static str, name: Option<&str>, known: &str) -> cr
 
 /// An artifact that a published run names by key.
 pub(super) fn artifact(store: &Store, run: &Run, stage: StageName, key: &str) -> Result<Artifact> {
-    let label = format!("{}/{}/{}", run.study, run.target, run.row);
+    let label = format!("{}/{}", run.study, run.at);
     Ok(store.named(stage.name(), key)?.ok_or_else(|| StudyError::InputGone { label, input: stage.to_string() })?)
 }
 

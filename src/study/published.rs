@@ -15,7 +15,7 @@ use crate::exchange::{CanonicalData, OutputDir, SubmissionTable, write_croissant
 use crate::report::{self, Run};
 use crate::shard::table_rows;
 use crate::store::{Artifact, Store, digest_bytes};
-use crate::task::{CHANCE, Edition, Format, Registry, Task};
+use crate::task::{CHANCE, Edition, Format, Registry, Task, print_seed};
 
 /// One target of a published row, with its artifacts.
 #[derive(Debug, Clone)]
@@ -52,8 +52,8 @@ pub fn published<'a>(
     let mut runs = report::runs(&store.results_dir())?;
     for (what, wanted, of) in [
         ("study", Some(study.to_owned()), (|run: &Run| run.study.clone()) as fn(&Run) -> String),
-        ("row", Some(row.to_owned()), |run| run.row.clone()),
-        ("seed", seed.map(|seed| seed.to_string()), |run| run.seed.to_string()),
+        ("row", Some(row.to_owned()), |run| run.at.row.clone()),
+        ("seed", seed.map(|seed| seed.to_string()), |run| run.at.seed.to_string()),
     ] {
         let mut known: Vec<String> = runs.iter().map(of).collect();
         known.sort();
@@ -68,7 +68,7 @@ pub fn published<'a>(
     }
     runs.into_iter()
         .map(|run| {
-            let task = registry.task(&run.target, &format!("study {study}"))?;
+            let task = registry.task(run.at.target.as_str(), &format!("study {study}"))?;
             let score = artifact(store, &run, StageName::Score, &run.score_key)?;
             let input = |name: &str| input(store, &score.manifest, name);
             let (predictions, gold) = (input("predictions")?, input("gold")?);
@@ -93,7 +93,7 @@ impl PublishedCell<'_> {
 
     /// The hidden state that stands for the target: the model file's first, where predictions have any.
     fn layer(&self) -> Result<Option<i32>> {
-        if self.task.format != Format::SentenceRetrieval || self.run.row == CHANCE {
+        if self.task.format != Format::SentenceRetrieval || self.run.at.row == CHANCE {
             return Ok(None);
         }
         if let Some(layers) = Predictions::of(&self.predictions)?.layers()? {
@@ -128,7 +128,7 @@ pub fn system(cells: &[PublishedCell<'_>]) -> Option<System> {
     let mut models: Vec<String> = cells.iter().map(|cell| format!("{} {}\n", cell.task.id, cell.model())).collect();
     models.sort();
     Some(System {
-        name: format!("{}/{}/seed-{}", run.study, run.row, run.seed),
+        name: format!("{}/{}/{}", run.study, run.at.row, print_seed(run.at.seed)),
         revision: digest_bytes(models.concat().as_bytes()),
         code_version: run.code_version.clone(),
     })

@@ -82,9 +82,7 @@ fn one(
         .collect();
     Ok(Cell {
         study: setup.study.id.clone(),
-        target: cell.at.target.to_string(),
-        row: cell.at.row.clone(),
-        seed: cell.at.seed,
+        at: cell.at.clone(),
         metric: task.metric.map_or(&[], |metric| metric.headline()),
         edition: Some(setup.study.edition),
         layer: setup.headline_setting(task).map(|(layer, _)| layer).filter(|_| is_model),

@@ -2,11 +2,9 @@
 //! apart, for labels, partitions and the command line alike.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr;
-use std::sync::Arc;
 
-use arrow::array::{ArrayRef, StringArray, UInt64Array};
 use serde::{Deserialize, Serialize};
 
 use super::CHANCE;
@@ -70,22 +68,14 @@ const SEED: &str = "seed-";
 /// What the folder of a study's part of a results table begins with, and that of a target's part in it.
 const PARTITIONS: [&str; 2] = ["study=", "target="];
 
-impl Coordinates {
-    /// The columns `row` and `seed` of a table with so many rows of this cell. The target stands in the path.
-    pub fn columns(&self, rows: usize) -> [ArrayRef; 2] {
-        let row = StringArray::from_iter_values(std::iter::repeat_n(&self.row, rows));
-        [Arc::new(row), Arc::new(UInt64Array::from(vec![self.seed; rows]))]
-    }
+/// The folder of a study's part of a results table: `study=mini`.
+pub fn study_folder(study: &str) -> String {
+    format!("{}{study}", PARTITIONS[0])
 }
 
-/// The folder of a study's part of a results table (`study=mini`), or of a target's part in it (`study=mini/target=xnli`).
-pub fn partition(study: &str, target: Option<&str>) -> PathBuf {
-    let [of_study, of_target] = PARTITIONS;
-    let folder = PathBuf::from(format!("{of_study}{study}"));
-    match target {
-        Some(target) => folder.join(format!("{of_target}{target}")),
-        None => folder,
-    }
+/// The folder of a target's part in it: `target=xnli`.
+pub fn target_folder(target: &str) -> String {
+    format!("{}{target}", PARTITIONS[1])
 }
 
 /// The study whose partition `path` lies in.
@@ -194,6 +184,12 @@ impl PartialEq<str> for DataId {
     }
 }
 
+impl PartialEq<&str> for DataId {
+    fn eq(&self, other: &&str) -> bool {
+        self.0 == *other
+    }
+}
+
 impl PartialEq<String> for DataId {
     fn eq(&self, other: &String) -> bool {
         self.0 == *other
@@ -267,10 +263,10 @@ mod tests {
         for parts in [&["xnli"][..], &["xnli", "mnli", "1"], &["x/", "mnli"], &["xnli", "mnli", "seed-1", "de"]] {
             assert_eq!(Place::parse(parts), None, "{parts:?}");
         }
-        let folder = partition("mini", Some(at.target.as_str()));
-        assert_eq!(folder, Path::new("study=mini/target=squad_v2~answerable"));
+        let folder = Path::new("runs").join(study_folder("mini")).join(target_folder(at.target.as_str()));
+        assert_eq!(folder, Path::new("runs/study=mini/target=squad_v2~answerable"));
         assert_eq!((study_of(&folder), target_of(&folder)), (Some("mini"), Some("squad_v2~answerable")));
-        assert_eq!((study_of(Path::new("a")), target_of(&partition("mini", None))), (None, None));
+        assert_eq!((study_of(Path::new("a")), target_of(Path::new("study=mini"))), (None, None));
     }
 
     proptest! {

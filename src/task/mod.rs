@@ -17,7 +17,8 @@ mod split;
 mod study;
 
 pub use coordinates::{
-    Coordinates, DataId, NoData, Place, TransformName, parse_seed, partition, print_seed, study_of, target_of,
+    Coordinates, DataId, NoData, Place, TransformName, parse_seed, print_seed, study_folder, study_of, target_folder,
+    target_of,
 };
 pub use error::TaskError;
 pub use file::{Format, Role, Task};

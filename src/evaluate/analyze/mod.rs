@@ -25,7 +25,7 @@ use super::{AggregateRow, ComparisonRow, EvaluateError, Setting};
 use crate::error::Result;
 use crate::progress::{Progress, check};
 use crate::schema::TableRow;
-use crate::task::{CHANCE, Metric, Traits};
+use crate::task::{CHANCE, Coordinates, Metric, Traits};
 
 /// A study whose scores are all there.
 #[derive(Debug, Clone)]
@@ -62,12 +62,8 @@ pub struct AnalyzeTarget {
 /// One row, target and seed.
 #[derive(Debug, Clone)]
 pub struct AnalyzeCell {
-    /// The target's id.
-    pub target: String,
-    /// The row.
-    pub row: String,
-    /// The repetition.
-    pub seed: u64,
+    /// Which cell.
+    pub at: Coordinates,
     /// `example-scores.parquet` of the score stage.
     pub example_scores: PathBuf,
 }
@@ -91,13 +87,13 @@ pub fn analyze(request: &AnalyzeRequest<'_>, progress: &dyn Progress, stop: &Ato
     let mut done = 0;
     for target in &request.targets {
         let mut rows: Vec<Row<'_>> = Vec::new();
-        for cell in request.cells.iter().filter(|cell| cell.target == target.id) {
+        for cell in request.cells.iter().filter(|cell| cell.at.target == target.id) {
             check(stop)?;
-            let place = rows.iter().position(|row| row.name == cell.row).unwrap_or_else(|| {
-                rows.push(Row { name: &cell.row, seeds: BTreeMap::new() });
+            let place = rows.iter().position(|row| row.name == cell.at.row).unwrap_or_else(|| {
+                rows.push(Row { name: &cell.at.row, seeds: BTreeMap::new() });
                 rows.len() - 1
             });
-            rows[place].seeds.insert(cell.seed, Scored::of(target, read_runs(&cell.example_scores)?));
+            rows[place].seeds.insert(cell.at.seed, Scored::of(target, read_runs(&cell.example_scores)?));
         }
         for row in &rows {
             check(stop)?;

@@ -3,7 +3,7 @@ use crate::evaluate::ExampleScoreRow;
 use crate::evaluate::metric::{Statistics, accuracy};
 use crate::progress::Quiet;
 use crate::shard::write_rows;
-use crate::task::Languages;
+use crate::task::{Coordinates, Languages};
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Float64Type, UInt32Type, UInt64Type};
 use std::path::Path;
@@ -53,8 +53,8 @@ impl Study {
         let setting = if row == CHANCE { Setting::default() } else { target.setting.clone() };
         let languages: Vec<_> = languages.iter().map(|(code, right)| (*code, *right, 100)).collect();
         write(&path, &setting, &languages);
-        let (target, row) = (target.id.clone(), row.to_owned());
-        self.cells.push(AnalyzeCell { target, row, seed, example_scores: path });
+        let at = Coordinates { target: target.id.parse().unwrap(), row: row.to_owned(), seed };
+        self.cells.push(AnalyzeCell { at, example_scores: path });
     }
 
     fn analyze(&self) -> Result<AnalyzeTables> {

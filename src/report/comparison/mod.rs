@@ -16,7 +16,7 @@ use self::sides::Side;
 use super::ReportError;
 use crate::evaluate::compare::{CompareRequest, Comparison, Run, SIGNIFICANT, compare, holm, languages, method};
 use crate::evaluate::{Group, Setting, groups, headline};
-use crate::task::{Registry, Traits};
+use crate::task::{Registry, Traits, study_folder, target_of};
 
 /// What is compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -342,15 +342,14 @@ fn lacking(chosen: &ScopeChoice, scopes: &[Group]) -> Vec<String> {
 
 /// The targets that have a table of example scores in a study's results, with the file, in order.
 fn published(results_dir: &Path, study: &str) -> Result<Vec<(String, PathBuf)>, ReportError> {
-    let dir = results_dir.join("example_scores").join(format!("study={study}"));
+    let dir = results_dir.join("example_scores").join(study_folder(study));
     if !dir.is_dir() {
         return Err(ReportError::NotPublished { study: study.to_owned(), dir: results_dir.to_owned() });
     }
     let mut found = Vec::new();
     for entry in std::fs::read_dir(&dir).map_err(|e| crate::error::FileError::new("read directory", &dir, e))? {
         let entry = entry.map_err(|e| crate::error::FileError::new("read directory", &dir, e))?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if let Some(target) = name.strip_prefix("target=") {
+        if let Some(target) = target_of(&entry.path()) {
             found.push((target.to_owned(), entry.path().join(crate::shard::PART)));
         }
     }

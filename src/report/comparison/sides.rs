@@ -10,7 +10,7 @@ use super::{Operand, published};
 use crate::evaluate::Setting;
 use crate::evaluate::compare::{Run, Runs, read_published, read_runs};
 use crate::shard::{self, Columns, PART};
-use crate::task::CHANCE;
+use crate::task::{CHANCE, study_folder, target_folder};
 
 /// What one row has on one target.
 pub(super) struct SideRow {
@@ -45,7 +45,7 @@ impl Side {
                 let mut side = Self { letter, offered: Vec::new(), targets: Vec::new() };
                 let mut known: Vec<String> = Vec::new();
                 for (target, path) in published(results_dir, study)? {
-                    let runs = Path::new("runs").join(format!("study={study}")).join(format!("target={target}"));
+                    let runs = Path::new("runs").join(study_folder(study)).join(target_folder(&target));
                     let headlines = headlines(study, &results_dir.join(runs).join(PART))?;
                     known.extend(
                         headlines

@@ -200,8 +200,8 @@ mod tests {
     fn what_is_not_finished_is_not_drawn_as_zero() {
         let dir = tempfile::tempdir().unwrap();
         let mut results = fixture::results(dir.path());
-        results.cells.retain(|cell| cell.target != "xquad" || cell.row == CHANCE);
-        results.cells.retain(|cell| cell.target != "xnli" || cell.row != "none");
+        results.cells.retain(|cell| cell.at.target != "xquad" || cell.at.row == CHANCE);
+        results.cells.retain(|cell| cell.at.target != "xnli" || cell.at.row != "none");
         let table = study_table(&results).unwrap();
         // English less the others in the fixture, seen as a gap below zero.
         let mut of_mnli = Numbers::read(&results).unwrap().group("xnli", "mnli", GAP).unwrap();

@@ -226,10 +226,15 @@ mod tests {
         let mut results = fixture::aggregated(dir.path());
         results.tables.remove(&ResultsTable::Comparisons);
         // What `none` reaches, under another name.
-        let none = results.cells.iter().find(|cell| (&*cell.target, &*cell.row) == ("xnli", "none")).unwrap().clone();
-        results.cells.retain(|cell| cell.target == "xnli");
+        let none = results
+            .cells
+            .iter()
+            .find(|cell| (cell.at.target.as_str(), cell.at.row.as_str()) == ("xnli", "none"))
+            .unwrap()
+            .clone();
+        results.cells.retain(|cell| cell.at.target == "xnli");
         results.study.targets.truncate(1);
-        for cell in results.cells.iter_mut().filter(|cell| cell.row != super::super::CHANCE) {
+        for cell in results.cells.iter_mut().filter(|cell| cell.at.row != super::super::CHANCE) {
             cell.score_dir = none.score_dir.clone();
         }
         let page = render(&results).unwrap();

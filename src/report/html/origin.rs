@@ -103,14 +103,19 @@ pub(super) fn origins<'a>(results: &'a StudyResults, table: &StudyTable) -> Orig
             let found = trainings.entry(key).or_insert_with(|| described(phase, key, training));
             found.purpose = match phase.as_str() {
                 "pretrain" => "all rows".to_owned(),
-                "intermediate" => format!("row {}, seed {}", cell.row, cell.seed),
-                _ => format!("{} after {}, seed {}", cell.target, cell.row, cell.seed),
+                "intermediate" => format!("row {}, seed {}", cell.at.row, cell.at.seed),
+                _ => format!("{} after {}, seed {}", cell.at.target, cell.at.row, cell.at.seed),
             };
         }
-        let id = id(table, &cell.target, &cell.row);
+        let id = id(table, cell.at.target.as_str(), &cell.at.row);
         match origins.last_mut().filter(|origin| origin.id == id) {
             Some(origin) => origin.seeds.push(seed(cell, &data)),
-            None => origins.push(Origin { id, target: &cell.target, row: &cell.row, seeds: vec![seed(cell, &data)] }),
+            None => origins.push(Origin {
+                id,
+                target: cell.at.target.as_str(),
+                row: &cell.at.row,
+                seeds: vec![seed(cell, &data)],
+            }),
         }
     }
     let mut trainings: Vec<Training> = trainings.into_values().collect();
@@ -160,8 +165,8 @@ fn seed<'a>(cell: &'a Cell, data: &[(&str, &str)]) -> Seed<'a> {
         all.remove("trainings");
     }
     Seed {
-        seed: cell.seed,
-        explain: [format!("{}/{}/{}/seed-{}", cell.study, cell.target, cell.row, cell.seed), layer],
+        seed: cell.at.seed,
+        explain: [format!("{}/{}", cell.study, cell.at), layer],
         keys: keys.into_iter().filter(|(_, key)| !key.is_empty()).map(|(name, key)| (name, key.as_str())).collect(),
         trainings,
         data: own.filter_map(|pair| data.binary_search(&pair).ok()).collect(),

@@ -244,12 +244,12 @@ mod tests {
             assert!(obstacle_of(&mixed).unwrap().contains("not known which edition"));
         }
         // A second seed that lacks a language, of a row that is not `none`.
-        results.cells.retain(|cell| cell.row != NONE);
+        results.cells.retain(|cell| cell.at.row != NONE);
         assert_eq!(obstacle_of(&results), None);
-        let lacking = results.cells.iter_mut().find(|cell| (cell.row.as_str(), cell.seed) == ("mnli", 2));
+        let lacking = results.cells.iter_mut().find(|cell| (cell.at.row.as_str(), cell.at.seed) == ("mnli", 2));
         fixture::lacks(lacking.unwrap(), "th ur");
         assert_eq!(obstacle_of(&results).unwrap(), "ours lack th ur");
-        results.cells.retain(|cell| cell.row == CHANCE);
+        results.cells.retain(|cell| cell.at.row == CHANCE);
         assert_eq!(obstacle_of(&results).unwrap(), "nothing of ours to compare");
     }
 }

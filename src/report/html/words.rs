@@ -169,7 +169,7 @@ mod tests {
         let mut results = fixture::results(dir.path());
         results.study.edition = Edition::Full;
         for (target, edition) in [("xnli", None), ("xquad", Some(Edition::Full))] {
-            results.cells.iter_mut().filter(|cell| cell.target == target).for_each(|cell| cell.edition = edition);
+            results.cells.iter_mut().filter(|cell| cell.at.target == target).for_each(|cell| cell.edition = edition);
         }
         let told: Vec<String> =
             facts(&results).into_iter().filter(|(name, _)| name == "Edition").map(|(_, told)| told).collect();

@@ -49,8 +49,8 @@ table_row! {
 impl<'a> CellKeys<'a> {
     pub(super) fn of(cell: &'a Cell) -> Self {
         Self {
-            row: &cell.row,
-            seed: cell.seed,
+            row: &cell.at.row,
+            seed: cell.at.seed,
             model_key: &cell.model_key,
             predict_key: &cell.predict_key,
             score_key: &cell.score_key,
@@ -65,7 +65,7 @@ impl RunRow {
             logs.map(|(_, log)| log::last_step(log)).sum::<Result<u32, ReportError>>()
         };
         Ok(Self {
-            intermediate_tasks: results.study.intermediate.get(&cell.row).cloned().unwrap_or_default(),
+            intermediate_tasks: results.study.intermediate.get(&cell.at.row).cloned().unwrap_or_default(),
             pretrain_steps: steps("pretrain")?,
             intermediate_steps: steps("intermediate")?,
             target_steps: steps("target")?,

@@ -46,9 +46,9 @@ fn every_input_is_in_the_stamp() {
     let results = fixture::results(dir.path());
     let base = digest(&results);
     let changes: [fn(&mut Cell); 9] = [
-        |c| c.target.push('x'),
-        |c| c.row.push('x'),
-        |c| c.seed += 1,
+        |c| c.at.target = "other".parse().unwrap(),
+        |c| c.at.row.push('x'),
+        |c| c.at.seed += 1,
         |c| c.score_key.push('x'),
         |c| c.predict_key.push('x'),
         |c| c.model_key.push('x'),
@@ -95,7 +95,7 @@ fn a_target_that_left_the_study_leaves_the_view() {
     let mut results = fixture::results(dir.path());
     let view = dir.path().join("results");
     published(&results, &view).unwrap();
-    results.cells.retain(|cell| cell.target == "xnli");
+    results.cells.retain(|cell| cell.at.target == "xnli");
     assert_eq!(published(&results, &view).unwrap(), Published { written: true, files: 9 });
     assert!(!view.join("scores/study=small/target=xquad").exists());
 }

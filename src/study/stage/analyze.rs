@@ -106,8 +106,7 @@ impl Stage for Analyze {
         }
         let scored = |cell: ScoredCell| -> Result<AnalyzeCell> {
             let example_scores = inputs.get::<Scores>(&cell.input)?.examples();
-            let Coordinates { target, row, seed } = cell.at;
-            Ok(AnalyzeCell { target: target.into(), row, seed, example_scores })
+            Ok(AnalyzeCell { at: cell.at, example_scores })
         };
         let wanted = AnalyzeRequest {
             baseline: &request.baseline,
