@@ -205,7 +205,7 @@ fn requests_and_keys_are_those_of_the_stores_that_are_there() {
     let mut stages = BTreeSet::new();
     for made in [Made::study("tiny"), Made::task("anli_plus")] {
         for (label, job, _) in made.jobs() {
-            if matches!(job.stage, StageName::Generate | StageName::Normalize | StageName::Compose) {
+            if matches!(job.stage, StageName::Generate | StageName::Normalize | StageName::View) {
                 writeln!(text, "{label} {}", job.identity().key()).unwrap();
             }
             if stages.insert(job.stage) {

@@ -7,7 +7,7 @@ use super::{Context, print};
 use crate::error::{ExitCode, Result};
 use crate::report::{ComparisonRequest, Draws, Operand, ScopeChoice, Verdict, compare_results};
 use crate::store::{Artifact, Store};
-use crate::study::{BOOTSTRAP_SEED, RESAMPLES, Scores, StudyError, TRIALS, View};
+use crate::study::{BOOTSTRAP_SEED, Kind, RESAMPLES, Scores, StudyError, TRIALS};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  trestle compare mini/none mini/mnli\n  \

@@ -6,7 +6,7 @@ use super::{Context, plan, print, print_json};
 use crate::error::{Error, ExitCode, Result};
 use crate::report::{OutputFormat, write_rows};
 use crate::store::{Artifact, Explanation};
-use crate::study::{Label, RowName, ScoreRows, Scores, State, StudyError, View, provenance, provenance_tree};
+use crate::study::{Kind, Label, RowName, ScoreRows, Scores, State, StudyError, provenance, provenance_tree};
 
 #[derive(Debug, Args)]
 #[command(

@@ -135,17 +135,19 @@ pub fn run(context: &Context, args: &FetchArgs) -> Result<ExitCode> {
     failure.map_or(Ok(ExitCode::Success), |e| Err(e.into()))
 }
 
-/// Whether a task of the graph was asked for, by itself or as a part of another.
+/// Whether a task of the graph was asked for, by itself or as what another is made of.
 fn is_wanted(context: &Context, choice: &TaskChoice, id: &str) -> bool {
-    let part_of = |whole: &crate::task::Task| whole.parts.iter().any(|part| part == id);
     choice.picks(context, id)
-        || context.registry.tasks().any(|whole| part_of(whole) && choice.picks(context, &whole.id))
+        || context
+            .registry
+            .tasks()
+            .any(|task| task.made_of().iter().any(|part| part == id) && choice.picks(context, &task.id))
 }
 
 /// The tasks among those asked for that have no source on the hub; an error if one of them was asked for by name.
 fn not_on_hub(context: &Context, choice: &TaskChoice) -> Result<Vec<String>> {
     let tasks = choice.tasks(context)?;
-    let without = tasks.into_iter().filter(|task| task.source.hub.is_none() && task.parts.is_empty());
+    let without = tasks.into_iter().filter(|task| task.source.hub.is_none() && !task.is_view());
     let without: Vec<String> = without.map(|task| task.id.clone()).collect();
     match without.first().filter(|_| !choice.task.is_empty()) {
         Some(task) => {

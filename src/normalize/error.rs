@@ -105,6 +105,14 @@ pub enum NormalizeError {
         /// The raw files.
         files: String,
     },
+    /// A view that can't be made.
+    #[error("view {view}: {message}")]
+    View {
+        /// The view.
+        view: String,
+        /// Why.
+        message: String,
+    },
     /// Another number of examples than published.
     #[error(
         "task {task}, split {split}, language {language}: {found} examples, but `expect` says {expected}; the raw files are not the published ones"
@@ -139,7 +147,8 @@ impl NormalizeError {
             NormalizeError::Sql { .. }
             | NormalizeError::Query { .. }
             | NormalizeError::Columns { .. }
-            | NormalizeError::Twice { .. } => ExitCode::Config,
+            | NormalizeError::Twice { .. }
+            | NormalizeError::View { .. } => ExitCode::Config,
             NormalizeError::Line { .. }
             | NormalizeError::Content { .. }
             | NormalizeError::Uneven { .. }

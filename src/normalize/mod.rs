@@ -9,17 +9,17 @@
 mod ahead;
 mod answers;
 mod clock;
-mod compose;
 mod contract;
 mod error;
 mod readers;
 mod sql;
 mod tables;
+mod view;
 
 pub use clock::Seconds;
-pub use compose::{ComposeRequest, compose};
 pub use error::NormalizeError;
 pub use tables::NormalizedTable;
+pub use view::{AnyTransform, PartTable, ViewOutcome, ViewRequest, make_view};
 
 use std::collections::BTreeMap;
 use std::panic::resume_unwind;

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{ExitCode, FileError};
 use crate::evaluate::EvaluateError;
 use crate::shard::ShardError;
-use crate::task::{IMPORTED, TASKS, TaskError};
+use crate::task::{CHECK, IMPORTED, TaskError};
 
 /// What goes wrong with tables, queries and reports.
 #[derive(Debug, thiserror::Error)]
@@ -143,7 +143,7 @@ fn republish(path: &Path) -> String {
     let study = path.iter().find_map(|part| part.to_str()?.strip_prefix("study=")).unwrap_or("STUDY");
     match study {
         IMPORTED => "the next `trestle import`".to_owned(),
-        TASKS => "`trestle task check`".to_owned(),
+        CHECK => "`trestle task check`".to_owned(),
         study => format!("`trestle run {study}`"),
     }
 }

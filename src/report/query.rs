@@ -182,11 +182,16 @@ pub fn canonical_table(task: &str, format: Option<Format>, root: PathBuf, files:
     let what = ("description".to_owned(), "`train`, `validation` or `test`.".to_owned());
     let split = Field::new("split", DataType::Utf8, false).with_metadata(std::collections::HashMap::from([what]));
     QueryTable {
-        name: format!("canonical_{}", task.replace('-', "_")),
+        name: format!("canonical_{}", identifier(task)),
         description: format!("Data of task {task}. {row}").trim_end().to_owned(),
         columns: std::iter::once(Arc::new(split)).chain(schema.fields().iter().cloned()).collect(),
         rows: Rows::Files { root, files },
     }
+}
+
+/// The name of a task or view as part of a name in SQL: letters, digits and `_`.
+fn identifier(task: &str) -> String {
+    task.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
 }
 
 fn load(rows: &Rows) -> Result<DataFrame, ReportError> {

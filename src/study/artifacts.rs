@@ -1,4 +1,4 @@
-//! Artifacts as what they are: a view for each kind of thing that a stage makes, and the readers of manifests by type.
+//! Artifacts as what they are: a type for each kind of thing that a stage makes, and the readers of manifests by type.
 
 use std::path::{Path, PathBuf};
 
@@ -19,11 +19,11 @@ use crate::tokenize::TokenizeOutcome;
 pub type SplitTable = (Split, String, PathBuf);
 
 /// An artifact as what the stages that make it write.
-pub trait View<'a>: Sized {
+pub trait Kind<'a>: Sized {
     /// The stages that make it.
     const MADE_BY: &'static [StageName];
 
-    /// The view of `artifact`, which one of those stages made.
+    /// `artifact`, which one of those stages made.
     fn new(artifact: &'a Artifact) -> Self;
 
     /// Whether `artifact` is one.
@@ -31,7 +31,7 @@ pub trait View<'a>: Sized {
         Self::MADE_BY.iter().any(|stage| stage.name() == artifact.manifest.stage)
     }
 
-    /// The view of `artifact`.
+    /// `artifact` as this kind.
     ///
     /// # Errors
     /// [`StudyError::Kind`] where another stage made it.
@@ -48,14 +48,14 @@ pub trait View<'a>: Sized {
     }
 }
 
-/// The views, with the stages that make each.
-macro_rules! views {
-    ($($(#[$docs:meta])+ $view:ident by $($stage:ident),+;)+) => {$(
+/// The kinds, with the stages that make each.
+macro_rules! kinds {
+    ($($(#[$docs:meta])+ $kind:ident by $($stage:ident),+;)+) => {$(
         $(#[$docs])+
         #[derive(Debug, Clone, Copy)]
-        pub struct $view<'a>(&'a Artifact);
+        pub struct $kind<'a>(&'a Artifact);
 
-        impl<'a> View<'a> for $view<'a> {
+        impl<'a> Kind<'a> for $kind<'a> {
             const MADE_BY: &'static [StageName] = &[$(StageName::$stage),+];
 
             fn new(artifact: &'a Artifact) -> Self {
@@ -65,11 +65,11 @@ macro_rules! views {
     )+};
 }
 
-views! {
+kinds! {
     /// Raw files of the mini edition.
     RawFiles by Generate;
     /// A task's canonical tables.
-    Canonical by Normalize, Compose;
+    Canonical by Normalize, View;
     /// A `tokenizer.json`.
     TokenizerFile by Tokenizer;
     /// A task's model inputs.

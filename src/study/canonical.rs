@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use super::artifacts::{Canonical, View};
+use super::artifacts::{Canonical, Kind};
 use super::stage::StageName;
 use crate::error::Result;
 use crate::store::{Artifact, Store};

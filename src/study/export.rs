@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::StudyError;
-use super::artifacts::{ModelDir, TokenizerFile, View, input, outcome, request};
+use super::artifacts::{Kind, ModelDir, TokenizerFile, input, outcome, request};
 use super::stage::train::{self, Train};
 use crate::error::{FileError, IoContext, Result};
 use crate::exchange::OutputDir;

@@ -11,7 +11,7 @@ use std::sync::atomic::AtomicBool;
 use serde_json::{Value, json};
 
 use super::StudyError;
-use super::artifacts::{self, Canonical, Predictions, Scores, View};
+use super::artifacts::{self, Canonical, Kind, Predictions, Scores};
 use super::canonical::{canonical_with, edition};
 use super::label::{Label, Place, StudyLabel};
 use super::stage::import::{self, Import};

@@ -29,7 +29,7 @@ mod results;
 mod stage;
 mod tasks;
 
-pub use artifacts::{Scores, View};
+pub use artifacts::{Kind, Scores};
 pub use canonical::{canonical_artifacts, canonical_with};
 pub use check::{CheckOutcome, CheckRequest, CountDifference, TaskCheck, Verdict, check};
 pub use cost::cost;

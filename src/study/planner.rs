@@ -6,11 +6,12 @@ use super::StudyError;
 use super::graph::{Graph, GridCell, Node};
 use super::label::{Label, Place};
 use super::stage::analyze::ScoredCell;
-use super::stage::compose::part_input;
 use super::stage::overlap::canonical_input;
 use super::stage::train::{Phase, tokens_input};
-use super::stage::{OfTask, Work, analyze, baseline, generate, normalize, overlap, train};
+use super::stage::view::part_input;
+use super::stage::{OfTask, Work, analyze, baseline, generate, normalize, overlap, train, view};
 use crate::error::Result;
+use crate::normalize::AnyTransform;
 use crate::source::mini::{self, MiniOptions};
 use crate::task::{CHANCE, EncoderSource, Format, Model, Registry, Role, Split, Study, Task, TokenizerSource};
 use crate::train::Hyperparameters;
@@ -148,19 +149,31 @@ impl<'a> Planner<'a> {
             needs.push((task.id.clone(), Split::Train, self.evaluation_languages(task)?));
         }
         for (name, split, languages) in needs {
-            let parts = self.task(&name)?.parts.clone();
-            let names = if parts.is_empty() { vec![name] } else { parts };
-            for name in names {
-                // A task without development data is trained without early stopping.
-                if split != Split::Validation || self.splits(self.task(&name)?).contains(&split) {
-                    self.ask(&name, split, languages.clone());
-                }
-            }
+            self.need(&name, split, &languages)?;
         }
         for name in self.study.task_limits.keys() {
             self.task(name)?;
         }
         Ok(())
+    }
+
+    /// Asks for a split of a task, or of what it is made of, in `languages`; whether there is any.
+    fn need(&mut self, name: &str, split: Split, languages: &[String]) -> Result<bool> {
+        let task = self.task(name)?;
+        let made_of = task.made_of();
+        let mut there = if made_of.is_empty() {
+            // A task without development data is trained without early stopping.
+            split != Split::Validation || self.splits(task).contains(&split)
+        } else {
+            false
+        };
+        for part in &made_of {
+            there |= self.need(part, split, languages)?;
+        }
+        if there {
+            self.ask(name, split, languages.to_vec());
+        }
+        Ok(there)
     }
 
     fn add(&mut self, label: Label, work: Work, needs: Vec<(String, usize)>) -> usize {
@@ -179,11 +192,14 @@ impl<'a> Planner<'a> {
         }
         let task = self.task(name)?.clone();
         let mut needs = Vec::new();
-        if !task.parts.is_empty() {
-            for part in &task.parts {
+        let made_of = task.made_of();
+        if !made_of.is_empty() {
+            AnyTransform::of(&task, &made_of.iter().map(|part| self.task(part)).collect::<Result<Vec<_>>>()?)?;
+            for part in &made_of {
                 needs.push((part_input(part), self.normalize(part)?));
             }
-            let work = Work::Compose(OfTask { task: task.id });
+            let splits = self.languages.get(name).into_iter().flatten().map(|(split, _)| *split).collect();
+            let work = Work::View(view::Plan { task: task.id, splits });
             return Ok(self.add(Label::Normalize(name.to_owned()), work, needs));
         }
         if self.origin == RawOrigin::Mini {

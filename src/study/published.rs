@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::StudyError;
-use super::artifacts::{Canonical, Predictions, Scores, View, input};
+use super::artifacts::{Canonical, Kind, Predictions, Scores, input};
 use super::canonical::edition;
 use super::provenance::{artifact, no_such};
 use super::stage::StageName;

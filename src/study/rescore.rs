@@ -10,7 +10,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::artifacts::{Canonical, Scores, View};
+use super::artifacts::{Canonical, Kind, Scores};
 use super::stage::score::{self, Score};
 use super::stage::{Inputs, Output, Run, Stage};
 use crate::error::{ExitCode, IoContext, Result};

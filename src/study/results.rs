@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::artifacts::{Predictions, Scores, TokenizerFile, View};
+use super::artifacts::{Kind, Predictions, Scores, TokenizerFile};
 use super::graph::{Graph, GridCell};
 use super::label::Label;
 use super::stage::{Setup, StageName};

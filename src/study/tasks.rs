@@ -43,11 +43,11 @@ pub fn plan_tasks(
     Ok(planner.finish(Vec::new()))
 }
 
-/// Asks for every split and language of a task, or of its parts; `false` if there is none.
+/// Asks for every split and language of a task, or of what it is made of; `false` if there is none.
 fn want(planner: &mut Planner, task: &Task, suite: Option<&str>) -> Result<bool> {
-    if !task.parts.is_empty() {
+    if task.is_view() {
         let mut all = true;
-        for part in &task.parts {
+        for part in &task.made_of() {
             let part = planner.task(part)?.clone();
             all &= want(planner, &part, suite)?;
         }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Expected, FileSpec, Metric, Normalize, Sketch, Sources, Split, TaskError};
+use super::{DataId, Expected, FileSpec, Metric, Normalize, Sketch, Sources, Split, TaskError, TransformName};
 
 /// The shape of a task's examples: which canonical schema, tokenised schema, head and prediction it has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -137,7 +137,7 @@ pub struct Task {
     /// The dataset's page, where that is not its repository on the hub.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub homepage: String,
-    /// The tasks whose examples, one after the other, are this task's; it has no raw files of its own then.
+    /// The tasks whose examples, one after the other, are this task's: a view, which has no raw files of its own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<String>,
     /// Raw files.
@@ -275,6 +275,40 @@ impl Task {
         match twice(&self.parts) {
             Some(_) => Err("`parts` names a task twice"),
             None => Ok(()),
+        }
+    }
+
+    /// The tasks whose canonical tables its own are made of; none of a task with raw files.
+    pub fn made_of(&self) -> Vec<String> {
+        match self.transform() {
+            Some((of, _)) => vec![of.as_str().to_owned()],
+            None => self.parts.clone(),
+        }
+    }
+
+    /// Whether its tables are made of others'.
+    pub fn is_view(&self) -> bool {
+        !self.made_of().is_empty()
+    }
+
+    /// Of a view that has no file of its own: what it is made of, and how.
+    pub fn transform(&self) -> Option<(DataId, TransformName)> {
+        self.id.parse::<DataId>().ok()?.view()
+    }
+
+    /// The view `id` of this task, as a task: a target that is trained as this one is, in no suite, and with no published counts.
+    pub(super) fn as_view(&self, id: &DataId) -> Task {
+        Task {
+            id: id.as_str().to_owned(),
+            suites: Vec::new(),
+            added_languages: BTreeMap::new(),
+            train: self.training_task().map(str::to_owned),
+            parts: Vec::new(),
+            source: Sources::default(),
+            normalize: Normalize::default(),
+            expect: BTreeMap::new(),
+            estimate: Sketch { examples: BTreeMap::new(), ..self.estimate.clone() },
+            ..self.clone()
         }
     }
 

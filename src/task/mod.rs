@@ -4,6 +4,7 @@
 //! A task says where its raw files are ([`Sources`]), how a raw row becomes a canonical row ([`Normalize`]: one SQL
 //! statement), and what is measured. A task in a known format needs no Rust.
 
+mod coordinates;
 mod error;
 mod file;
 mod language;
@@ -15,6 +16,7 @@ mod source;
 mod split;
 mod study;
 
+pub use coordinates::{DataId, NoData, TransformName};
 pub use error::TaskError;
 pub use file::{Format, Role, Task};
 pub use language::{Language, Languages, Pretraining, Resource, Traits};
@@ -26,4 +28,4 @@ pub use registry::Registry;
 pub use scaffold::{ExampleFile, Scaffold};
 pub use source::{DirectorySource, FileSpec, HubSource, Normalize, OffsetUnit, Reader, Sources};
 pub use split::{Expected, Sketch, Split};
-pub use study::{CHANCE, Edition, IMPORTED, NONE, Pretrain, Study, TASKS};
+pub use study::{CHANCE, CHECK, Edition, IMPORTED, NONE, Pretrain, Study};

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
-use super::{Language, Languages, Model, Study, Task, TaskError};
+use super::{DataId, Language, Languages, Model, NoData, Study, Task, TaskError};
 use crate::error::IoContext;
 
 mod embedded {
@@ -14,6 +15,7 @@ mod embedded {
 #[derive(Debug, Clone)]
 pub struct Registry {
     tasks: BTreeMap<String, Task>,
+    views: Views,
     models: BTreeMap<String, Model>,
     studies: BTreeMap<String, Study>,
     languages: Languages,
@@ -24,8 +26,13 @@ impl Registry {
     /// `studies` hold models and studies, everything else tasks); a later file replaces an earlier one of the same id.
     pub fn load(directories: &[PathBuf]) -> Result<Self, TaskError> {
         let languages = Languages::parse(include_str!("../../data/languages.toml"), "data/languages.toml")?;
-        let mut registry =
-            Self { tasks: BTreeMap::new(), models: BTreeMap::new(), studies: BTreeMap::new(), languages };
+        let mut registry = Self {
+            tasks: BTreeMap::new(),
+            views: Views::default(),
+            models: BTreeMap::new(),
+            studies: BTreeMap::new(),
+            languages,
+        };
         for (path, text) in embedded::FILES {
             registry.add(path, text)?;
         }
@@ -96,9 +103,19 @@ impl Registry {
         Ok(())
     }
 
-    /// The task called `name`, which `origin` asked for.
+    /// The task called `name`, which `origin` asked for: one with a file, or a view of one.
     pub fn task(&self, name: &str, origin: &str) -> Result<&Task, TaskError> {
-        find(&self.tasks, "task", name, origin)
+        if let Some(task) = self.tasks.get(name) {
+            return Ok(task);
+        }
+        if !name.contains(DataId::VIEW) {
+            return find(&self.tasks, "task", name, origin);
+        }
+        let wrong = |e: NoData| TaskError::Invalid { origin: origin.to_owned(), message: e.to_string() };
+        let id: DataId = name.parse().map_err(wrong)?;
+        let (of, _) = id.view().expect("an id with `~` is a view's");
+        let of = self.task(of.as_str(), origin)?;
+        Ok(self.views.get_or_add(&id, || of.as_view(&id)))
     }
 
     /// The model called `name`, which `origin` asked for.
@@ -121,7 +138,7 @@ impl Registry {
         })
     }
 
-    /// All tasks by id.
+    /// All tasks that have a file, by id.
     pub fn tasks(&self) -> impl Iterator<Item = &Task> {
         self.tasks.values()
     }
@@ -129,6 +146,23 @@ impl Registry {
     /// All languages.
     pub fn languages(&self) -> &Languages {
         &self.languages
+    }
+}
+
+/// Views that were asked for, in that order. They are only ever added, so that references to them stay good.
+#[derive(Debug, Clone, Default)]
+struct Views(OnceLock<Box<(Task, Views)>>);
+
+impl Views {
+    fn get_or_add(&self, id: &DataId, make: impl Fn() -> Task) -> &Task {
+        let mut rest = self;
+        loop {
+            let (task, next) = &**rest.0.get_or_init(|| Box::new((make(), Views::default())));
+            if task.id == id.as_str() {
+                return task;
+            }
+            rest = next;
+        }
     }
 }
 

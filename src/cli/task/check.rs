@@ -12,7 +12,7 @@ use crate::cli::{Context, print, print_json};
 use crate::error::{ExitCode, Result};
 use crate::report::{self, ResultsTable};
 use crate::study::{CheckRequest, Graph, Label, TaskCheck, Verdict, check, collect};
-use crate::task::{Split, Task};
+use crate::task::{CHECK, Split, Task};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  trestle task check --all --edition mini\n  \
@@ -59,7 +59,7 @@ pub fn run(context: &Context, args: &CheckArgs) -> Result<ExitCode> {
     let outcome = check(&setup, &mut graph, &request, &watcher, &context.stop)?;
     let results = resolved.store.results_dir();
     let mut found = collect(&setup, &graph, &outcome.artifacts)?;
-    found.study.id = "check".to_owned();
+    CHECK.clone_into(&mut found.study.id);
     let loaded = found.tables.contains_key(&ResultsTable::Profiles);
     if loaded {
         report::publish(&found, &results, resolved.store.leases(), &context.stop)?;
@@ -68,8 +68,8 @@ pub fn run(context: &Context, args: &CheckArgs) -> Result<ExitCode> {
         print_json(&outcome.tasks);
     } else {
         print(&table(&outcome.tasks).to_string());
-        let composed: Vec<&str> = tasks.iter().filter(|t| !t.parts.is_empty()).map(|t| t.id.as_str()).collect();
-        for note in outcome.tasks.iter().flat_map(|check| notes(check, &composed)).chain(missing(&outcome.tasks)) {
+        let views: Vec<&str> = tasks.iter().filter(|t| t.is_view()).map(|t| t.id.as_str()).collect();
+        for note in outcome.tasks.iter().flat_map(|check| notes(check, &views)).chain(missing(&outcome.tasks)) {
             print(&note);
         }
         print(&summary(&outcome.tasks));
@@ -142,8 +142,8 @@ fn rows(tables: &[Profile], split: Split) -> String {
 }
 
 /// What is to be said of a task beside its numbers: of the overlaps the most telling one of each split, since the table
-/// in `results` holds all. Findings in `composed` tasks are those in their parts.
-fn notes(check: &TaskCheck, composed: &[&str]) -> Vec<String> {
+/// in `results` holds all. Findings in `views` are those in what they are made of.
+fn notes(check: &TaskCheck, views: &[&str]) -> Vec<String> {
     let task = &check.task;
     let mut notes = Vec::new();
     match &check.verdict {
@@ -157,7 +157,7 @@ fn notes(check: &TaskCheck, composed: &[&str]) -> Vec<String> {
     let absent = check.absent.iter();
     notes.extend(absent.map(|(split, codes)| format!("{task}: no {split} rows in {}", codes.join(" "))));
     let mut splits: BTreeMap<Split, Vec<&Overlap>> = BTreeMap::new();
-    for row in check.overlap.iter().filter(|row| !composed.contains(&row.source_task.as_str())) {
+    for row in check.overlap.iter().filter(|row| !views.contains(&row.source_task.as_str())) {
         splits.entry(row.split).or_default().push(row);
     }
     for (split, rows) in splits {

@@ -103,7 +103,7 @@ fn facts(task: &Task) -> Vec<(&'static str, String)> {
         add("", format!("{suite} adds {}", codes.join(" ")));
     }
     add("trained on", task.training_task().filter(|train| *train != task.id).unwrap_or_default().to_owned());
-    add("parts", task.parts.join(", "));
+    add("made of", task.made_of().join(", "));
     add("domain", task.domain.join(", "));
     add("licence", task.license.clone());
     add("citation", task.citation.clone());

@@ -23,7 +23,7 @@ pub use tables::{Done, Read, Table};
 use serde::Serialize;
 
 use super::graph::{Graph, Node};
-use super::stage::{OfTask, Work, analyze, baseline, normalize, train};
+use super::stage::{OfTask, Work, analyze, baseline, normalize, train, view};
 use crate::source::mini::MiniOptions;
 use crate::task::{EncoderSizes, Model, Registry, Role, Split, Study, Task};
 use speed::Rates;
@@ -116,8 +116,9 @@ impl Known<'_> {
                 let tables = Table::with_counts(expected, done);
                 (Cost::of_rows(sum_of(&tables, |t| t.examples), bytes::canonical(&tables)), tables)
             }
-            Work::Compose(_) => {
-                let tables = Table::with_counts(Table::merged(all()), done);
+            Work::View(view::Plan { splits, .. }) => {
+                let read = all().filter(|table| splits.is_empty() || splits.contains(&table.split));
+                let tables = Table::with_counts(Table::merged(read), done);
                 (Cost::of_rows(sum_of(&tables, |t| t.examples), bytes::canonical(&tables)), tables)
             }
             Work::Tokenizer(()) => {

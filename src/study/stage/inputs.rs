@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Result;
 use crate::source::Stored;
 use crate::store::{Artifact, Input, Key, Store};
-use crate::study::artifacts::{ModelDir, View};
+use crate::study::artifacts::{Kind, ModelDir};
 use crate::study::{StudyError, StudyLabel};
 
 /// One input of a job.
@@ -113,12 +113,12 @@ impl Inputs {
     }
 
     /// The artifact `name`, as what it must be.
-    pub fn get<'a, V: View<'a>>(&'a self, name: &str) -> Result<V> {
+    pub fn get<'a, V: Kind<'a>>(&'a self, name: &str) -> Result<V> {
         self.find(name)?.ok_or_else(|| self.lacks(name))
     }
 
     /// As [`Self::get`], of an input that not every stage of the kind has.
-    pub fn find<'a, V: View<'a>>(&'a self, name: &str) -> Result<Option<V>> {
+    pub fn find<'a, V: Kind<'a>>(&'a self, name: &str) -> Result<Option<V>> {
         self.artifacts.get(name).map(V::of).transpose()
     }
 

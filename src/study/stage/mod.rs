@@ -14,7 +14,6 @@ mod setup;
 
 pub mod analyze;
 pub mod baseline;
-pub mod compose;
 pub mod embed;
 pub mod generate;
 pub mod import;
@@ -27,6 +26,7 @@ pub mod score;
 pub mod tokenize;
 pub mod tokenizer;
 pub mod train;
+pub mod view;
 
 pub use crate::model::DeviceKind;
 pub use inputs::{Inputs, Source};
@@ -179,8 +179,8 @@ stages! {
     Generate in generate,
     /// Raw files to canonical tables.
     Normalize in normalize,
-    /// The canonical tables of a task's parts, one after the other.
-    Compose in compose,
+    /// Canonical tables of other canonical tables.
+    View in view,
     /// Trains a Unigram tokenizer, or takes one from a file.
     Tokenizer in tokenizer,
     /// Canonical tables to model inputs.

@@ -11,7 +11,7 @@ use crate::normalize::check_counts;
 use crate::source::hub::Hub;
 use crate::source::mini;
 use crate::store::{Artifact, Digests, Store};
-use crate::study::artifacts::{Canonical, View};
+use crate::study::artifacts::{Canonical, Kind};
 use crate::study::graph::Node;
 use crate::study::{StudyError, StudyLabel};
 use crate::task::{EncoderSource, Format, Model, Pooling, Registry, Study, Task, TaskError, Traits};
@@ -67,7 +67,7 @@ impl Setup<'_> {
     pub fn accept(&self, node: &Node, artifact: &Artifact) -> Result<()> {
         let (task, limits) = match &node.work {
             Work::Normalize(plan) => (self.task(&plan.task)?, self.study.limits_of(&plan.task)),
-            Work::Compose(plan) => (self.task(&plan.task)?, BTreeMap::new()),
+            Work::View(plan) => (self.task(&plan.task)?, BTreeMap::new()),
             _ => return Ok(()),
         };
         if !self.check_counts {

@@ -211,7 +211,7 @@ fn other_languages(task: &Task, tokens: Tokens<'_>) -> Option<Vec<String>> {
 mod tests {
     use super::*;
     use crate::store::Artifact;
-    use crate::study::artifacts::View;
+    use crate::study::artifacts::Kind;
 
     /// Tokenised tables of these splits and languages.
     fn tokens(tables: &[&str]) -> Artifact {
