@@ -8,7 +8,7 @@ DATA ?= real
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help build pipeline report test golden golden-pipeline test-transformers test-chromium test-analysis test-mounts smoke-wgpu check bench bench-data bench-train bench-train-bundle bench-score fuzz-score compare-tagging real real-size clean
+.PHONY: help build pipeline report test golden docs golden-pipeline test-transformers test-chromium test-analysis test-mounts smoke-wgpu check bench bench-data bench-train bench-train-bundle bench-score fuzz-score compare-tagging real real-size clean
 
 help: ## Lists these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ test: ## Runs every test
 
 golden: ## Writes tests/golden again, for a change that is meant to move numbers (see its README)
 	TRESTLE_GOLDEN=write $(CARGO) test --release --test golden golden_study
+
+docs: ## Writes docs/tables.md again, for a change of tables or their columns
+	TRESTLE_DOCS=write $(CARGO) test --release --test tables
 
 golden-pipeline: ## Compares the mini study's table with the README's, character by character (about 7 minutes on two cores)
 	$(CARGO) test --release --test golden -- --ignored golden_pipeline

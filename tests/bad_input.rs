@@ -271,13 +271,18 @@ fn statements_that_change_something() {
     ] {
         let said = trestle.run(&["query", sql]);
         assert_eq!((said.code, said.out.as_str()), (2, ""), "{sql}: {}", said.err);
-        assert!(said.err.contains("only SELECT, WITH, SHOW TABLES and EXPLAIN"), "{sql}: {}", said.err);
+        assert!(said.err.contains("only SELECT, WITH, SHOW TABLES, DESCRIBE and EXPLAIN"), "{sql}: {}", said.err);
     }
     let said = trestle.run(&["query", "SELECT 1 WHERE EXISTS (SELECT * FROM languages) AND 2 IN (SELECT 1)"]);
     assert_eq!(said.code, 2, "{}", said.err);
     let message = said.err.split("; tables: ").next().unwrap();
     assert!(message.len() < 350 && said.err.lines().count() == 1, "{}", said.err);
-    for sql in ["EXPLAIN SELECT * FROM languages", "WITH a AS (SELECT 1 AS x) SELECT x FROM a", "SHOW TABLES"] {
+    for sql in [
+        "EXPLAIN SELECT * FROM languages",
+        "WITH a AS (SELECT 1 AS x) SELECT x FROM a",
+        "SHOW TABLES",
+        "DESCRIBE languages",
+    ] {
         assert!(!trestle.query(sql).is_empty(), "{sql}");
     }
 }

@@ -12,7 +12,7 @@ use crate::task::Registry;
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  trestle query \"SELECT target, row, value FROM summaries WHERE \\\"group\\\" = 'non-english'\"\n  \
-    trestle query \"SHOW TABLES\"\n  trestle query \"SELECT * FROM canonical_xnli LIMIT 5\" --format json\n  \
+    trestle query \"SHOW TABLES\"\n  trestle query \"DESCRIBE scores\"\n  trestle query \"SELECT * FROM canonical_xnli LIMIT 5\" --format json\n  \
     trestle query \"SELECT * FROM scores JOIN languages USING (language)\" --output scores.parquet"
 )]
 pub struct QueryArgs {
