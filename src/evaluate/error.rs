@@ -196,7 +196,7 @@ pub enum EvaluateError {
     )]
     Incomplete {
         /// The suite.
-        suite: &'static str,
+        suite: String,
         /// Tasks, and languages as `TASK/LANGUAGE`.
         missing: String,
     },
@@ -206,7 +206,7 @@ pub enum EvaluateError {
         /// The folder.
         path: PathBuf,
         /// The suite.
-        suite: &'static str,
+        suite: String,
         /// The folders found.
         found: String,
         /// The folders that the suite's tasks have.

@@ -42,7 +42,6 @@ pub mod retrieval;
 mod score;
 pub(crate) mod submission;
 
-pub use aggregate::Suite;
 pub use analyze::{AnalyzeCell, AnalyzeRequest, AnalyzeTables, AnalyzeTarget, analyze, median};
 pub use baseline::baseline;
 pub use error::EvaluateError;

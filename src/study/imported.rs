@@ -24,13 +24,13 @@ use crate::model::{ChosenDevice, DeviceChoice};
 use crate::progress::Quiet;
 use crate::report::{Cell, StudyResults};
 use crate::store::{Artifact, Store, digest_file};
-use crate::task::{CHANCE, Edition, Format, IMPORTED, Registry, Study, Task, Traits};
+use crate::task::{CHANCE, Edition, Format, IMPORTED, Registry, Study, Suite, Task, Traits};
 
 /// What to import.
 #[derive(Debug, Clone)]
 pub struct ImportRequest<'a> {
     /// The suite whose languages they are in.
-    pub suite: &'a str,
+    pub suite: &'a Suite,
     /// How predictions lie in their files.
     pub layout: Layout,
     /// The files of each task, as [`crate::exchange::system_files`] finds them.
@@ -120,7 +120,7 @@ fn import_job(task: &Task, files: &[SystemFile], gold: &Artifact, request: &Impo
         seed: request.seed,
         note: request.note.to_owned(),
     };
-    let unkeyed = import::Unkeyed { task: task.clone(), suite: request.suite.to_owned(), files: named };
+    let unkeyed = import::Unkeyed { task: task.clone(), suite: request.suite.clone(), files: named };
     Job::new::<Import>(label(Label::Import(place)), &asked, &unkeyed, sources)
 }
 

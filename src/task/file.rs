@@ -87,7 +87,8 @@ pub struct Task {
     pub format: Format,
     /// What it is used for.
     pub role: Role,
-    /// The groups that it belongs to: `intermediate`, `xtreme`, `xtreme-r`, `text`.
+    /// Groups that it can be chosen by: `intermediate`, `text`. Suites that have a file of their own ([`super::Suite`]) say
+    /// themselves which tasks they have.
     #[serde(default)]
     pub suites: Vec<String>,
     /// The closed label set, in head order. Empty for formats without labels, and where `open_labels` is set.
@@ -107,9 +108,6 @@ pub struct Task {
     /// ISO 639-1 codes: of a target, the languages that it is evaluated in; of any other task, those of its training data.
     #[serde(default = "english")]
     pub languages: Vec<String>,
-    /// Languages that a later suite added to the same data.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub added_languages: BTreeMap<String, Vec<String>>,
     /// Whether the languages' evaluation examples are translations of one another, those of equal id of the same item: intervals and
     /// p-values draw items then, each in all the languages that have it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -233,13 +231,8 @@ impl Task {
         if let Some(label) = twice(&self.labels) {
             return wrong(format!("label `{label}` stands twice"));
         }
-        for (suite, added) in &self.added_languages {
-            if !self.suites.contains(suite) {
-                return wrong(format!("`added_languages` names suite `{suite}`, which `suites` lacks"));
-            }
-            if let Some(code) = twice(self.languages.iter().chain(added)) {
-                return wrong(format!("language `{code}` stands twice"));
-            }
+        if let Some(code) = twice(&self.languages) {
+            return wrong(format!("language `{code}` stands twice"));
         }
         if self.parts.is_empty() { self.validate_sources() } else { self.validate_parts() }
             .or_else(|message| wrong(message.to_owned()))
@@ -278,19 +271,11 @@ impl Task {
         }
     }
 
-    /// The languages in which `suite` evaluates the task: its own, and those that the suite added.
-    pub fn languages_of(&self, suite: Option<&str>) -> Vec<String> {
-        let added = suite.and_then(|suite| self.added_languages.get(suite));
-        self.languages.iter().chain(added.into_iter().flatten()).cloned().collect()
-    }
-
-    /// Every language that its data may be in, English included: a target may be trained on it.
+    /// The languages of its own that its data may be in, English included: a target may be trained on it.
     pub fn known_languages(&self) -> Vec<String> {
         let mut known = self.languages.clone();
-        for code in self.added_languages.values().flatten().chain(&english()) {
-            if !known.contains(code) {
-                known.push(code.clone());
-            }
+        if let Some(other) = english().into_iter().find(|code| !known.contains(code)) {
+            known.push(other);
         }
         known
     }
@@ -368,20 +353,14 @@ mod tests {
     }
 
     #[test]
-    fn languages_are_those_of_the_role_and_the_suite() {
-        let more =
-            "suites = [\"old\", \"new\"]\nlanguages = [\"de\", \"fi\"]\nadded_languages = { new = [\"lt\"] }\nlicense";
+    fn training_languages_are_those_of_the_role() {
         let parse = |role: &str| {
-            let text = GOOD.replace("license", more).replace("\"intermediate\"", role);
+            let text =
+                GOOD.replace("license", "languages = [\"de\", \"fi\"]\nlicense").replace("\"intermediate\"", role);
             Task::parse(&text, "toy.toml").unwrap()
         };
-        let target = parse("\"target\"");
-        assert_eq!(target.languages_of(None), ["de", "fi"]);
-        assert_eq!(target.languages_of(Some("old")), ["de", "fi"]);
-        assert_eq!(target.languages_of(Some("new")), ["de", "fi", "lt"]);
-        assert_eq!(target.training_languages(), ["en"]);
+        assert_eq!(parse("\"target\"").training_languages(), ["en"]);
         assert_eq!(parse("\"intermediate\"").training_languages(), ["de", "fi"]);
-        assert_eq!(target.known_languages(), ["de", "fi", "lt", "en"]);
     }
 
     #[test]
@@ -409,8 +388,7 @@ mod tests {
                 "metric `squad` does not score format pair-classification; use one of accuracy, binary-f1, mcc",
             ),
             ("license", "metric = \"bitext-f1\"\nlicense", "`bitext-f1` does not score format pair-classification"),
-            ("license", "added_languages = { more = [\"de\"] }\nlicense", "`suites` lacks"),
-            ("license", "suites = [\"more\"]\nadded_languages = { more = [\"en\"] }\nlicense", "`en` stands twice"),
+            ("license", "languages = [\"en\", \"de\", \"en\"]\nlicense", "`en` stands twice"),
             ("license", "estimate = { words = 0 }\nlicense", "`words` of [estimate] is 0"),
             ("license", "parts = [\"other\"]\nlicense", "takes no [source]"),
             ("sql = \"SELECT a AS text_a, b AS text_b, label FROM raw\"", "", "has no SQL"),

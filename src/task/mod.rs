@@ -1,4 +1,4 @@
-//! The registry: what to do, as data. Task, model and study files from `pipeline/` (embedded in the binary), and from
+//! The registry: what to do, as data. Task, suite, model and study files from `pipeline/` (embedded in the binary), and from
 //! any directory given with `--tasks`, parsed and validated. This module never touches the network or a dataset.
 //!
 //! A task says where its raw files are ([`Sources`]), how a raw row becomes a canonical row ([`Normalize`]: one SQL
@@ -14,6 +14,7 @@ mod scaffold;
 mod source;
 mod split;
 mod study;
+mod suite;
 
 pub use error::TaskError;
 pub use file::{Format, Role, Task};
@@ -27,3 +28,4 @@ pub use scaffold::{ExampleFile, Scaffold};
 pub use source::{DirectorySource, FileSpec, HubSource, Normalize, OffsetUnit, Reader, Sources};
 pub use split::{Expected, Sketch, Split};
 pub use study::{CHANCE, Edition, IMPORTED, NONE, Pretrain, Study};
+pub use suite::{ALL_TASKS, Suite, SuiteGroup, SuiteTask};

@@ -26,7 +26,7 @@ use super::{EvaluateError, Setting};
 use crate::error::Result;
 use crate::progress::{Progress, check};
 use crate::schema::table;
-use crate::task::{CHANCE, Metric, Traits};
+use crate::task::{CHANCE, Metric, Suite, Traits};
 
 /// A study whose scores are all there.
 #[derive(Debug, Clone)]
@@ -37,6 +37,8 @@ pub struct AnalyzeRequest<'a> {
     pub targets: Vec<AnalyzeTarget>,
     /// The study's cells: rows in its order.
     pub cells: Vec<AnalyzeCell>,
+    /// The suites whose means are wanted.
+    pub suites: Vec<Suite>,
     /// Seeds every draw.
     pub seed: u64,
     /// Resamples behind each interval.
@@ -112,7 +114,7 @@ pub fn analyze(request: &AnalyzeRequest<'_>, progress: &dyn Progress, stop: &Ato
             progress.advance(done, &format!("{} {}", target.id, row.intermediate));
         }
     }
-    aggregated.extend(suites(&standing));
+    aggregated.extend(suites(&request.suites, &standing));
     Ok(AnalyzeTables {
         comparisons: comparison_table(request, &compared, &corrected(&compared)),
         aggregates: aggregate_table(&aggregated),

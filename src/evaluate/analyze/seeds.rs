@@ -7,11 +7,12 @@ use arrow::array::{ArrayRef, Float64Array, Int32Array, RecordBatch, StringArray,
 
 use super::{AnalyzeTarget, Row, texts};
 use crate::evaluate::Setting;
-use crate::evaluate::aggregate::{Suite, TaskMean, language_mean, suite_means};
+use crate::evaluate::aggregate::{TaskMean, language_mean, suite_means};
 use crate::evaluate::bootstrap::standard_error;
 use crate::evaluate::groups::{ENGLISH_GAP, groups};
 use crate::evaluate::number::headline;
 use crate::schema::table;
+use crate::task::Suite;
 
 /// The median of some numbers, by total order; the mean of the middle two where their count is even.
 pub fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
@@ -88,9 +89,9 @@ pub(super) struct Standing<'a> {
     pub languages: Vec<(String, f64)>,
 }
 
-/// Each row's means over the tasks of a suite, each task over the suite's languages, in the seeds that all of its targets
+/// Each row's means over the tasks of each of `wanted`, each task over the suite's languages, in the seeds that all of its targets
 /// have. They say which tasks and languages of the suite the study lacks.
-pub(super) fn suites(standing: &[Standing<'_>]) -> Vec<Aggregate> {
+pub(super) fn suites(wanted: &[Suite], standing: &[Standing<'_>]) -> Vec<Aggregate> {
     let mut rows: Vec<&str> = Vec::new();
     for one in standing {
         if !rows.contains(&one.intermediate) {
@@ -98,14 +99,14 @@ pub(super) fn suites(standing: &[Standing<'_>]) -> Vec<Aggregate> {
         }
     }
     let mut found = Vec::new();
-    for (suite, row) in Suite::ALL.into_iter().flat_map(|suite| rows.iter().map(move |row| (suite, *row))) {
+    for (suite, row) in wanted.iter().flat_map(|suite| rows.iter().map(move |row| (suite, *row))) {
         let mut by_seed: BTreeMap<u64, Vec<TaskMean>> = BTreeMap::new();
         let mut targets: BTreeSet<&str> = BTreeSet::new();
         for one in standing.iter().filter(|one| one.intermediate == row) {
-            let Some(expected) = suite.languages(one.target) else { continue };
-            let of_suite = one.languages.iter().filter(|(code, _)| expected.contains(&code.as_str()));
+            let expected = suite.languages(one.target);
+            let of_suite = one.languages.iter().filter(|(code, _)| expected.contains(code));
             let values: Vec<(&str, f64)> = of_suite.map(|(code, value)| (code.as_str(), *value)).collect();
-            let Some((value, missing)) = language_mean(expected.iter().copied(), values) else { continue };
+            let Some((value, missing)) = language_mean(expected.iter().map(String::as_str), values) else { continue };
             targets.insert(one.target);
             by_seed.entry(one.seed).or_default().push(TaskMean { task: one.target.to_owned(), value, missing });
         }
@@ -116,11 +117,11 @@ pub(super) fn suites(standing: &[Standing<'_>]) -> Vec<Aggregate> {
                 match of_row.iter_mut().find(|one| one.group == mean.group) {
                     Some(one) => one.seeds.push((*seed, mean.value)),
                     None => of_row.push(Aggregate {
-                        target: suite.name().to_owned(),
+                        target: suite.id.clone(),
                         metric: "average".to_owned(),
                         intermediate: row.to_owned(),
                         setting: Setting::default(),
-                        group: mean.group.to_owned(),
+                        group: mean.group,
                         missing: mean.missing,
                         seeds: vec![(*seed, mean.value)],
                     }),

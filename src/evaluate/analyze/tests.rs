@@ -2,7 +2,7 @@ use super::*;
 use crate::evaluate::metric::{Statistics, accuracy};
 use crate::progress::Quiet;
 use crate::shard::write_table;
-use crate::task::Languages;
+use crate::task::{Languages, Registry};
 use arrow::array::{Array, AsArray, Float64Builder, ListBuilder};
 use arrow::datatypes::{DataType, Field, Float64Type, UInt32Type, UInt64Type};
 use std::path::Path;
@@ -67,6 +67,7 @@ impl Study {
             baseline: "none",
             targets: self.targets.clone(),
             cells: self.cells.clone(),
+            suites: Registry::load(&[]).unwrap().suites().cloned().collect(),
             seed: 1,
             resamples: 200,
             trials: 999,

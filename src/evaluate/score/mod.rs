@@ -217,7 +217,7 @@ fn by_language(files: &[(String, PathBuf)]) -> Result<BTreeMap<&str, &Path>, Eva
 }
 
 /// How answers in `language` are normalised; of no consequence where the metric compares none.
-fn normalization(metric: Metric, language: &str) -> Result<Normalization, EvaluateError> {
+pub(super) fn normalization(metric: Metric, language: &str) -> Result<Normalization, EvaluateError> {
     if metric != Metric::Mlqa {
         return Ok(Normalization::SQUAD);
     }

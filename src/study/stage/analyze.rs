@@ -10,7 +10,7 @@ use super::{
 use crate::error::Result;
 use crate::evaluate::{AnalyzeCell, AnalyzeRequest, AnalyzeTarget, Setting, analyze};
 use crate::study::artifacts::Scores;
-use crate::task::{Metric, NONE, Pooling, Traits};
+use crate::task::{Metric, NONE, Pooling, Suite, Traits};
 
 /// The stage.
 pub struct Analyze;
@@ -30,6 +30,8 @@ pub struct Request {
     pub cells: Vec<ScoredCell>,
     /// How each target is scored.
     pub targets: BTreeMap<String, Target>,
+    /// The suites that have a target among their tasks.
+    pub suites: Vec<Suite>,
     /// The row that the others are compared with.
     pub baseline: String,
     /// Resamples behind each interval.
@@ -81,7 +83,7 @@ pub struct Outcome {
 
 impl Stage for Analyze {
     const NAME: StageName = StageName::Analyze;
-    const VERSION: u32 = 4;
+    const VERSION: u32 = 5;
     type Request = Request;
     type Unkeyed = ();
     type Outcome = Outcome;
@@ -116,6 +118,7 @@ impl Stage for Analyze {
             baseline: &request.baseline,
             targets,
             cells: request.cells.into_iter().map(scored).collect::<Result<_>>()?,
+            suites: request.suites,
             seed: request.seed,
             resamples: request.resamples,
             trials: request.trials,
@@ -140,9 +143,12 @@ impl Planned for Analyze {
             let target = Target { metric, layer, pooling, languages, parallel: task.parallel };
             targets.insert(cell.target.clone(), target);
         }
+        let has_target = |suite: &&Suite| suite.tasks.iter().any(|task| targets.contains_key(&task.id));
+        let suites = setup.registry.suites().filter(has_target).cloned().collect();
         let request = Request {
             cells: plan.cells.clone(),
             targets,
+            suites,
             baseline: NONE.to_owned(),
             resamples: RESAMPLES,
             trials: TRIALS,
