@@ -34,7 +34,7 @@ pub enum EvaluateError {
     },
     /// A baseline that learns from the training split was given none.
     #[error(
-        "the baseline of format `{format}` needs the English training split, and none has {what}; normalize it first"
+        "the baseline of format `{format}` needs the training split in the source language, and none has {what}; normalize it first"
     )]
     NoTraining {
         /// The format.

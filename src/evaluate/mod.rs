@@ -45,7 +45,7 @@ pub(crate) mod submission;
 pub use analyze::{AnalyzeCell, AnalyzeRequest, AnalyzeTables, AnalyzeTarget, analyze, median};
 pub use baseline::baseline;
 pub use error::EvaluateError;
-pub use groups::{ENGLISH_GAP, Group, groups};
+pub use groups::{Group, SourceNames, groups};
 pub use number::{Number, headline, headline_name, numbers};
 pub use prediction::{Prediction, Setting, prediction_batch};
 pub use score::{ScoreRequest, ScoreTables, score};

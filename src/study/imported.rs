@@ -24,7 +24,7 @@ use crate::model::{ChosenDevice, DeviceChoice};
 use crate::progress::Quiet;
 use crate::report::{Cell, StudyResults};
 use crate::store::{Artifact, Store, digest_file};
-use crate::task::{CHANCE, Edition, Format, IMPORTED, Registry, Study, Suite, Task, Traits};
+use crate::task::{CHANCE, Edition, Format, IMPORTED, Registry, SourceLanguage, Study, Suite, Task, Traits};
 
 /// What to import.
 #[derive(Debug, Clone)]
@@ -149,7 +149,7 @@ fn score_job(
 ) -> Result<Job> {
     let artifacts = [("predictions", imported), ("gold", gold)];
     let sources = artifacts.map(|(name, artifact)| (name.to_owned(), Source::artifact(artifact))).into();
-    let request = score::Request::of(task, languages, Canonical::of(gold)?)?;
+    let request = score::Request::of(task, languages, &SourceLanguage::default(), Canonical::of(gold)?)?;
     Job::new::<Score>(label(Label::Score(place)), &request, &(), sources)
 }
 

@@ -62,7 +62,7 @@ fn want(planner: &mut Planner, registry: &Registry, task: &Task, suite: Option<&
     let mut any = false;
     for split in splits {
         let codes = match split {
-            Split::Train if task.format != Format::Text => task.training_languages(),
+            Split::Train if task.format != Format::Text => task.training_languages(&planner.study.source),
             _ => registry.languages_of(task, suite),
         };
         let wanted = |code: &String| {

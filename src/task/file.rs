@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Expected, FileSpec, Metric, Normalize, Sketch, Sources, Split, TaskError};
+use super::{Expected, FileSpec, Metric, Normalize, Sketch, SourceLanguage, Sources, Split, TaskError};
 
 /// The shape of a task's examples: which canonical schema, tokenised schema, head and prediction it has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -68,8 +68,8 @@ impl fmt::Display for Format {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
-    /// English training data for the intermediate phase (and for targets that name it in `train`). With a metric it can be a
-    /// target as well, scored on the split that it names in `evaluate`.
+    /// Training data, in the languages of its file, for the intermediate phase (and for targets that name it in `train`). With a
+    /// metric it can be a target as well, scored on the split that it names in `evaluate`.
     Intermediate,
     /// Evaluated zero-shot in every language.
     Target,
@@ -105,14 +105,15 @@ pub struct Task {
     /// How predictions are scored; absent for text, and for targets whose metric is not there yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metric: Option<Metric>,
-    /// ISO 639-1 codes: of a target, the languages that it is evaluated in; of any other task, those of its training data.
-    #[serde(default = "english")]
+    /// ISO 639-1 codes: of a target, the languages that it is evaluated in; of any other task, those of its training data, which
+    /// are English where nothing is said.
+    #[serde(default = "default_languages")]
     pub languages: Vec<String>,
     /// Whether the languages' evaluation examples are translations of one another, those of equal id of the same item: intervals and
     /// p-values draw items then, each in all the languages that have it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub parallel: bool,
-    /// The task whose English training split a target is fine-tuned on; absent: its own, if it has one.
+    /// The task whose training split a target is fine-tuned on; absent: its own, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub train: Option<String>,
     /// The split that scores are computed on.
@@ -152,8 +153,8 @@ pub struct Task {
     pub estimate: Sketch,
 }
 
-fn english() -> Vec<String> {
-    vec!["en".to_owned()]
+fn default_languages() -> Vec<String> {
+    vec![SourceLanguage::DEFAULT.to_owned()]
 }
 
 fn test_split() -> Split {
@@ -271,11 +272,11 @@ impl Task {
         }
     }
 
-    /// The languages of its own that its data may be in, English included: a target may be trained on it.
-    pub fn known_languages(&self) -> Vec<String> {
+    /// The languages that its data may be in by its own file, and `source`: a target may be trained on it.
+    pub fn known_languages(&self, source: &SourceLanguage) -> Vec<String> {
         let mut known = self.languages.clone();
-        if let Some(other) = english().into_iter().find(|code| !known.contains(code)) {
-            known.push(other);
+        if known.iter().all(|code| code != source.code()) {
+            known.push(source.code().to_owned());
         }
         known
     }
@@ -294,10 +295,11 @@ impl Task {
         }
     }
 
-    /// The languages of its training split.
-    pub fn training_languages(&self) -> Vec<String> {
+    /// The languages of its training split in a study of this source language: that one of a target, which is evaluated in others;
+    /// of any other task those that its file names, as of a training set that was translated.
+    pub fn training_languages(&self, source: &SourceLanguage) -> Vec<String> {
         match self.role {
-            Role::Target => english(),
+            Role::Target => vec![source.code().to_owned()],
             Role::Intermediate | Role::Text => self.languages.clone(),
         }
     }
@@ -353,14 +355,19 @@ mod tests {
     }
 
     #[test]
-    fn training_languages_are_those_of_the_role() {
+    fn training_languages_are_those_of_the_role_and_the_study() {
         let parse = |role: &str| {
             let text =
                 GOOD.replace("license", "languages = [\"de\", \"fi\"]\nlicense").replace("\"intermediate\"", role);
             Task::parse(&text, "toy.toml").unwrap()
         };
-        assert_eq!(parse("\"target\"").training_languages(), ["en"]);
-        assert_eq!(parse("\"intermediate\"").training_languages(), ["de", "fi"]);
+        let (english, finnish) = (SourceLanguage::default(), SourceLanguage::from("fi"));
+        let target = parse("\"target\"");
+        assert_eq!(target.training_languages(&english), ["en"]);
+        assert_eq!(target.training_languages(&finnish), ["fi"]);
+        assert_eq!(parse("\"intermediate\"").training_languages(&finnish), ["de", "fi"]);
+        assert_eq!(target.known_languages(&english), ["de", "fi", "en"]);
+        assert_eq!(target.known_languages(&finnish), ["de", "fi"]);
     }
 
     #[test]

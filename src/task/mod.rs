@@ -18,7 +18,7 @@ mod suite;
 
 pub use error::TaskError;
 pub use file::{Format, Role, Task};
-pub use language::{Language, Languages, Pretraining, Resource, Traits};
+pub use language::{Language, Languages, Pretraining, Resource, SourceLanguage, Traits};
 pub use metric::Metric;
 pub use model::{
     EncoderSizes, EncoderSource, FromScratch, Lengths, Model, Pooling, RetrievalSettings, TokenizerSource,

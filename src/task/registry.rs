@@ -110,6 +110,9 @@ impl Registry {
                 }
             }
         }
+        for study in self.studies.values() {
+            self.language(study.source.code(), &format!("`source` of study {}", study.id))?;
+        }
         for suite in self.suites.values() {
             let origin = format!("suite {}", suite.id);
             for SuiteTask { id, languages, .. } in &suite.tasks {

@@ -14,7 +14,7 @@ use crate::error::{ExitCode, Result};
 use crate::shard::{read_batches, read_table, table_path};
 use crate::store::Artifact;
 use crate::study::{StageName, canonical_artifacts};
-use crate::task::{Expected, Registry, Split, Task};
+use crate::task::{Expected, Registry, SourceLanguage, Split, Task};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  trestle task show xnli\n  trestle task show xnli --json")]
@@ -195,14 +195,14 @@ fn table(tables: &[Profile]) -> Table {
     table
 }
 
-/// The first rows in English and in one more language, of the split that scores are computed on or the first there is.
+/// The first rows in the language that studies train in, where they name no other, and in one more, of the split that scores are computed on or the first there is.
 fn samples(task: &Task, canonical: &Artifact) -> Result<Vec<Sample>> {
     let here = |split: Split, language: &str| -> Option<PathBuf> {
         let path = canonical.dir.join(table_path(split.name(), language));
         path.is_file().then_some(path)
     };
     let mut languages = task.languages.clone();
-    languages.sort_by_key(|code| code != "en");
+    languages.sort_by_key(|code| code != SourceLanguage::DEFAULT);
     let splits = [task.evaluate, Split::Train, Split::Validation, Split::Test];
     let of_split = |split: &Split| -> Vec<PathBuf> { languages.iter().filter_map(|code| here(*split, code)).collect() };
     let paths = splits.iter().map(of_split).find(|paths| !paths.is_empty()).unwrap_or_default();

@@ -26,13 +26,15 @@ use super::{EvaluateError, Setting};
 use crate::error::Result;
 use crate::progress::{Progress, check};
 use crate::schema::table;
-use crate::task::{CHANCE, Metric, Suite, Traits};
+use crate::task::{CHANCE, Metric, SourceLanguage, Suite, Traits};
 
 /// A study whose scores are all there.
 #[derive(Debug, Clone)]
 pub struct AnalyzeRequest<'a> {
     /// The row that the others are compared with.
     pub baseline: &'a str,
+    /// The language that the study trains in.
+    pub source: SourceLanguage,
     /// The study's targets, in its order.
     pub targets: Vec<AnalyzeTarget>,
     /// The study's cells: rows in its order.
@@ -104,7 +106,7 @@ pub fn analyze(request: &AnalyzeRequest<'_>, progress: &dyn Progress, stop: &Ato
         }
         for row in &rows {
             check(stop)?;
-            aggregated.extend(aggregates(target, row));
+            aggregated.extend(aggregates(target, &request.source, row));
             standing.extend(row.seeds.iter().map(|(seed, scored)| scored.standing(target, row.intermediate, *seed)));
             let baseline = rows.iter().find(|other| other.intermediate == request.baseline);
             if let Some(baseline) = baseline.filter(|_| ![request.baseline, CHANCE].contains(&row.intermediate)) {
@@ -173,7 +175,8 @@ fn comparisons<'a>(
     }
     let Some((first, _)) = pairs.first() else { return Ok(Vec::new()) };
     let codes: Vec<&str> = first.languages.keys().map(String::as_str).collect();
-    let scopes: Vec<Group> = languages(first).into_iter().chain(groups(&codes, &target.languages)).collect();
+    let scopes: Vec<Group> =
+        languages(first).into_iter().chain(groups(&codes, &target.languages, &request.source)).collect();
     let compared = compare(&CompareRequest {
         what: &what,
         metric: target.metric,

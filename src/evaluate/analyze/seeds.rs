@@ -9,10 +9,10 @@ use super::{AnalyzeTarget, Row, texts};
 use crate::evaluate::Setting;
 use crate::evaluate::aggregate::{TaskMean, language_mean, suite_means};
 use crate::evaluate::bootstrap::standard_error;
-use crate::evaluate::groups::{ENGLISH_GAP, groups};
+use crate::evaluate::groups::{groups, is_gap};
 use crate::evaluate::number::headline;
 use crate::schema::table;
-use crate::task::Suite;
+use crate::task::{SourceLanguage, Suite};
 
 /// The median of some numbers, by total order; the mean of the middle two where their count is even.
 pub fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
@@ -45,22 +45,22 @@ impl Aggregate {
         self.seeds.iter().map(|(_, number)| *number).collect()
     }
 
-    /// The first seed with the best number: the highest, of the English gap the lowest.
+    /// The first seed with the best number: the highest, of a gap the lowest.
     fn best(&self) -> (u64, f64) {
-        let better = |a: f64, b: f64| if self.group == ENGLISH_GAP { a < b } else { a > b };
+        let better = |a: f64, b: f64| if is_gap(&self.group) { a < b } else { a > b };
         let best = |best: (u64, f64), seed: &(u64, f64)| if better(seed.1, best.1) { *seed } else { best };
         self.seeds.iter().fold(self.seeds[0], best)
     }
 }
 
 /// The row's numbers by setting and group.
-pub(super) fn aggregates(target: &AnalyzeTarget, row: &Row<'_>) -> Vec<Aggregate> {
+pub(super) fn aggregates(target: &AnalyzeTarget, source: &SourceLanguage, row: &Row<'_>) -> Vec<Aggregate> {
     let mut found: Vec<Aggregate> = Vec::new();
     for (seed, scored) in &row.seeds {
         for (setting, numbers) in &scored.numbers {
             let (codes, values): (Vec<&str>, Vec<f64>) =
                 numbers.iter().map(|(code, value)| (code.as_str(), *value)).unzip();
-            for group in groups(&codes, &target.languages) {
+            for group in groups(&codes, &target.languages, source) {
                 let number = (*seed, group.value(&values));
                 match found.iter_mut().find(|one| one.setting == *setting && one.group == group.name) {
                     Some(one) => one.seeds.push(number),

@@ -2,7 +2,7 @@ use super::*;
 use crate::evaluate::metric::{Statistics, accuracy};
 use crate::progress::Quiet;
 use crate::shard::write_table;
-use crate::task::{Languages, Registry};
+use crate::task::{Languages, Registry, SourceLanguage};
 use arrow::array::{Array, AsArray, Float64Builder, ListBuilder};
 use arrow::datatypes::{DataType, Field, Float64Type, UInt32Type, UInt64Type};
 use std::path::Path;
@@ -65,6 +65,7 @@ impl Study {
     fn analyze(&self) -> Result<AnalyzeTables> {
         let request = AnalyzeRequest {
             baseline: "none",
+            source: SourceLanguage::default(),
             targets: self.targets.clone(),
             cells: self.cells.clone(),
             suites: Registry::load(&[]).unwrap().suites().cloned().collect(),

@@ -14,7 +14,7 @@ use super::bootstrap::{self, Sample};
 use super::gold::{GoldFile, GoldTable, Open};
 use super::metric::{Normalization, Statistics, total};
 use super::prediction::{PredictionFile, Setting};
-use crate::task::{Metric, Traits};
+use crate::task::{Metric, SourceLanguage, Traits};
 use contribution::{Index, Scorer, Thresholds};
 use table::{Of, Scored};
 
@@ -38,6 +38,8 @@ pub struct ScoreRequest<'a> {
     pub gold: Vec<(String, PathBuf)>,
     /// The languages that the task has: a mean that lacks one of them says so.
     pub languages: BTreeMap<String, Traits>,
+    /// The one that what predicted was trained in.
+    pub source: SourceLanguage,
     /// Whether their examples are translations of one another ([`crate::task::Task::parallel`]).
     pub parallel: bool,
     /// A canonical table of the split `validation` for each language, where a threshold is chosen on it

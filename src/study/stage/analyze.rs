@@ -10,7 +10,7 @@ use super::{
 use crate::error::Result;
 use crate::evaluate::{AnalyzeCell, AnalyzeRequest, AnalyzeTarget, Setting, analyze};
 use crate::study::artifacts::Scores;
-use crate::task::{Metric, NONE, Pooling, Suite, Traits};
+use crate::task::{Metric, NONE, Pooling, SourceLanguage, Suite, Traits};
 
 /// The stage.
 pub struct Analyze;
@@ -34,6 +34,9 @@ pub struct Request {
     pub suites: Vec<Suite>,
     /// The row that the others are compared with.
     pub baseline: String,
+    /// The language that the study trains in.
+    #[serde(default, skip_serializing_if = "SourceLanguage::is_default")]
+    pub source: SourceLanguage,
     /// Resamples behind each interval.
     pub resamples: usize,
     /// Trials behind each p-value.
@@ -116,6 +119,7 @@ impl Stage for Analyze {
         };
         let wanted = AnalyzeRequest {
             baseline: &request.baseline,
+            source: request.source,
             targets,
             cells: request.cells.into_iter().map(scored).collect::<Result<_>>()?,
             suites: request.suites,
@@ -150,6 +154,7 @@ impl Planned for Analyze {
             targets,
             suites,
             baseline: NONE.to_owned(),
+            source: setup.study.source.clone(),
             resamples: RESAMPLES,
             trials: TRIALS,
             seed: BOOTSTRAP_SEED,
