@@ -336,6 +336,10 @@ fn a_study_is_told_that_its_source_language_is_not_that_of_its_data() {
     // XNLI is fine-tuned on MNLI, which is English.
     let said = refused("[\"pawsx_de\"]", "[\"xnli\"]");
     assert!(said.contains("study wrong trains in `de`, and task `mnli` has training data in `en` alone"), "{said}");
+    // PAWS-X's file of training data is in English, as is found out when its rows are there.
+    std::fs::write(folder.join("studies/wrong.toml"), study.replace("[\"pawsx_de\"]", "[\"pawsx\"]")).unwrap();
+    let said = trestle.run(&["run", "wrong", "--device", "flex", "--quiet", "--tasks", folder.to_str().unwrap()]);
+    assert!(said.code == 3 && said.err.contains("`pawsx` has no training data in de, but in en"), "{}", said.err);
     let said = refused("source = \"de\"\n", "");
     assert!(said.contains("study wrong trains in `en`, and task `mnli_de` has training data in `de` alone"), "{said}");
     let said = refused("source = \"de\"", "source = \"tlh\"");

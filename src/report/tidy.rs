@@ -29,9 +29,9 @@ const HEADER: [&str; 18] = [
 ];
 
 impl StudyTable {
-    /// A header and a line for each finished cell. Values are means over all languages but the source language, changes against the row
-    /// `none`; `change_ci_*`, the p-values, `minimum_detectable` and `significant` are the study's analysis and empty without
-    /// one. Numbers have all their digits.
+    /// A header and a line for each finished cell. Values are means over all languages but the source language, changes against
+    /// the row `none`; `change_ci_*`, the p-values, `minimum_detectable` and `significant` are the study's analysis and empty
+    /// without one. Numbers have all their digits.
     ///
     /// # Errors
     /// The CSV writer's own, which a table can't cause.

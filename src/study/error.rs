@@ -55,6 +55,20 @@ pub enum StudyError {
         /// The language of its training data.
         has: String,
     },
+    /// A task whose files turned out to hold no training data in the languages that it is to be trained in.
+    #[error(
+        "study {study}: task `{task}` has no training data in {wanted}, but in {has}; name a task that has some, or another `source`"
+    )]
+    NoTraining {
+        /// The study.
+        study: String,
+        /// The task.
+        task: String,
+        /// The languages that it is to be trained in.
+        wanted: String,
+        /// Those of its training tables.
+        has: String,
+    },
     /// The mini edition does not write this task's layout.
     #[error("study {study}: the mini edition has no data for task `{task}`; use `edition = \"full\"` or leave it out")]
     NoMini {

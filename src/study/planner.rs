@@ -137,7 +137,7 @@ impl<'a> Planner<'a> {
         };
         for name in self.study.intermediate.values().flatten() {
             match self.task(name)? {
-                // Masked-LM training beside the task, in every language: of the task, and so of the study, the source language alone.
+                // Masked-LM training beside the task, in every language: of the task, and so of the study, the source alone.
                 task if task.role == Role::Text => texts.push(task),
                 task => training(task)?,
             }

@@ -195,7 +195,8 @@ fn table(tables: &[Profile]) -> Table {
     table
 }
 
-/// The first rows in the language that studies train in, where they name no other, and in one more, of the split that scores are computed on or the first there is.
+/// The first rows in the language that studies train in, where they name no other, and in one more, of the split that scores are
+/// computed on or the first there is.
 fn samples(task: &Task, canonical: &Artifact) -> Result<Vec<Sample>> {
     let here = |split: Split, language: &str| -> Option<PathBuf> {
         let path = canonical.dir.join(table_path(split.name(), language));
