@@ -210,7 +210,7 @@ fn what_was_asked_for_and_is_not_there_is_told() {
     let english = |row| run(row, 1, vec![("en", first(40, 100))]);
     publish(&trestle.home(), "known", "udpos", &[english("none"), english("mnli")]);
     let told = not_compared(&[&rows[..], &["--group", "family"]].concat());
-    assert_eq!(told, json!(["udpos: only English, which is in no group by family"]));
+    assert_eq!(told, json!(["udpos: only the source language, which is in no group by family"]));
 
     // Seeds that one of them has alone; of two single ones, those are compared.
     let of = |row, seed| run(row, seed, vec![("fi", first(40, 100))]);

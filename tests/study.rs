@@ -5,8 +5,10 @@
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use serde_json::{Value, json};
 use support::Trestle;
 
 const RUN: &[&str] = &["run", "tiny", "--device", "flex", "--workers", "2"];
@@ -223,4 +225,123 @@ fn another_seed_makes_other_models_of_the_same_data() {
             .any(|p| label.starts_with(p));
         assert_eq!(state["state"] == "done", data, "{label}: {state}");
     }
+}
+
+/// Shipped tasks with training data in German: a target's own, and those of an intermediate task.
+fn german_tasks(folder: &Path) {
+    let changed = |text: &str, changes: &[(&str, &str)]| {
+        changes.iter().fold(text.to_owned(), |text, (from, to)| {
+            assert!(text.contains(from), "{from}");
+            text.replace(from, to)
+        })
+    };
+    let target = changed(
+        include_str!("../pipeline/tasks/xtreme/pawsx.toml"),
+        &[("id = \"pawsx\"", "id = \"pawsx_de\""), ("\"en/train.tsv\"", "\"{lang}/translated_train.tsv\"")],
+    );
+    let translated = include_str!("../pipeline/tasks/intermediate/mnli_translated.toml");
+    let languages = translated.lines().find(|line| line.starts_with("languages = ")).unwrap();
+    let intermediate =
+        changed(translated, &[("id = \"mnli_translated\"", "id = \"mnli_de\""), (languages, "languages = [\"de\"]")]);
+    std::fs::create_dir_all(folder.join("studies")).unwrap();
+    std::fs::write(folder.join("pawsx_de.toml"), target).unwrap();
+    std::fs::write(folder.join("mnli_de.toml"), intermediate).unwrap();
+}
+
+#[test]
+fn a_study_trains_in_its_source_language_and_counts_transfer_from_it() {
+    let trestle = Trestle::new();
+    let folder = trestle.dir.path().join("tasks");
+    german_tasks(&folder);
+    let folder = folder.to_str().unwrap();
+    let run = |arguments: &[&str]| trestle.run(&[arguments, &["--tasks", folder]].concat());
+    let made = run(&["run", "tiny-german", "--device", "flex", "--workers", "2", "--quiet"]);
+    assert_eq!(made.code, 0, "{}", made.err);
+    let rows = |sql: &str| -> Vec<Value> { run(&["query", sql, "--format", "json"]).json() };
+
+    // What is learnt, and what a checkpoint is chosen by, is German.
+    for (task, splits) in [("pawsx_de", "'train', 'validation'"), ("mnli_de", "'train', 'validation'")] {
+        let sql = format!("SELECT DISTINCT language FROM canonical_{task} WHERE split IN ({splits})");
+        assert_eq!(rows(&sql), [json!({"language": "de"})], "{task}");
+    }
+    let log =
+        "SELECT COUNT(*) AS n FROM training_log WHERE phase = 'target' AND metric IS NOT NULL AND value IS NOT NULL";
+    assert!(rows(log)[0]["n"].as_u64().unwrap() > 0);
+    for manifest in trestle.manifests() {
+        let source = &manifest["parameters"]["source"];
+        match manifest["stage"].as_str().unwrap() {
+            "score" | "baseline" | "analyze" => assert_eq!(source, "de", "{}", manifest["label"]),
+            "train" => assert!(!manifest["parameters"].to_string().contains("\"en\""), "{}", manifest["label"]),
+            _ => {}
+        }
+    }
+
+    let value = |sql: &str| rows(sql)[0]["value"].as_f64().unwrap();
+    let score = |language: &str| {
+        let of_row = "intermediate = 'mnli_de' AND metric = 'accuracy'";
+        value(&format!("SELECT value FROM scores WHERE {of_row} AND language = '{language}'"))
+    };
+    let groups = rows(
+        "SELECT \"group\", languages, value FROM summaries WHERE intermediate = 'mnli_de' AND metric = 'accuracy'",
+    );
+    let group = |name: &str| groups.iter().find(|row| row["group"] == name);
+    let of = |name: &str| group(name).unwrap_or_else(|| panic!("no group {name}"))["value"].as_f64().unwrap();
+    let (german, others) = (score("de"), f64::midpoint(score("en"), score("zh")));
+    assert_eq!((of("source"), of("non-source")), (german, others));
+    assert!((of("source-gap") - (german - others)).abs() < 1e-9);
+    // English is one of the others, and German is in no group by trait.
+    assert_eq!(
+        (of("family=Indo-European"), &group("family=Indo-European").unwrap()["languages"]),
+        (score("en"), &json!(1))
+    );
+    assert!(["english", "non-english", "english-gap"].iter().all(|name| group(name).is_none()));
+    for (table, column) in [("comparisons", "scope"), ("aggregates", "group")] {
+        let names = rows(&format!("SELECT DISTINCT \"{column}\" AS name FROM {table}"));
+        assert!(
+            names.contains(&json!({"name": "non-source"})) && !names.contains(&json!({"name": "english"})),
+            "{names:?}"
+        );
+    }
+
+    let report = run(&["report", "tiny-german", "--format", "markdown"]).out;
+    for says in ["non-German languages", "German (de) stands beside them", "; de "] {
+        assert!(report.contains(says), "`{says}` is not in {report}");
+    }
+    let header = run(&["report", "tiny-german", "--format", "csv"]).out;
+    assert!(
+        header.starts_with("study,target,metric,") && header.lines().next().unwrap().contains(",source,"),
+        "{header}"
+    );
+    let page = run(&["report", "tiny-german", "--format", "html"]).out;
+    assert!(page.contains("German gap") && !page.contains("English gap"));
+    let compared = run(&["compare", "tiny-german/none", "tiny-german/mnli_de", "--json"]);
+    assert_eq!(compared.json::<Value>()["differences"][0]["scope"], "non-source", "{}", compared.out);
+    let rescored = run(&["rescore"]);
+    assert_eq!(rescored.code, 0, "{}{}", rescored.out, rescored.err);
+}
+
+#[test]
+fn a_study_is_told_that_its_source_language_is_not_that_of_its_data() {
+    let trestle = Trestle::new();
+    let folder = trestle.dir.path().join("tasks");
+    german_tasks(&folder);
+    let study = include_str!("fixtures/studies/tiny-german.toml").replace("tiny-german", "wrong");
+    let refused = |from: &str, to: &str| {
+        assert!(study.contains(from), "{from}");
+        std::fs::write(folder.join("studies/wrong.toml"), study.replace(from, to)).unwrap();
+        let said = trestle.run(&["plan", "wrong", "--tasks", folder.to_str().unwrap()]);
+        assert_eq!(said.code, 3, "{}", said.err);
+        said.err
+    };
+    // XNLI is fine-tuned on MNLI, which is English.
+    let said = refused("[\"pawsx_de\"]", "[\"xnli\"]");
+    assert!(said.contains("study wrong trains in `de`, and task `mnli` has training data in `en` alone"), "{said}");
+    // PAWS-X's file of training data is in English, as is found out when its rows are there.
+    std::fs::write(folder.join("studies/wrong.toml"), study.replace("[\"pawsx_de\"]", "[\"pawsx\"]")).unwrap();
+    let said = trestle.run(&["run", "wrong", "--device", "flex", "--quiet", "--tasks", folder.to_str().unwrap()]);
+    assert!(said.code == 3 && said.err.contains("`pawsx` has no training data in de, but in en"), "{}", said.err);
+    let said = refused("source = \"de\"\n", "");
+    assert!(said.contains("study wrong trains in `en`, and task `mnli_de` has training data in `de` alone"), "{said}");
+    let said = refused("source = \"de\"", "source = \"tlh\"");
+    assert!(said.contains("`source` of study wrong names an unknown language `tlh`"), "{said}");
 }

@@ -195,9 +195,14 @@ fn an_import_is_in_the_languages_of_its_suite() {
     let trestle = Trestle::new();
     let mut task = trestle::task::Registry::load(&[]).unwrap().task("panx", "").unwrap().clone();
     task.languages = ["de", "en"].map(str::to_owned).into();
-    task.added_languages = [("xtreme-r".to_owned(), vec!["fi".to_owned()])].into();
     let files = trestle.dir.path().join("tasks");
     write(&files.join("panx.toml"), &toml::to_string(&task).unwrap());
+    for (suite, languages) in [("xtreme", "\"de\", \"en\""), ("xtreme-r", "\"de\", \"en\", \"fi\"")] {
+        let text = format!(
+            "id = \"{suite}\"\ntitle = \"\"\ngroups = []\n[[tasks]]\nid = \"panx\"\nlanguages = [{languages}]\n"
+        );
+        write(&files.join(format!("suites/{suite}.toml")), &text);
+    }
     let run =
         |arguments: &[&str]| support::said(&trestle.command(arguments).arg("--tasks").arg(&files).output().unwrap());
     let made = run(&["normalize", "--task", "panx", "--suite", "xtreme-r", "--mini-size", "0.05", "--quiet"]);

@@ -157,3 +157,120 @@ fn a_target_without_a_metric_is_read_but_not_studied() {
     assert_eq!(said.code, 3, "{}", said.err);
     assert!(said.err.contains("`goal` has no metric"), "{}", said.err);
 }
+
+/// Where code may name a task of `pipeline/tasks`: file, task, and why. `text` is not looked for: it is a format and a column as
+/// well, and the task that a tokenizer is trained on where tasks are read without a study.
+const NAMED: [(&str, &str, &str); 2] = [
+    ("report/html/words.rs", "udpos", "the page's words about XTREME's way of scoring parts of speech"),
+    ("task/metric.rs", "mlqa", "the name of a metric"),
+];
+
+/// Where code may say that a language is English, and why.
+const ENGLISH: [(&str, &str); 4] = [
+    ("evaluate/metric/answer.rs", "articles are a language's own"),
+    ("exchange/croissant.rs", "the language of metadata"),
+    ("study/estimate/text.rs", "the language in which task files count words"),
+    ("task/language.rs", "the source language of studies that name none"),
+];
+
+/// The files of code that hold one of `literals`, with it; tests are passed over, and the mini edition, which writes data in the layouts
+/// of tasks, in English first.
+fn holding<'a>(literals: &[&'a str]) -> Vec<(String, &'a str)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let (mut folders, mut found) = (vec![root.clone()], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            // The last two are compiled into tests alone.
+            if ["tests", "mini", "tests.rs", "fixture.rs", "minilm.rs"].contains(&name.as_str()) {
+                continue;
+            }
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+            let file = path.strip_prefix(&root).unwrap().to_string_lossy().into_owned();
+            let held = literals.iter().filter(|literal| code.contains(&format!("\"{literal}\"")));
+            found.extend(held.map(|literal| (file.clone(), *literal)));
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn no_code_knows_a_task_or_a_suite_by_name() {
+    let registry = trestle::task::Registry::load(&[]).unwrap();
+    let ids = registry.tasks().map(|task| task.id.as_str()).chain(registry.suites().map(|suite| suite.id.as_str()));
+    // The suite where the command line names none, and the layout of files, have the name of one.
+    let ids: Vec<&str> = ids.filter(|id| !["text", "xtreme"].contains(id)).collect();
+    let allowed: Vec<(String, &str)> = NAMED.iter().map(|(file, id, _)| ((*file).to_owned(), *id)).collect();
+    assert_eq!(holding(&ids), allowed, "a task is known by what its file says: format, metric, labels, suite");
+}
+
+#[test]
+fn no_code_knows_which_language_a_study_trains_in() {
+    let allowed: Vec<(String, &str)> = ENGLISH.iter().map(|(file, _)| ((*file).to_owned(), "en")).collect();
+    assert_eq!(holding(&["en"]), allowed, "the source language is a study's: ask it");
+}
+
+/// A suite of one's own is averaged, exported, scored and chosen by as a shipped one.
+#[test]
+fn a_suite_is_a_file() {
+    let trestle = Trestle::new();
+    let root = trestle.dir.path();
+    let folder = root.join("own/suites");
+    std::fs::create_dir_all(&folder).unwrap();
+    let suite = "id = \"house\"\ntitle = \"The house's\"\n\
+        [[tasks]]\nid = \"udpos\"\nlanguages = [\"de\", \"zh\"]\n[[tasks]]\nid = \"xnli\"\nlanguages = [\"zh\", \"de\", \"fr\"]\n\
+        [[groups]]\nid = \"tags\"\ntasks = [\"udpos\"]\n";
+    std::fs::write(folder.join("house.toml"), suite).unwrap();
+    let own = path(root, "own");
+    let run = |arguments: &[&str]| trestle.run(&[arguments, &["--tasks", &own]].concat());
+    let made = run(&["run", "tiny", "--device", "flex", "--workers", "2", "--quiet"]);
+    assert_eq!(made.code, 0, "{}", made.err);
+    let means = "SELECT \"group\", mean, missing FROM aggregates WHERE target = 'house' AND intermediate = 'mnli'";
+    let means = trestle.query(means);
+    let values: Vec<f64> = means.iter().map(|row| row["mean"].as_f64().unwrap()).collect();
+    let (groups, missing) = (&means[0]["group"], &means[0]["missing"]);
+    assert_eq!((means.len(), groups.as_str(), missing.as_str()), (2, Some("all"), Some("xnli/fr")));
+    assert_eq!(means[1]["group"], "tags");
+    let task = |target: &str, metric: &str| {
+        let sql = format!(
+            "SELECT AVG(value) AS mean FROM scores WHERE target = '{target}' AND intermediate = 'mnli' AND metric = '{metric}' \
+             AND language IN ('de', 'zh')"
+        );
+        trestle.query(&sql)[0]["mean"].as_f64().unwrap()
+    };
+    let (tags, labels) = (task("udpos", "f1"), task("xnli", "accuracy"));
+    assert!((values[1] - tags).abs() < 1e-9 && (values[0] - f64::midpoint(tags, labels)).abs() < 1e-9, "{means:?}");
+
+    let out = path(root, "submission");
+    let arguments =
+        ["export", "submission", "tiny", "--row", "mnli", "--suite", "house", "--with-labels", "--output", &out];
+    let said = run(&arguments);
+    assert!(
+        said.code == 0 && ["udpos: de zh\n", "xnli: de zh\n"].iter().all(|line| said.out.contains(line)),
+        "{}",
+        said.out
+    );
+    let (predictions, labels) = (path(root, "submission/predictions"), path(root, "submission/labels"));
+    let arguments = ["score", "--predictions", &predictions, "--labels", &labels, "--suite", "house", "--json"];
+    let refused = run(&arguments);
+    assert!(refused.code == 5 && refused.err.contains("house lacks xnli/fr"), "{}", refused.err);
+    let scored: serde_json::Value = run(&[&arguments[..], &["--allow-missing"]].concat()).json();
+    assert!((scored["means"][0]["value"].as_f64().unwrap() - values[0]).abs() < 1e-9, "{scored}");
+
+    let listed = run(&["task", "show", "udpos"]);
+    assert!(listed.out.contains("house, xtreme, xtreme-r") && listed.out.contains("XTREME-R"), "{}", listed.out);
+    for command in
+        [&["score", "--predictions", ".", "--labels", "."][..], &["import", "predictions", ".", "--name", "x"]]
+    {
+        let said = run(&[command, &["--suite", "hose"]].concat());
+        let says = "--suite names an unknown suite `hose`; known: house, xtreme, xtreme-r";
+        assert!(said.code == 3 && said.err.contains(says), "{}", said.err);
+    }
+}

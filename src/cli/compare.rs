@@ -120,8 +120,9 @@ fn operand(text: &str, home: &Path) -> Result<Operand> {
     if is_key || text.contains(':') {
         let scores = |artifact: Artifact| -> Result<Operand> {
             let scores = Scores::of(&artifact)?;
-            let (name, target) = (text.to_owned(), scores.request()?.task);
-            Ok(Operand::Scores { name, target, example_scores: scores.examples() })
+            let request = scores.request()?;
+            let (name, target, source) = (text.to_owned(), request.task, request.source);
+            Ok(Operand::Scores { name, target, source, example_scores: scores.examples() })
         };
         let artifacts = Store::new(home).list()?;
         let named = |artifact: &Artifact| match is_key {

@@ -5,7 +5,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::run::{Workers, perform};
 use super::study_args::{StudyChanges, TaskChoice};
-use super::{Context, print, print_json};
+use super::{Context, SUITE, print, print_json};
 use crate::error::{ExitCode, Result};
 use crate::exchange::{Layout, system_files};
 use crate::report;
@@ -49,7 +49,7 @@ struct PredictionsArgs {
     #[arg(long, value_enum, default_value_t = LayoutName::Xtreme)]
     layout: LayoutName,
     /// Whose tasks and languages.
-    #[arg(long, value_parser = ["xtreme", "xtreme-r"], default_value = "xtreme")]
+    #[arg(long, default_value = SUITE)]
     suite: String,
     /// Only these tasks [default: all that have a folder].
     #[arg(long, value_name = "TASK", value_delimiter = ',')]
@@ -89,9 +89,10 @@ pub fn run(context: &Context, args: &ImportArgs) -> Result<ExitCode> {
         LayoutName::Xtreme => Layout::Xtreme,
         LayoutName::Table => Layout::Table,
     };
-    let found = system_files(&args.folder, layout, &context.registry, &args.suite, &args.task)?;
+    let suite = context.registry.suite(&args.suite, "--suite")?;
+    let found = system_files(&args.folder, layout, &context.registry, suite, &args.task)?;
     let request = ImportRequest {
-        suite: &args.suite,
+        suite,
         layout,
         gold: gold(context, args, found.iter().map(|(task, _)| task.id.clone()).collect())?,
         files: found,

@@ -61,7 +61,7 @@ struct Global {
     /// The store: artifacts, downloads, results.
     #[arg(long, global = true, value_name = "DIR", env = "TRESTLE_HOME", default_value = "work")]
     home: PathBuf,
-    /// Adds or overrides task files (and model and study files, in `models/` and `studies/` below it).
+    /// Adds or overrides task files (and suite, model and study files, in `suites/`, `models/` and `studies/` below it).
     #[arg(long, global = true, value_name = "DIR")]
     tasks: Vec<PathBuf>,
     /// Shows no progress.
@@ -120,6 +120,9 @@ enum Command {
     /// Writes a completion script for a shell.
     Completions(completions::CompletionsArgs),
 }
+
+/// The suite where none is named.
+const SUITE: &str = "xtreme";
 
 /// What a command works with.
 struct Context {

@@ -3,10 +3,11 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::stages::{CellArgs, StageArgs, stage};
-use super::{Context, print, print_json};
+use super::{Context, SUITE, print, print_json};
 use crate::error::{ExitCode, Result};
-use crate::evaluate::{Submission, SubmissionRequest, Suite, score_submission};
+use crate::evaluate::{Submission, SubmissionRequest, score_submission};
 use crate::study::Label;
+use crate::task::ALL_TASKS;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  trestle score mini --target xnli\n  \
@@ -55,8 +56,8 @@ struct SubmissionArgs {
     #[arg(long, value_name = "DIR", requires = "predictions")]
     labels: Option<PathBuf>,
     /// Whose tasks, languages and averages.
-    #[arg(long, value_parser = suite, default_value = "xtreme", requires = "predictions")]
-    suite: Suite,
+    #[arg(long, default_value = SUITE, requires = "predictions")]
+    suite: String,
     /// Only these tasks.
     #[arg(long, value_name = "TASK", value_delimiter = ',', requires = "predictions")]
     task: Vec<String>,
@@ -65,17 +66,13 @@ struct SubmissionArgs {
     allow_missing: bool,
 }
 
-fn suite(name: &str) -> Result<Suite, String> {
-    let known = Suite::ALL.map(Suite::name).join(", ");
-    Suite::named(name).ok_or_else(|| format!("choose one of {known}"))
-}
-
 pub fn run(context: &Context, args: &ScoreArgs) -> Result<ExitCode> {
     if let (Some(predictions), Some(labels)) = (&args.submission.predictions, &args.submission.labels) {
         let tasks: Vec<&str> = args.submission.task.iter().map(String::as_str).collect();
         let allow_missing = args.submission.allow_missing;
-        let request =
-            SubmissionRequest { predictions, labels, suite: args.submission.suite, tasks: &tasks, allow_missing };
+        let registry = &context.registry;
+        let suite = registry.suite(&args.submission.suite, "--suite")?;
+        let request = SubmissionRequest { predictions, labels, registry, suite, tasks: &tasks, allow_missing };
         let submission = score_submission(&request)?;
         if args.stage.json {
             print_json(&submission);
@@ -119,7 +116,7 @@ fn table(submission: &Submission) -> String {
     }
     for mean in &submission.means {
         let mark = mark(&mean.missing, 0);
-        let name = if mean.group == "all" { submission.suite } else { mean.group };
+        let name = if mean.group == ALL_TASKS { &submission.suite } else { &mean.group };
         lines.push(format!("{name:<14} {:<12} {:8.4}  over {} tasks{mark}", "mean", mean.value, mean.tasks));
     }
     lines.extend(notes.iter().enumerate().map(|(number, note)| format!("[{}] {note}", number + 1)));

@@ -162,15 +162,20 @@ impl TaskChoice {
         } else {
             self.task.iter().map(|id| context.registry.task(id, "the command line")).collect::<Result<_, _>>()?
         };
-        let in_suite = |task: &&Task| self.suite.as_ref().is_none_or(|suite| task.suites.contains(suite));
+        let in_suite = |task: &&Task| self.suite.as_ref().is_none_or(|suite| is_of(context, task, suite));
         Ok(tasks.into_iter().filter(in_suite).collect())
     }
 
     /// Whether a task of a study's graph is wanted.
     pub fn picks(&self, context: &Context, id: &str) -> bool {
-        let in_suite = |suite: &String| context.registry.task(id, "").is_ok_and(|task| task.suites.contains(suite));
+        let in_suite = |suite: &String| context.registry.task(id, "").is_ok_and(|task| is_of(context, task, suite));
         (self.task.is_empty() || self.task.iter().any(|task| task == id)) && self.suite.iter().all(in_suite)
     }
+}
+
+/// Whether `task` is of the suite called `suite`.
+fn is_of(context: &Context, task: &Task, suite: &str) -> bool {
+    context.registry.suites_of(task).any(|own| own == suite)
 }
 
 impl StudyChanges {

@@ -7,134 +7,15 @@
 //! 4. Nothing is left out in silence. A mean over fewer languages or tasks than the suite has is refused, or, where that was
 //!    asked for, says what it lacks.
 //!
-//! 1 to 3 are XTREME's `evaluate.py` (<https://github.com/google-research/xtreme>, at 838c13b6), with two repairs for
-//! XTREME-R: LAReQA, whose list of languages is empty there, so that a suite's score can never be had, has the languages of
-//! XQuAD-R and belongs to retrieval; and XCOPA is in one group, not in two.
+//! 1 to 3 are XTREME's `evaluate.py` (<https://github.com/google-research/xtreme>, at 838c13b6). Which tasks, languages and groups
+//! a suite has stands in its file, `pipeline/suites/<id>.toml`.
 
 use std::collections::BTreeSet;
 
 use serde::Serialize;
 
 use super::EvaluateError;
-use crate::task::Metric;
-
-/// A benchmark whose tasks are averaged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Suite {
-    /// XTREME (Hu et al. 2020): nine tasks in 40 languages.
-    Xtreme,
-    /// XTREME-R (Ruder et al. 2021): ten tasks in 50 languages.
-    XtremeR,
-}
-
-/// Task and languages, in the order of `evaluate.py`.
-type Tasks = &'static [(&'static str, &'static str)];
-
-const XTREME: Tasks = &[
-    ("pawsx", "de en es fr ja ko zh"),
-    ("xnli", "ar bg de el en es fr hi ru sw th tr ur vi zh"),
-    (
-        "panx",
-        "ar he vi id jv ms tl eu ml ta te af nl en de el bn hi mr ur fa fr it pt es bg ru ja ka ko th sw yo my zh kk \
-         tr et fi hu",
-    ),
-    ("udpos", "af ar bg de el en es et eu fa fi fr he hi hu id it ja kk ko mr nl pt ru ta te th tl tr ur vi yo zh"),
-    ("bucc2018", "de fr ru zh"),
-    (
-        "tatoeba",
-        "ar he vi id jv tl eu ml ta te af nl de el bn hi mr ur fa fr it pt es bg ru ja ka ko th sw zh kk tr et fi hu",
-    ),
-    ("xquad", "en es de el ru tr ar vi th zh hi"),
-    ("mlqa", "en es de ar hi vi zh"),
-    ("tydiqa", "en ar bn fi id ko ru sw te"),
-];
-
-const XTREME_R: Tasks = &[
-    ("xnli", "ar bg de el en es fr hi ru sw th tr ur vi zh"),
-    (
-        "panx",
-        "ar he vi id jv ms tl eu ml ta te af nl en de el bn hi mr ur fa fr it pt es bg ru ja ka ko th sw yo my zh kk \
-         tr et fi hu qu pl uk az lt pa gu ro",
-    ),
-    (
-        "udpos",
-        "af ar bg de el en es et eu fa fi fr he hi hu id it ja kk ko mr nl pt ru ta te th tl tr ur vi yo zh lt pl uk \
-         wo ro",
-    ),
-    (
-        "tatoeba",
-        "ar he vi id jv tl eu ml ta te af nl de el bn hi mr ur fa fr it pt es bg ru ja ka ko th sw zh kk tr et fi hu \
-         az lt pl uk ro",
-    ),
-    ("xcopa", "et ht id it qu sw ta th tr vi zh"),
-    ("lareqa", "ar de el en es hi ru th tr vi zh"),
-    ("mewslix", "ar de en es fa ja pl ro ta tr uk"),
-    ("xquad", "en es de el ru tr ar vi th zh hi ro"),
-    ("mlqa", "en es de ar hi vi zh"),
-    ("tydiqa", "en ar bn fi id ko ru sw te"),
-];
-
-/// Group and tasks.
-type Groups = &'static [(&'static str, &'static [&'static str])];
-
-const XTREME_GROUPS: Groups = &[
-    ("classification", &["pawsx", "xnli"]),
-    ("tagging", &["udpos", "panx"]),
-    ("qa", &["xquad", "mlqa", "tydiqa"]),
-    ("retrieval", &["bucc2018", "tatoeba"]),
-];
-
-const XTREME_R_GROUPS: Groups = &[
-    ("classification", &["xnli", "xcopa"]),
-    ("tagging", &["udpos", "panx"]),
-    ("qa", &["xquad", "mlqa", "tydiqa"]),
-    ("retrieval", &["tatoeba", "mewslix", "lareqa"]),
-];
-
-impl Suite {
-    /// Every suite.
-    pub const ALL: [Suite; 2] = [Suite::Xtreme, Suite::XtremeR];
-
-    /// The name used in files, tables and on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Suite::Xtreme => "xtreme",
-            Suite::XtremeR => "xtreme-r",
-        }
-    }
-
-    /// The suite of this name.
-    pub fn named(name: &str) -> Option<Suite> {
-        Suite::ALL.into_iter().find(|suite| suite.name() == name)
-    }
-
-    /// The ids of its tasks, in the order of `evaluate.py`.
-    pub fn tasks(self) -> impl Iterator<Item = &'static str> {
-        self.table().iter().map(|(task, _)| *task)
-    }
-
-    /// The languages that it evaluates `task` in; `None` for a task that is none of its.
-    pub fn languages(self, task: &str) -> Option<Vec<&'static str>> {
-        let (_, languages) = self.table().iter().find(|(known, _)| *known == task)?;
-        Some(languages.split_ascii_whitespace().collect())
-    }
-
-    /// The groups of tasks that have a score of their own, with the ids of the tasks.
-    pub fn groups(self) -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
-        let groups = match self {
-            Suite::Xtreme => XTREME_GROUPS,
-            Suite::XtremeR => XTREME_R_GROUPS,
-        };
-        groups.iter().copied()
-    }
-
-    fn table(self) -> Tasks {
-        match self {
-            Suite::Xtreme => XTREME,
-            Suite::XtremeR => XTREME_R,
-        }
-    }
-}
+use crate::task::{ALL_TASKS, Metric, Suite};
 
 /// A task's score: the mean of its headline values over languages.
 #[derive(Debug, Clone, PartialEq)]
@@ -151,7 +32,7 @@ pub struct TaskMean {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SuiteMean {
     /// The group; `all` for the suite.
-    pub group: &'static str,
+    pub group: String,
     /// The mean over its tasks, 0 to 100.
     pub value: f64,
     /// How many tasks that are.
@@ -187,27 +68,27 @@ pub fn language_mean<'a>(
 /// Where `tasks` lacks a task of the suite, or a task a language, this is an error, unless `allow_missing`: then each mean is
 /// over what there is of it and says what it lacks; a group of which there is nothing is left out. Tasks of other suites are
 /// not looked at.
-pub fn suite_means(suite: Suite, tasks: &[TaskMean], allow_missing: bool) -> Result<Vec<SuiteMean>, EvaluateError> {
-    let all: Vec<&str> = suite.tasks().collect();
-    let whole = suite_mean("all", &all, tasks);
+pub fn suite_means(suite: &Suite, tasks: &[TaskMean], allow_missing: bool) -> Result<Vec<SuiteMean>, EvaluateError> {
+    let all: Vec<String> = suite.tasks.iter().map(|task| task.id.clone()).collect();
+    let whole = suite_mean(ALL_TASKS, &all, tasks);
     if !allow_missing {
         let missing = whole.as_ref().map_or(all.join(", "), |mean| mean.missing.join(", "));
         if !missing.is_empty() {
-            return Err(EvaluateError::Incomplete { suite: suite.name(), missing });
+            return Err(EvaluateError::Incomplete { suite: suite.id.clone(), missing });
         }
     }
-    let groups = suite.groups().filter_map(|(group, members)| suite_mean(group, members, tasks));
+    let groups = suite.groups.iter().filter_map(|group| suite_mean(&group.id, &group.tasks, tasks));
     Ok(whole.into_iter().chain(groups).collect())
 }
 
 /// The scores of those groups of which nothing lacks, and of the suite if that is so of all.
-pub fn complete_means(suite: Suite, tasks: &[TaskMean]) -> Vec<SuiteMean> {
+pub fn complete_means(suite: &Suite, tasks: &[TaskMean]) -> Vec<SuiteMean> {
     let mut means = suite_means(suite, tasks, true).unwrap_or_default();
     means.retain(|mean| mean.missing.is_empty());
     means
 }
 
-fn suite_mean(group: &'static str, members: &[&str], tasks: &[TaskMean]) -> Option<SuiteMean> {
+fn suite_mean(group: &str, members: &[String], tasks: &[TaskMean]) -> Option<SuiteMean> {
     let (mut sum, mut count, mut missing) = (0.0, 0, Vec::new());
     for member in members {
         match tasks.iter().find(|task| task.task == *member) {
@@ -216,19 +97,24 @@ fn suite_mean(group: &'static str, members: &[&str], tasks: &[TaskMean]) -> Opti
                 count += 1;
                 missing.extend(task.missing.iter().map(|language| format!("{member}/{language}")));
             }
-            None => missing.push((*member).to_owned()),
+            None => missing.push(member.clone()),
         }
     }
-    (count > 0).then(|| SuiteMean { group, value: sum / count as f64, tasks: count, missing })
+    (count > 0).then(|| SuiteMean { group: group.to_owned(), value: sum / count as f64, tasks: count, missing })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::task::Registry;
 
-    fn means(suite: Suite, but: &str) -> Vec<TaskMean> {
-        let tasks = suite.tasks().filter(|task| *task != but).enumerate();
-        tasks.map(|(i, task)| TaskMean { task: task.to_owned(), value: i as f64, missing: Vec::new() }).collect()
+    fn suite(id: &str) -> Suite {
+        Registry::load(&[]).unwrap().suite(id, "the test").unwrap().clone()
+    }
+
+    fn means(suite: &Suite, but: &str) -> Vec<TaskMean> {
+        let tasks = suite.tasks.iter().filter(|task| task.id != but).enumerate();
+        tasks.map(|(i, task)| TaskMean { task: task.id.clone(), value: i as f64, missing: Vec::new() }).collect()
     }
 
     #[test]
@@ -249,10 +135,10 @@ mod tests {
             ("tatoeba", 57.3),
         ];
         let tasks = scores.map(|(task, value)| TaskMean { task: task.to_owned(), value, missing: Vec::new() });
-        let means = suite_means(Suite::Xtreme, &tasks, false).unwrap();
+        let means = suite_means(&suite("xtreme"), &tasks, false).unwrap();
         assert_eq!(format!("{:.1}", means[0].value), "68.1");
         assert_eq!(
-            means.iter().map(|mean| mean.group).collect::<Vec<_>>(),
+            means.iter().map(|mean| mean.group.as_str()).collect::<Vec<_>>(),
             ["all", "classification", "tagging", "qa", "retrieval"]
         );
         assert_eq!(means[1].value, f64::midpoint(79.2, 86.4));
@@ -260,17 +146,18 @@ mod tests {
 
     #[test]
     fn what_lacks_is_refused_or_said() {
-        let mut tasks = means(Suite::XtremeR, "lareqa");
+        let suite = suite("xtreme-r");
+        let mut tasks = means(&suite, "lareqa");
         tasks[1].missing = vec!["qu".to_owned(), "gu".to_owned()];
-        let refused = suite_means(Suite::XtremeR, &tasks, false).unwrap_err().to_string();
+        let refused = suite_means(&suite, &tasks, false).unwrap_err().to_string();
         assert!(refused.contains("panx/qu, panx/gu, lareqa"), "{refused}");
-        let allowed = suite_means(Suite::XtremeR, &tasks, true).unwrap();
+        let allowed = suite_means(&suite, &tasks, true).unwrap();
         assert_eq!((allowed[0].tasks, allowed[0].missing.len()), (9, 3));
         assert_eq!(allowed[1].missing, [""; 0]);
         assert_eq!(allowed[4].missing, ["lareqa"]);
-        let complete: Vec<&str> = complete_means(Suite::XtremeR, &tasks).iter().map(|mean| mean.group).collect();
+        let complete: Vec<String> = complete_means(&suite, &tasks).into_iter().map(|mean| mean.group).collect();
         assert_eq!(complete, ["classification", "qa"]);
-        assert!(suite_means(Suite::Xtreme, &[], true).unwrap().is_empty());
+        assert!(suite_means(&suite, &[], true).unwrap().is_empty());
     }
 
     #[test]
@@ -278,19 +165,5 @@ mod tests {
         let values = [("de", 1.0), ("fr", 2.0)];
         assert_eq!(language_mean(["de", "en", "fr"], values), Some((1.5, vec!["en".to_owned()])));
         assert_eq!(language_mean(["de"], []), None);
-    }
-
-    #[test]
-    fn every_task_has_a_group_and_languages() {
-        for suite in Suite::ALL {
-            let grouped: BTreeSet<&str> = suite.groups().flat_map(|(_, tasks)| tasks.iter().copied()).collect();
-            assert_eq!(grouped, suite.tasks().collect());
-            assert!(suite.tasks().all(|task| suite.languages(task).is_some_and(|languages| languages.len() > 3)));
-            assert_eq!(Suite::named(suite.name()), Some(suite));
-        }
-        let count = |suite: Suite, task| suite.languages(task).unwrap().len();
-        let xtreme = ["panx", "udpos", "tatoeba", "xquad"].map(|task| count(Suite::Xtreme, task));
-        let later = ["panx", "udpos", "tatoeba", "xquad"].map(|task| count(Suite::XtremeR, task));
-        assert_eq!((xtreme, later), ([40, 33, 36, 11], [48, 38, 41, 12]));
     }
 }

@@ -1,4 +1,4 @@
-//! Predictions of a model that knows nothing but the English training split's statistics: the row that any other row
+//! Predictions of a model that knows nothing but the training split's statistics: the row that any other row
 //! of a table has to beat.
 //!
 //! | format | prediction | confidence |
@@ -36,8 +36,8 @@ enum Guess {
 
 /// The predictions of `task` in each language of `gold`, in the schema of [`prediction_batch`].
 ///
-/// `labels` are the task's, in order: of equally frequent labels the first is taken. `train` are the canonical English
-/// training tables, needed for classification, word tagging and span extraction; `gold` the canonical tables of the
+/// `labels` are the task's, in order: of equally frequent labels the first is taken. `train` are the canonical
+/// training tables in the source language, needed for classification, word tagging and span extraction; `gold` the canonical tables of the
 /// languages to predict, whose gold is not looked at.
 pub fn baseline(
     format: &str,
@@ -214,7 +214,7 @@ mod tests {
             unknown.to_string().ends_with("example `1`: `c` is none of the task's labels; add it to the task file")
         );
         let none = baseline("classification", &labels(&["a", "b"]), &[], &gold, "test", "task", 1).unwrap_err();
-        assert!(none.to_string().contains("needs the English training split"), "{none}");
+        assert!(none.to_string().contains("needs the training split in the source language"), "{none}");
     }
 
     #[test]

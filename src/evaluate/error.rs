@@ -34,7 +34,7 @@ pub enum EvaluateError {
     },
     /// A baseline that learns from the training split was given none.
     #[error(
-        "the baseline of format `{format}` needs the English training split, and none has {what}; normalize it first"
+        "the baseline of format `{format}` needs the training split in the source language, and none has {what}; normalize it first"
     )]
     NoTraining {
         /// The format.
@@ -196,7 +196,7 @@ pub enum EvaluateError {
     )]
     Incomplete {
         /// The suite.
-        suite: &'static str,
+        suite: String,
         /// Tasks, and languages as `TASK/LANGUAGE`.
         missing: String,
     },
@@ -206,7 +206,7 @@ pub enum EvaluateError {
         /// The folder.
         path: PathBuf,
         /// The suite.
-        suite: &'static str,
+        suite: String,
         /// The folders found.
         found: String,
         /// The folders that the suite's tasks have.

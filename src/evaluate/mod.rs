@@ -43,11 +43,10 @@ mod rows;
 mod score;
 pub(crate) mod submission;
 
-pub use aggregate::Suite;
 pub use analyze::{AnalyzeCell, AnalyzeRequest, AnalyzeTables, AnalyzeTarget, analyze, median};
 pub use baseline::baseline;
 pub use error::EvaluateError;
-pub use groups::{ENGLISH_GAP, Group, groups};
+pub use groups::{Group, SourceNames, groups};
 pub use number::{Number, headline, headline_name, numbers};
 pub use prediction::{Prediction, Setting, prediction_batch};
 pub use rows::{AggregateRow, ComparisonRow, ExampleScoreRow, PredictionRow, ScoreRow, SummaryRow};

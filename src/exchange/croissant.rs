@@ -187,7 +187,7 @@ impl std::io::Write for HashWriter<'_> {
     }
 }
 
-/// The context that Croissant 1.0 asks for.
+/// The context that Croissant 1.0 asks for. Names and descriptions are in English, whatever the data are in.
 fn context() -> Value {
     json!({
         "@language": "en", "@vocab": "https://schema.org/", "citeAs": "cr:citeAs", "column": "cr:column",

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::ExchangeError;
 use crate::error::IoContext;
 use crate::evaluate::submission::Shape;
-use crate::task::{Format, Registry, Task};
+use crate::task::{Format, Registry, Suite, Task};
 
 /// How predictions lie in a folder; in manifests `xtreme` or `table`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,20 +61,18 @@ pub fn system_files<'a>(
     folder: &Path,
     layout: Layout,
     registry: &'a Registry,
-    suite: &str,
+    suite: &'a Suite,
     tasks: &[String],
 ) -> Result<Vec<(&'a Task, Vec<SystemFile>)>, ExchangeError> {
-    let of_suite: BTreeMap<&str, &Task> = registry
-        .tasks()
-        .filter(|task| task.suites.iter().any(|own| own == suite))
-        .map(|task| (task.id.as_str(), task))
-        .collect();
+    let of_suite: BTreeMap<&str, &Task> = registry.tasks_of(suite).map(|(_, task)| (task.id.as_str(), task)).collect();
+    let suite = &suite.id;
     let known = || of_suite.keys().copied().collect::<Vec<_>>().join(", ");
     let mut chosen = Vec::new();
     if tasks.is_empty() {
         for name in folders(folder)? {
             let Some(task) = of_suite.get(name.as_str()) else {
-                let other = registry.task(&name, "a folder").ok().map(|task| task.suites.join(" and "));
+                let other = registry.task(&name, "a folder").ok();
+                let other = other.map(|task| registry.suites_of(task).collect::<Vec<_>>().join(" and "));
                 let other = other.map(|suites| format!(" (it is of {suites})")).unwrap_or_default();
                 let problem = format!(
                     "its folder `{name}` is of no task of suite {suite}{other}; name another --suite, or pick folders with \

@@ -17,7 +17,7 @@ use crate::evaluate::submission::json::{self, Entries, Text};
 use crate::evaluate::submission::text::{self, Lines};
 use crate::evaluate::{EvaluateError, Prediction, Setting};
 use crate::shard::read_batches;
-use crate::task::{Pooling, Task};
+use crate::task::{Pooling, Suite, Task};
 
 /// A prediction and where it stands in its file: `line 3`, `row 7`.
 struct Placed {
@@ -36,7 +36,7 @@ struct Placed {
 /// the task does not have; tags too many or too few.
 pub fn read_predictions(
     task: &Task,
-    suite: &str,
+    suite: &Suite,
     layout: Layout,
     files: &[SystemFile],
     gold: &[(String, PathBuf)],
@@ -48,7 +48,7 @@ pub fn read_predictions(
         .collect::<Result<_, ExchangeError>>()?;
     let given: BTreeSet<&str> = files.iter().map(|file| file.language.as_str()).collect();
     // Gold may have the languages that another suite added.
-    let of_suite = task.languages_of(Some(suite));
+    let of_suite = suite.languages(&task.id);
     let asked = |(language, examples): &(&&str, &Examples)| {
         !examples.rows.is_empty() && of_suite.iter().any(|own| own == **language)
     };
@@ -56,9 +56,10 @@ pub fn read_predictions(
     if let Some(file) = files.iter().find(|file| !wanted.contains(file.language.as_str())) {
         let known: Vec<&str> = wanted.iter().copied().collect();
         let problem = format!(
-            "the gold of task {} for suite {suite} has no language `{}`; it has {}: leave the file out, or normalize the \
+            "the gold of task {} for suite {} has no language `{}`; it has {}: leave the file out, or normalize the \
              task in that language",
             task.id,
+            suite.id,
             file.language,
             known.join(", ")
         );

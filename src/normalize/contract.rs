@@ -17,7 +17,7 @@ use arrow::datatypes::{DataType, Field, Int64Type, UInt32Type};
 use super::sql::Selected;
 use super::{NormalizeError, Terms, answers};
 use crate::schema::{Table, canonical};
-use crate::task::{Format, OffsetUnit};
+use crate::task::{Format, OffsetUnit, SourceLanguage};
 
 /// Where rows come from, for defaults and errors.
 #[derive(Clone, Copy)]
@@ -148,7 +148,8 @@ impl<'a> Contract<'a> {
                 (None, "choices") if !parts.is_empty() => self.gather(given, parts, place)?,
                 (None, "example_id") => Arc::new(selected.rows.clone()) as ArrayRef,
                 (None, "language") => {
-                    let language = place.language.unwrap_or("en");
+                    // Files that no language tells apart are in English, as the datasets are that have such files.
+                    let language = place.language.unwrap_or(SourceLanguage::DEFAULT);
                     Arc::new(StringArray::from_iter_values(std::iter::repeat_n(language, rows)))
                 }
                 (None, "answerable") => match given.column_by_name("answer_texts").and_then(|c| c.as_list_opt::<i32>())

@@ -6,7 +6,7 @@ use super::*;
 use crate::progress::Quiet;
 use crate::shard::{read_batches, read_table};
 use crate::source::{Origin, resolve};
-use crate::task::{Language, Languages};
+use crate::task::{Language, Languages, SourceLanguage};
 
 mod faults;
 mod real;
@@ -47,7 +47,7 @@ impl World {
         let raw = self.raw(languages, splits);
         let languages: Vec<String> = languages.iter().map(|code| (*code).to_owned()).collect();
         let limits = limits.iter().copied().collect();
-        let known = self.task.known_languages();
+        let known = self.task.known_languages(&SourceLanguage::default());
         let terms = terms(&self.task, &known);
         let request = NormalizeRequest { terms, raw: &raw, languages: &languages, limits: &limits };
         let outcome = normalize(&request, &self.out(), &[("trestle.key", "k")], &Quiet, &AtomicBool::new(false));
@@ -322,7 +322,7 @@ fn a_run_stops_when_it_is_told_to() {
     let world = World::new(PAIRS, &[("train-1.tsv", "x\ta\tb\tyes\n")]);
     let raw = world.raw(&["en"], &[Split::Train]);
     let (languages, limits) = (["en".to_owned()], BTreeMap::new());
-    let known = world.task.known_languages();
+    let known = world.task.known_languages(&SourceLanguage::default());
     let terms = terms(&world.task, &known);
     let request = NormalizeRequest { terms, raw: &raw, languages: &languages, limits: &limits };
     let outcome = normalize(&request, &world.out(), &[], &Quiet, &AtomicBool::new(true));

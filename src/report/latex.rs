@@ -36,12 +36,13 @@ impl StudyTable {
             }
         }
         let heading = if self.title.is_empty() { &self.study } else { &self.title };
-        // The first note is of figures that this table leaves out: intervals and English.
+        // The first note is of figures that this table leaves out: intervals and the source language.
         let notes: String = self.notes.iter().skip(1).map(|note| format!(" {}", escape(note))).collect();
         let _ = write!(
             text,
-            "\\bottomrule\n\\end{{tabular}}\n\\caption{{{}. Means over the non-English languages, on a scale of 0 to 100.{notes}}}\n\\label{{tab:{}}}\n\\end{{table*}}\n",
+            "\\bottomrule\n\\end{{tabular}}\n\\caption{{{}. Means over the non-{} languages, on a scale of 0 to 100.{notes}}}\n\\label{{tab:{}}}\n\\end{{table*}}\n",
             escape(heading),
+            self.source_name,
             self.study
         );
         text

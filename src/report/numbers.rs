@@ -3,6 +3,7 @@
 use super::{Cell, Estimate, ReportError, ResultsTable, StudyResults, median};
 use crate::evaluate::{ScoreRow, SummaryRow, headline_name};
 use crate::shard::{ShardError, table_rows};
+use crate::task::SourceLanguage;
 
 /// A score on the scale 0 to 100 with its 95% interval; over several seeds, each the median.
 #[derive(Debug, Clone, PartialEq)]
@@ -85,6 +86,7 @@ impl Scored<'_> {
 
 /// All scores of a study.
 pub(super) struct Numbers<'a> {
+    source: &'a SourceLanguage,
     cells: Vec<Scored<'a>>,
 }
 
@@ -106,7 +108,7 @@ impl<'a> Numbers<'a> {
             Ok(scored)
         };
         let targets = results.study.targets.iter().flat_map(|target| results.of_target(target));
-        Ok(Self { cells: targets.map(scored).collect::<Result<_, ReportError>>()? })
+        Ok(Self { source: &results.study.source, cells: targets.map(scored).collect::<Result<_, ReportError>>()? })
     }
 
     fn of(&self, target: &str, row: &str) -> impl Iterator<Item = &Scored<'a>> {
@@ -136,12 +138,12 @@ impl<'a> Numbers<'a> {
         }))
     }
 
-    /// Codes of the languages that some row of a target was scored in, English first.
+    /// Codes of the languages that some row of a target was scored in, the source language first.
     pub(super) fn languages(&self, target: &str) -> Vec<String> {
         let cells = self.cells.iter().filter(|scored| scored.cell.at.target == target);
         let mut codes: Vec<String> =
             cells.flat_map(|scored| scored.of(&scored.scores)).map(|row| row.of.clone()).collect();
-        codes.sort_by_key(|code| (code != "en", code.clone()));
+        codes.sort_by_key(|code| (code != self.source.code(), code.clone()));
         codes.dedup();
         codes
     }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{QueryTable, ReportError, ResultsTable, query, results_tables};
 use crate::evaluate::Setting;
-use crate::task::{Coordinates, NoData, Pooling};
+use crate::task::{Coordinates, NoData, Pooling, SourceLanguage};
 
 /// One row of table `runs`.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,6 +32,13 @@ pub struct Run {
 #[derive(Deserialize)]
 struct Parameters {
     model: Option<Model>,
+    score: Option<Scored>,
+}
+
+#[derive(Deserialize)]
+struct Scored {
+    #[serde(default)]
+    source: SourceLanguage,
 }
 
 #[derive(Deserialize)]
@@ -45,25 +52,33 @@ struct Retrieval {
     pooling: Option<Pooling>,
 }
 
-/// The layer and pooling that stand in tables for a retrieval target of `study` whose run has these `parameters`; none where it
-/// has no layers.
+/// Which numbers of a run stand for it in tables.
+pub(super) struct Headline {
+    /// The layer and pooling, were its target one of retrieval; none where it has no layers.
+    pub setting: Option<Setting>,
+    /// The language that it was trained in, which groups of languages are counted from.
+    pub source: SourceLanguage,
+}
+
+/// Which numbers stand for a run of `study` that has these `parameters`.
 ///
 /// # Errors
 /// [`ReportError::Run`] where the parameters are not what a run publishes.
-pub(super) fn headline_setting(study: &str, parameters: &Value) -> Result<Option<Setting>, ReportError> {
+pub(super) fn headline(study: &str, parameters: &Value) -> Result<Headline, ReportError> {
     let read = Parameters::deserialize(parameters);
     let read = read.map_err(|e| ReportError::Run { study: study.to_owned(), message: e.to_string() })?;
     let retrieval = read.model.map(|model| model.retrieval);
-    Ok(retrieval.and_then(|Retrieval { layers, pooling }| {
+    let setting = retrieval.and_then(|Retrieval { layers, pooling }| {
         let layer = layers?.first().copied();
         Some(Setting { layer: Some(layer?), pooling: pooling.map(|pooling| pooling.name().to_owned()) })
-    }))
+    });
+    Ok(Headline { setting, source: read.score.map(|score| score.source).unwrap_or_default() })
 }
 
 impl Run {
     /// The hidden state that stands for the run in tables, were its target one of retrieval.
     pub fn headline_layer(&self) -> Result<Option<i32>, ReportError> {
-        Ok(headline_setting(&self.study, &self.parameters)?.and_then(|setting| setting.layer))
+        Ok(headline(&self.study, &self.parameters)?.setting.and_then(|setting| setting.layer))
     }
 }
 

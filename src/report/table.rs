@@ -13,9 +13,8 @@ use serde::Serialize;
 use super::numbers::{Number, Numbers};
 use super::terminal::sign;
 use super::{CHANCE, Cell, NONE, ReportError, StudyResults, median};
-use crate::evaluate::ComparisonRow;
-use crate::evaluate::headline_name;
-use crate::task::IMPORTED;
+use crate::evaluate::{ComparisonRow, SourceNames, headline_name};
+use crate::task::{IMPORTED, Languages, SourceLanguage};
 
 /// A number on the scale 0 to 100 with its 95% bootstrap interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -67,13 +66,13 @@ pub struct ChangeTest {
 pub struct Entry {
     /// Seeds that the numbers are the median of.
     pub seeds: usize,
-    /// Non-English languages in the mean.
+    /// Languages in the mean: all but the study's source language, which is English in the fields' names.
     pub languages: u32,
-    /// Mean over them; none where only English was evaluated.
+    /// Mean over them; none where only the source language was evaluated.
     pub non_english: Option<Estimate>,
-    /// English; none where the target has no English part (retrieval).
+    /// The source language; none where the target has no part in it (retrieval).
     pub english: Option<f64>,
-    /// Each headline metric on its own (mean over non-English languages), where there are several.
+    /// Each headline metric on its own (mean over the same languages), where there are several.
     pub parts: Vec<(String, f64)>,
     /// Against the row `none`.
     pub change: Option<Change>,
@@ -82,7 +81,7 @@ pub struct Entry {
 /// The mean of a row over all targets.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Average {
-    /// Of the non-English means.
+    /// Of the means over languages.
     pub value: f64,
     /// Against the row `none`, in points.
     pub change: Option<f64>,
@@ -119,6 +118,12 @@ pub struct StudyTable {
     pub study: String,
     /// Its title.
     pub title: String,
+    /// The language that it trains in.
+    #[serde(skip_serializing_if = "SourceLanguage::is_default")]
+    pub source: SourceLanguage,
+    /// That language's name.
+    #[serde(skip)]
+    pub source_name: String,
     /// Targets.
     pub columns: Vec<Column>,
     /// The baseline first, then the study's order.
@@ -137,19 +142,20 @@ pub fn study_table(results: &StudyResults) -> Result<StudyTable, ReportError> {
 
 /// Makes the table of a study of its numbers.
 pub(super) fn table_of(results: &StudyResults, numbers: &Numbers) -> Result<StudyTable, ReportError> {
-    let targets = &results.study.targets;
+    let (targets, source) = (&results.study.targets, &results.study.source);
+    let names = SourceNames::of(source);
     let mut rows = Vec::new();
     for name in results.rows() {
         let mut entries = Vec::new();
         for target in targets {
             let cells: Vec<&Cell> = results.of_target(target).into_iter().filter(|cell| cell.at.row == name).collect();
-            entries.push(if cells.is_empty() { None } else { Some(entry(numbers, &cells)) });
+            entries.push(if cells.is_empty() { None } else { Some(entry(names, numbers, &cells)) });
         }
         let tasks = results.study.intermediate.get(name).cloned().unwrap_or_default();
         let average = average(&entries).map(|value| Average { value, change: None });
         rows.push(Row { name: name.to_owned(), tasks, entries, average });
     }
-    let tests = tests(results)?;
+    let tests = tests(results, names)?;
     if let Some(none) = rows.iter().find(|row| row.name == NONE).cloned() {
         for row in rows.iter_mut().filter(|row| ![NONE, CHANCE].contains(&row.name.as_str())) {
             count_changes(row, &none, targets, &tests);
@@ -159,6 +165,8 @@ pub(super) fn table_of(results: &StudyResults, numbers: &Numbers) -> Result<Stud
     let mut table = StudyTable {
         study: results.study.id.clone(),
         title: results.study.title.clone(),
+        source: source.clone(),
+        source_name: name_of(source)?,
         columns,
         rows,
         notes: vec![],
@@ -179,10 +187,16 @@ fn column(results: &StudyResults, target: &str) -> Column {
 /// By target and row.
 type Tests = BTreeMap<(String, String), (ChangeTest, bool)>;
 
-/// What the analysis says of the non-English means, where there is one.
-fn tests(results: &StudyResults) -> Result<Tests, ReportError> {
+/// The English name of a language; its code where none is known.
+fn name_of(source: &SourceLanguage) -> Result<String, ReportError> {
+    let known = Languages::parse(include_str!("../../data/languages.toml"), "data/languages.toml")?;
+    Ok(known.get(source.code()).map_or(source.code(), |language| &language.name).to_owned())
+}
+
+/// What the analysis says of the means over the other languages, where there is one.
+fn tests(results: &StudyResults, names: SourceNames) -> Result<Tests, ReportError> {
     let rows: Vec<ComparisonRow> = results.study_rows()?;
-    let of_table = rows.into_iter().filter(|row| row.scope == "non-english");
+    let of_table = rows.into_iter().filter(|row| row.scope == names.others);
     let test = |row: ComparisonRow| {
         let ComparisonRow { p_value, p_adjusted, minimum_detectable, .. } = row;
         let difference = Estimate { value: row.difference, ci_low: row.ci_low, ci_high: row.ci_high };
@@ -193,17 +207,17 @@ fn tests(results: &StudyResults) -> Result<Tests, ReportError> {
 }
 
 /// What a row reaches on a target over the seeds of its cells, of which there is one at least.
-fn entry(numbers: &Numbers, cells: &[&Cell]) -> Entry {
+fn entry(names: SourceNames, numbers: &Numbers, cells: &[&Cell]) -> Entry {
     let Cell { at, metric, .. } = cells[0];
     let (target, row) = (at.target.as_str(), at.row.as_str());
-    let non_english = numbers.group(target, row, "non-english");
-    let part = |name: &str| Some(numbers.metric(target, row, "non-english", name)?.value);
+    let non_english = numbers.group(target, row, names.others);
+    let part = |name: &str| Some(numbers.metric(target, row, names.others, name)?.value);
     let parts = metric.iter().filter_map(|name| Some(((*name).to_owned(), part(name)?)));
     Entry {
         seeds: cells.len(),
         languages: non_english.as_ref().map_or(0, |number| number.languages),
         non_english: non_english.as_ref().map(Number::estimate),
-        english: numbers.group(target, row, "english").map(|number| number.value),
+        english: numbers.group(target, row, names.source).map(|number| number.value),
         parts: if metric.len() > 1 { parts.collect() } else { Vec::new() },
         change: None,
     }
@@ -234,11 +248,12 @@ fn count_changes(row: &mut Row, none: &Row, targets: &[String], tests: &Tests) {
 fn notes(results: &StudyResults, table: &StudyTable) -> Vec<String> {
     let study = &results.study;
     let entries: Vec<&Entry> = table.rows.iter().flat_map(|row| &row.entries).flatten().collect();
-    let mut notes = vec![
-        "Figures are means over the non-English languages, on a scale of 0 to 100; English (en) stands beside them. \
-         Brackets hold the 95% bootstrap interval over examples."
-            .to_owned(),
-    ];
+    let mut notes = vec![format!(
+        "Figures are means over the non-{0} languages, on a scale of 0 to 100; {0} ({1}) stands beside them. \
+         Brackets hold the 95% bootstrap interval over examples.",
+        table.source_name,
+        table.source.code()
+    )];
     let changes: Vec<&Change> = entries.iter().filter_map(|entry| entry.change.as_ref()).collect();
     if !changes.is_empty() {
         let mut note = "Changes are counted against the row “none”, in points.".to_owned();

@@ -27,7 +27,11 @@ impl StudyTable {
         for row in &self.rows {
             let mut cells = vec![Cell::new(&row.name)];
             for entry in &row.entries {
-                cells.push(entry.as_ref().map_or_else(|| Cell::new(NOTHING), |entry| terminal_cell(entry, color)));
+                cells.push(
+                    entry
+                        .as_ref()
+                        .map_or_else(|| Cell::new(NOTHING), |entry| terminal_cell(entry, self.source.code(), color)),
+                );
             }
             cells.push(Cell::new(average(row)));
             let numbers = cells
@@ -53,7 +57,11 @@ impl StudyTable {
         for row in &self.rows {
             let _ = write!(text, "\n| {} |", escape(&row.name));
             for entry in &row.entries {
-                let _ = write!(text, " {} |", entry.as_ref().map_or(NOTHING.to_owned(), markdown_cell));
+                let _ = write!(
+                    text,
+                    " {} |",
+                    entry.as_ref().map_or(NOTHING.to_owned(), |entry| markdown_cell(entry, self.source.code()))
+                );
             }
             let change = row.average.and_then(|average| average.change);
             let change = change.map(|change| format!(" ({})", signed(change))).unwrap_or_default();
@@ -119,7 +127,7 @@ fn with_mark(change: Change) -> String {
     format!("{}{}", signed(change.value), if change.clear { "*" } else { "" })
 }
 
-fn terminal_cell(entry: &Entry, color: bool) -> Cell {
+fn terminal_cell(entry: &Entry, source: &str, color: bool) -> Cell {
     let mut lines = Vec::new();
     match &entry.non_english {
         Some(estimate) => {
@@ -129,7 +137,7 @@ fn terminal_cell(entry: &Entry, color: bool) -> Cell {
         }
         None => lines.push(NOTHING.to_owned()),
     }
-    lines.extend(details(entry));
+    lines.extend(details(entry, source));
     let cell = Cell::new(lines.join("\n"));
     match entry.change {
         Some(change) if color && change.clear => cell.fg(if change.sign().is_gt() { Color::Green } else { Color::Red }),
@@ -137,7 +145,7 @@ fn terminal_cell(entry: &Entry, color: bool) -> Cell {
     }
 }
 
-fn markdown_cell(entry: &Entry) -> String {
+fn markdown_cell(entry: &Entry, source: &str) -> String {
     let mut text = entry.non_english.as_ref().map_or(NOTHING.to_owned(), |estimate| one(estimate.value));
     if let Some(change) = entry.change {
         let _ = write!(text, " ({})", with_mark(change).replace('*', "\\*"));
@@ -145,15 +153,15 @@ fn markdown_cell(entry: &Entry) -> String {
     if let Some(estimate) = &entry.non_english {
         let _ = write!(text, " [{}, {}]", one(estimate.ci_low), one(estimate.ci_high));
     }
-    for detail in details(entry) {
+    for detail in details(entry, source) {
         let _ = write!(text, "; {detail}");
     }
     text
 }
 
-/// English, and F1 where it is only a part of the value.
-fn details(entry: &Entry) -> Vec<String> {
-    let english = entry.english.map(|english| format!("en {}", one(english)));
+/// The source language, and F1 where it is only a part of the value.
+fn details(entry: &Entry, source: &str) -> Vec<String> {
+    let english = entry.english.map(|english| format!("{source} {}", one(english)));
     let f1 = entry.parts.iter().find(|(metric, _)| metric == "f1").map(|(_, f1)| format!("f1 {}", one(*f1)));
     english.into_iter().chain(f1).collect()
 }

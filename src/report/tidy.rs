@@ -1,6 +1,10 @@
 //! The study's table as tidy CSV: a line for each row and target, a column for each number.
 
 use super::{ReportError, StudyTable};
+use crate::evaluate::SourceNames;
+
+/// The column of the source language, whose name is that of its group.
+const SOURCE: &str = "english";
 
 /// The columns of the CSV.
 const HEADER: [&str; 18] = [
@@ -14,7 +18,7 @@ const HEADER: [&str; 18] = [
     "value",
     "ci_low",
     "ci_high",
-    "english",
+    SOURCE,
     "change",
     "change_ci_low",
     "change_ci_high",
@@ -25,16 +29,18 @@ const HEADER: [&str; 18] = [
 ];
 
 impl StudyTable {
-    /// A header and a line for each finished cell. Values are means over the non-English languages, changes against the row
-    /// `none`; `change_ci_*`, the p-values, `minimum_detectable` and `significant` are the study's analysis and empty without
-    /// one. Numbers have all their digits.
+    /// A header and a line for each finished cell. Values are means over all languages but the source language, changes against
+    /// the row `none`; `change_ci_*`, the p-values, `minimum_detectable` and `significant` are the study's analysis and empty
+    /// without one. Numbers have all their digits.
     ///
     /// # Errors
     /// The CSV writer's own, which a table can't cause.
     pub fn to_csv(&self) -> Result<String, ReportError> {
         let failed = |message: String| ReportError::Output { format: "csv", message };
         let mut writer = csv::Writer::from_writer(Vec::new());
-        writer.write_record(HEADER).map_err(|e| failed(e.to_string()))?;
+        let source = SourceNames::of(&self.source).source;
+        let header = HEADER.map(|name| if name == SOURCE { source } else { name });
+        writer.write_record(header).map_err(|e| failed(e.to_string()))?;
         for row in &self.rows {
             for (entry, column) in row.entries.iter().zip(&self.columns) {
                 let Some(entry) = entry else { continue };

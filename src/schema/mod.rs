@@ -235,9 +235,11 @@ mod tests {
         let languages = crate::task::Languages::parse(include_str!("../../data/languages.toml"), "languages").unwrap();
         let known = ["en", "de"].map(|code| (code.to_owned(), languages.get(code).unwrap().traits())).into();
         let described = &table("summaries").schema.field_with_name("group").unwrap().metadata()["description"];
-        for group in crate::evaluate::groups(&["en", "de"], &known) {
-            let kind = group.name.split_inclusive('=').next().unwrap();
-            assert!(described.contains(&format!("`{kind}`")), "{kind} is not in: {described}");
+        for source in ["en", "de"] {
+            for group in crate::evaluate::groups(&["en", "de"], &known, &source.into()) {
+                let kind = group.name.split_inclusive('=').next().unwrap();
+                assert!(described.contains(&format!("`{kind}`")), "{kind} is not in: {described}");
+            }
         }
     }
 

@@ -40,6 +40,35 @@ pub enum StudyError {
         /// The task.
         task: String,
     },
+    /// A task whose training data are in one language, which is not the study's.
+    #[error(
+        "study {study} trains in `{language}`, and task `{task}` has training data in `{has}` alone; name a task that has some in \
+         `{language}`, or set `source = \"{has}\"`"
+    )]
+    Source {
+        /// The study.
+        study: String,
+        /// Its source language.
+        language: String,
+        /// The task.
+        task: String,
+        /// The language of its training data.
+        has: String,
+    },
+    /// A task whose files turned out to hold no training data in the languages that it is to be trained in.
+    #[error(
+        "study {study}: task `{task}` has no training data in {wanted}, but in {has}; name a task that has some, or another `source`"
+    )]
+    NoTraining {
+        /// The study.
+        study: String,
+        /// The task.
+        task: String,
+        /// The languages that it is to be trained in.
+        wanted: String,
+        /// Those of its training tables.
+        has: String,
+    },
     /// The mini edition does not write this task's layout.
     #[error("study {study}: the mini edition has no data for task `{task}`; use `edition = \"full\"` or leave it out")]
     NoMini {

@@ -26,13 +26,15 @@ use crate::progress::Quiet;
 use crate::report::{Cell, StudyResults};
 use crate::shard::table_rows;
 use crate::store::{Artifact, Store, digest_file};
-use crate::task::{CHANCE, Coordinates, Edition, Format, IMPORTED, Place, Registry, Study, Task, Traits};
+use crate::task::{
+    CHANCE, Coordinates, Edition, Format, IMPORTED, Place, Registry, SourceLanguage, Study, Suite, Task, Traits,
+};
 
 /// What to import.
 #[derive(Debug, Clone)]
 pub struct ImportRequest<'a> {
     /// The suite whose languages they are in.
-    pub suite: &'a str,
+    pub suite: &'a Suite,
     /// How predictions lie in their files.
     pub layout: Layout,
     /// The files of each task, as [`crate::exchange::system_files`] finds them.
@@ -122,7 +124,7 @@ fn import_job(task: &Task, files: &[SystemFile], gold: &Artifact, request: &Impo
         seed: request.seed,
         note: request.note.to_owned(),
     };
-    let unkeyed = import::Unkeyed { task: task.clone(), suite: request.suite.to_owned(), files: named };
+    let unkeyed = import::Unkeyed { task: task.clone(), suite: request.suite.clone(), files: named };
     Job::new::<Import>(label(Label::Import(Place::from(&at))), &asked, &unkeyed, sources)
 }
 
@@ -151,7 +153,7 @@ fn score_job(
 ) -> Result<Job> {
     let artifacts = [("predictions", imported), ("gold", gold)];
     let sources = artifacts.map(|(name, artifact)| (name.to_owned(), Source::artifact(artifact))).into();
-    let request = score::Request::of(task, languages, Canonical::of(gold)?)?;
+    let request = score::Request::of(task, languages, &SourceLanguage::default(), Canonical::of(gold)?)?;
     Job::new::<Score>(label(Label::Score(at.into())), &request, &(), sources)
 }
 

@@ -106,26 +106,48 @@ impl<'a> Planner<'a> {
         Ok(found)
     }
 
-    /// Which languages of which splits the study reads, per task: training and development in English, evaluation in
+    /// The languages of `task`'s training and development data.
+    ///
+    /// # Errors
+    /// A task whose only language is not that of the study. One of several languages is trained in all that its file names: those
+    /// of a translated training set are no study's source.
+    fn training_languages(&self, task: &Task) -> Result<Vec<String>> {
+        let source = &self.study.source;
+        let languages = task.training_languages(source);
+        match languages.as_slice() {
+            [has] if has != source.code() => Err(StudyError::Source {
+                study: self.study.id.clone(),
+                language: source.code().to_owned(),
+                task: task.id.clone(),
+                has: has.clone(),
+            }
+            .into()),
+            _ => Ok(languages),
+        }
+    }
+
+    /// Which languages of which splits the study reads, per task: training and development in the source language, evaluation in
     /// every language.
     pub(super) fn collect_languages(&mut self) -> Result<()> {
         let mut needs: Vec<(String, Split, Vec<String>)> = Vec::new();
         let mut texts = Vec::new();
-        let mut training = |task: &Task| {
+        let mut training = |task: &Task| -> Result<()> {
+            let languages = self.training_languages(task)?;
             for split in [Split::Train, Split::Validation] {
-                needs.push((task.id.clone(), split, task.training_languages()));
+                needs.push((task.id.clone(), split, languages.clone()));
             }
+            Ok(())
         };
         for name in self.study.intermediate.values().flatten() {
             match self.task(name)? {
-                // Masked-LM training beside the task, in every language: of the task, and so of the study, English alone.
+                // Masked-LM training beside the task, in every language: of the task, and so of the study, the source alone.
                 task if task.role == Role::Text => texts.push(task),
-                task => training(task),
+                task => training(task)?,
             }
         }
         for name in &self.study.targets {
             if let Some(train) = self.task(name)?.training_task() {
-                training(self.task(train)?);
+                training(self.task(train)?)?;
             }
         }
         for name in &self.study.targets {

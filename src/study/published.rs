@@ -15,7 +15,7 @@ use crate::exchange::{CanonicalData, OutputDir, SubmissionTable, write_croissant
 use crate::report::{self, Run};
 use crate::shard::table_rows;
 use crate::store::{Artifact, Store, digest_bytes};
-use crate::task::{CHANCE, Edition, Format, Registry, Task, print_seed};
+use crate::task::{CHANCE, Edition, Format, Registry, Suite, Task, print_seed};
 
 /// One target of a published row, with its artifacts.
 #[derive(Debug, Clone)]
@@ -139,20 +139,20 @@ pub fn system(cells: &[PublishedCell<'_>]) -> Option<System> {
 pub fn export_submission(
     cells: &[PublishedCell<'_>],
     registry: &Registry,
-    suite: &str,
+    suite: &Suite,
     with_labels: bool,
     output: &Path,
 ) -> Result<Submitted> {
     let dir = OutputDir::create(output)?;
     let (predictions, labels) = (dir.path().join("predictions"), dir.path().join("labels"));
-    let in_suite = |task: &Task| task.suites.iter().any(|own| own == suite);
+    let in_suite = |task: &Task| suite.has(&task.id);
     let mut written = Vec::new();
     for cell in cells.iter().filter(|cell| in_suite(cell.task)) {
         let thresholds: BTreeMap<String, f64> =
             cell.scores()?.into_iter().filter_map(|(record, threshold)| Some((record.language, threshold?))).collect();
         let mut gold = Canonical::of(&cell.gold)?.of_split(cell.task.evaluate);
         gold.sort();
-        let of_suite = cell.task.languages_of(Some(suite));
+        let of_suite = suite.languages(&cell.task.id);
         let mut own = Predictions::of(&cell.predictions)?.tables();
         own.retain(|(language, _)| of_suite.contains(language));
         let table = SubmissionTable { task: cell.task, predictions: own, gold, layer: cell.layer()?, thresholds };
@@ -162,7 +162,7 @@ pub fn export_submission(
     if written.is_empty() {
         return Err(no_such(
             "task of the suite",
-            Some(suite),
+            Some(&suite.id),
             &cells.iter().map(|c| c.task.id.as_str()).collect::<Vec<_>>().join(", "),
         ));
     }

@@ -145,7 +145,7 @@ fn verdict(run: &Run<'_>, registry: &Registry, artifact: &Artifact) -> Result<Re
     // The task's languages in the edition that was scored, as they are grouped now.
     let traits = |code: &String| Ok((code.clone(), registry.language(code, &manifest.label)?.traits()));
     let languages = request.languages.keys().map(traits).collect::<Result<_, TaskError>>()?;
-    if score::Request::of(task, languages, Canonical::of(gold)?)? != request {
+    if score::Request::of(task, languages, &request.source, Canonical::of(gold)?)? != request {
         return outdated(format!("task `{id}` has another metric, split, format, labels or set of languages now"));
     }
     let scratch = tempfile::tempdir().at("create a directory for", "the scores")?;

@@ -26,7 +26,7 @@ pub fn plan_tasks(
     let mut planner = Planner::new(registry, study, model, origin);
     let mut planned = Vec::new();
     for task in tasks {
-        if want(&mut planner, task, suite)? {
+        if want(&mut planner, registry, task, suite)? {
             planned.push(task.id.clone());
         }
     }
@@ -44,12 +44,12 @@ pub fn plan_tasks(
 }
 
 /// Asks for every split and language of a task, or of what it is made of; `false` if there is none.
-fn want(planner: &mut Planner, task: &Task, suite: Option<&str>) -> Result<bool> {
+fn want(planner: &mut Planner, registry: &Registry, task: &Task, suite: Option<&str>) -> Result<bool> {
     if task.is_view() {
         let mut all = true;
         for part in &task.made_of() {
             let part = planner.task(part)?.clone();
-            all &= want(planner, &part, suite)?;
+            all &= want(planner, registry, &part, suite)?;
         }
         return Ok(all);
     }
@@ -62,8 +62,8 @@ fn want(planner: &mut Planner, task: &Task, suite: Option<&str>) -> Result<bool>
     let mut any = false;
     for split in splits {
         let codes = match split {
-            Split::Train if task.format != Format::Text => task.training_languages(),
-            _ => task.languages_of(suite),
+            Split::Train if task.format != Format::Text => task.training_languages(&planner.study.source),
+            _ => registry.languages_of(task, suite),
         };
         let wanted = |code: &String| {
             planner.study.languages.as_ref().is_none_or(|chosen| chosen.contains(code))

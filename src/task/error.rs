@@ -1,6 +1,6 @@
 use crate::error::{ExitCode, FileError};
 
-/// What goes wrong with task, model and study files.
+/// What goes wrong with task, suite, model and study files.
 #[derive(Debug, thiserror::Error)]
 pub enum TaskError {
     /// A file system operation.
@@ -27,7 +27,7 @@ pub enum TaskError {
     Unknown {
         /// Who names it.
         origin: String,
-        /// `task`, `model`, `study` or `language`.
+        /// `task`, `suite`, `model`, `study` or `language`.
         kind: &'static str,
         /// The name.
         name: String,

@@ -5,7 +5,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DataId, Expected, FileSpec, Metric, Normalize, Sketch, Sources, Split, TaskError, TransformName};
+use super::{
+    DataId, Expected, FileSpec, Metric, Normalize, Sketch, SourceLanguage, Sources, Split, TaskError, TransformName,
+};
 
 /// The shape of a task's examples: which canonical schema, tokenised schema, head and prediction it has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -68,8 +70,8 @@ impl fmt::Display for Format {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
-    /// English training data for the intermediate phase (and for targets that name it in `train`). With a metric it can be a
-    /// target as well, scored on the split that it names in `evaluate`.
+    /// Training data, in the languages of its file, for the intermediate phase (and for targets that name it in `train`). With a
+    /// metric it can be a target as well, scored on the split that it names in `evaluate`.
     Intermediate,
     /// Evaluated zero-shot in every language.
     Target,
@@ -87,7 +89,8 @@ pub struct Task {
     pub format: Format,
     /// What it is used for.
     pub role: Role,
-    /// The groups that it belongs to: `intermediate`, `xtreme`, `xtreme-r`, `text`.
+    /// Groups that it can be chosen by: `intermediate`, `text`. Suites that have a file of their own ([`super::Suite`]) say
+    /// themselves which tasks they have.
     #[serde(default)]
     pub suites: Vec<String>,
     /// The closed label set, in head order. Empty for formats without labels, and where `open_labels` is set.
@@ -104,17 +107,15 @@ pub struct Task {
     /// How predictions are scored; absent for text, and for targets whose metric is not there yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metric: Option<Metric>,
-    /// ISO 639-1 codes: of a target, the languages that it is evaluated in; of any other task, those of its training data.
-    #[serde(default = "english")]
+    /// ISO 639-1 codes: of a target, the languages that it is evaluated in; of any other task, those of its training data, which
+    /// are English where nothing is said.
+    #[serde(default = "default_languages")]
     pub languages: Vec<String>,
-    /// Languages that a later suite added to the same data.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub added_languages: BTreeMap<String, Vec<String>>,
     /// Whether the languages' evaluation examples are translations of one another, those of equal id of the same item: intervals and
     /// p-values draw items then, each in all the languages that have it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub parallel: bool,
-    /// The task whose English training split a target is fine-tuned on; absent: its own, if it has one.
+    /// The task whose training split a target is fine-tuned on; absent: its own, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub train: Option<String>,
     /// The split that scores are computed on.
@@ -154,8 +155,8 @@ pub struct Task {
     pub estimate: Sketch,
 }
 
-fn english() -> Vec<String> {
-    vec!["en".to_owned()]
+fn default_languages() -> Vec<String> {
+    vec![SourceLanguage::DEFAULT.to_owned()]
 }
 
 fn test_split() -> Split {
@@ -233,13 +234,8 @@ impl Task {
         if let Some(label) = twice(&self.labels) {
             return wrong(format!("label `{label}` stands twice"));
         }
-        for (suite, added) in &self.added_languages {
-            if !self.suites.contains(suite) {
-                return wrong(format!("`added_languages` names suite `{suite}`, which `suites` lacks"));
-            }
-            if let Some(code) = twice(self.languages.iter().chain(added)) {
-                return wrong(format!("language `{code}` stands twice"));
-            }
+        if let Some(code) = twice(&self.languages) {
+            return wrong(format!("language `{code}` stands twice"));
         }
         if self.parts.is_empty() { self.validate_sources() } else { self.validate_parts() }
             .or_else(|message| wrong(message.to_owned()))
@@ -301,7 +297,6 @@ impl Task {
         Task {
             id: id.as_str().to_owned(),
             suites: Vec::new(),
-            added_languages: BTreeMap::new(),
             train: self.training_task().map(str::to_owned),
             parts: Vec::new(),
             source: Sources::default(),
@@ -312,19 +307,11 @@ impl Task {
         }
     }
 
-    /// The languages in which `suite` evaluates the task: its own, and those that the suite added.
-    pub fn languages_of(&self, suite: Option<&str>) -> Vec<String> {
-        let added = suite.and_then(|suite| self.added_languages.get(suite));
-        self.languages.iter().chain(added.into_iter().flatten()).cloned().collect()
-    }
-
-    /// Every language that its data may be in, English included: a target may be trained on it.
-    pub fn known_languages(&self) -> Vec<String> {
+    /// The languages that its data may be in by its own file, and `source`: a target may be trained on it.
+    pub fn known_languages(&self, source: &SourceLanguage) -> Vec<String> {
         let mut known = self.languages.clone();
-        for code in self.added_languages.values().flatten().chain(&english()) {
-            if !known.contains(code) {
-                known.push(code.clone());
-            }
+        if known.iter().all(|code| code != source.code()) {
+            known.push(source.code().to_owned());
         }
         known
     }
@@ -343,10 +330,11 @@ impl Task {
         }
     }
 
-    /// The languages of its training split.
-    pub fn training_languages(&self) -> Vec<String> {
+    /// The languages of its training split in a study of this source language: that one of a target, which is evaluated in others;
+    /// of any other task those that its file names, as of a training set that was translated.
+    pub fn training_languages(&self, source: &SourceLanguage) -> Vec<String> {
         match self.role {
-            Role::Target => english(),
+            Role::Target => vec![source.code().to_owned()],
             Role::Intermediate | Role::Text => self.languages.clone(),
         }
     }
@@ -402,20 +390,19 @@ mod tests {
     }
 
     #[test]
-    fn languages_are_those_of_the_role_and_the_suite() {
-        let more =
-            "suites = [\"old\", \"new\"]\nlanguages = [\"de\", \"fi\"]\nadded_languages = { new = [\"lt\"] }\nlicense";
+    fn training_languages_are_those_of_the_role_and_the_study() {
         let parse = |role: &str| {
-            let text = GOOD.replace("license", more).replace("\"intermediate\"", role);
+            let text =
+                GOOD.replace("license", "languages = [\"de\", \"fi\"]\nlicense").replace("\"intermediate\"", role);
             Task::parse(&text, "toy.toml").unwrap()
         };
+        let (english, finnish) = (SourceLanguage::default(), SourceLanguage::from("fi"));
         let target = parse("\"target\"");
-        assert_eq!(target.languages_of(None), ["de", "fi"]);
-        assert_eq!(target.languages_of(Some("old")), ["de", "fi"]);
-        assert_eq!(target.languages_of(Some("new")), ["de", "fi", "lt"]);
-        assert_eq!(target.training_languages(), ["en"]);
-        assert_eq!(parse("\"intermediate\"").training_languages(), ["de", "fi"]);
-        assert_eq!(target.known_languages(), ["de", "fi", "lt", "en"]);
+        assert_eq!(target.training_languages(&english), ["en"]);
+        assert_eq!(target.training_languages(&finnish), ["fi"]);
+        assert_eq!(parse("\"intermediate\"").training_languages(&finnish), ["de", "fi"]);
+        assert_eq!(target.known_languages(&english), ["de", "fi", "en"]);
+        assert_eq!(target.known_languages(&finnish), ["de", "fi"]);
     }
 
     #[test]
@@ -443,8 +430,7 @@ mod tests {
                 "metric `squad` does not score format pair-classification; use one of accuracy, binary-f1, mcc",
             ),
             ("license", "metric = \"bitext-f1\"\nlicense", "`bitext-f1` does not score format pair-classification"),
-            ("license", "added_languages = { more = [\"de\"] }\nlicense", "`suites` lacks"),
-            ("license", "suites = [\"more\"]\nadded_languages = { more = [\"en\"] }\nlicense", "`en` stands twice"),
+            ("license", "languages = [\"en\", \"de\", \"en\"]\nlicense", "`en` stands twice"),
             ("license", "estimate = { words = 0 }\nlicense", "`words` of [estimate] is 0"),
             ("license", "parts = [\"other\"]\nlicense", "takes no [source]"),
             ("sql = \"SELECT a AS text_a, b AS text_b, label FROM raw\"", "", "has no SQL"),

@@ -4,6 +4,39 @@ use serde::{Deserialize, Serialize};
 
 use super::TaskError;
 
+/// The language that a study trains in and transfers from, by its ISO 639-1 code. It is left out wherever it is written down and
+/// [`SourceLanguage::DEFAULT`].
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SourceLanguage(String);
+
+impl SourceLanguage {
+    /// The one of studies that name none.
+    pub const DEFAULT: &'static str = "en";
+
+    /// Its ISO 639-1 code.
+    pub fn code(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it is that of studies that name none.
+    pub fn is_default(&self) -> bool {
+        self.0 == Self::DEFAULT
+    }
+}
+
+impl Default for SourceLanguage {
+    fn default() -> Self {
+        Self(Self::DEFAULT.to_owned())
+    }
+}
+
+impl From<&str> for SourceLanguage {
+    fn from(code: &str) -> Self {
+        Self(code.to_owned())
+    }
+}
+
 /// One language.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -1,10 +1,10 @@
-//! All task, model and study files by name.
+//! All task, suite, model and study files by name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use super::{DataId, Language, Languages, Model, NoData, Study, Task, TaskError};
+use super::{DataId, Language, Languages, Model, NoData, Study, Suite, SuiteTask, Task, TaskError};
 use crate::error::IoContext;
 
 mod embedded {
@@ -16,19 +16,21 @@ mod embedded {
 pub struct Registry {
     tasks: BTreeMap<String, Task>,
     views: Views,
+    suites: BTreeMap<String, Suite>,
     models: BTreeMap<String, Model>,
     studies: BTreeMap<String, Study>,
     languages: Languages,
 }
 
 impl Registry {
-    /// The files embedded in the binary, then every `*.toml` below each of `directories` (sub-folders `models` and
-    /// `studies` hold models and studies, everything else tasks); a later file replaces an earlier one of the same id.
+    /// The files embedded in the binary, then every `*.toml` below each of `directories` (sub-folders `suites`, `models` and
+    /// `studies` hold suites, models and studies, everything else tasks); a later file replaces an earlier one of the same id.
     pub fn load(directories: &[PathBuf]) -> Result<Self, TaskError> {
         let languages = Languages::parse(include_str!("../../data/languages.toml"), "data/languages.toml")?;
         let mut registry = Self {
             tasks: BTreeMap::new(),
             views: Views::default(),
+            suites: BTreeMap::new(),
             models: BTreeMap::new(),
             studies: BTreeMap::new(),
             languages,
@@ -67,6 +69,11 @@ impl Registry {
             let id = model.id.clone();
             self.models.insert(id.clone(), model);
             id
+        } else if folder == "suites" {
+            let suite = Suite::parse(text, path)?;
+            let id = suite.id.clone();
+            self.suites.insert(id.clone(), suite);
+            id
         } else if folder == "studies" {
             let study = Study::parse(text, path)?;
             let id = study.id.clone();
@@ -87,8 +94,14 @@ impl Registry {
 
     fn check_names(&self) -> Result<(), TaskError> {
         for task in self.tasks.values() {
-            for code in task.languages.iter().chain(task.added_languages.values().flatten()) {
+            for code in &task.languages {
                 self.language(code, &task.id)?;
+            }
+            if let Some(suite) = task.suites.iter().find(|suite| self.suites.contains_key(*suite)) {
+                let message = format!(
+                    "`suites` names `{suite}`, whose own file says which tasks it has: leave it out here, and name the task there"
+                );
+                return Err(TaskError::Invalid { origin: task.id.clone(), message });
             }
             if let Some(train) = &task.train {
                 self.task(train, &task.id)?;
@@ -97,6 +110,18 @@ impl Registry {
                 let part = self.task(name, &task.id)?;
                 if let Err(message) = fits(task, part) {
                     return Err(TaskError::Invalid { origin: task.id.clone(), message });
+                }
+            }
+        }
+        for study in self.studies.values() {
+            self.language(study.source.code(), &format!("`source` of study {}", study.id))?;
+        }
+        for suite in self.suites.values() {
+            let origin = format!("suite {}", suite.id);
+            for SuiteTask { id, languages, .. } in &suite.tasks {
+                self.task(id, &format!("`tasks` of {origin}"))?;
+                for code in languages {
+                    self.language(code, &format!("`languages` of task `{id}` of {origin}"))?;
                 }
             }
         }
@@ -116,6 +141,11 @@ impl Registry {
         let (of, _) = id.view().expect("an id with `~` is a view's");
         let of = self.task(of.as_str(), origin)?;
         Ok(self.views.get_or_add(&id, || of.as_view(&id)))
+    }
+
+    /// The suite called `name`, which `origin` asked for.
+    pub fn suite(&self, name: &str, origin: &str) -> Result<&Suite, TaskError> {
+        find(&self.suites, "suite", name, origin)
     }
 
     /// The model called `name`, which `origin` asked for.
@@ -141,6 +171,35 @@ impl Registry {
     /// All tasks that have a file, by id.
     pub fn tasks(&self) -> impl Iterator<Item = &Task> {
         self.tasks.values()
+    }
+
+    /// All suites by id.
+    pub fn suites(&self) -> impl Iterator<Item = &Suite> {
+        self.suites.values()
+    }
+
+    /// The tasks of `suite`, which is one of these, in its order.
+    pub fn tasks_of<'a>(&'a self, suite: &'a Suite) -> impl Iterator<Item = (&'a SuiteTask, &'a Task)> {
+        // All are known, or the registry could not be loaded.
+        suite.tasks.iter().filter_map(|of_suite| Some((of_suite, self.tasks.get(&of_suite.id)?)))
+    }
+
+    /// The names by which `task` can be chosen as one of several: those of its own file, and the suites that have it.
+    pub fn suites_of<'a>(&'a self, task: &'a Task) -> impl Iterator<Item = &'a str> {
+        let suites = self.suites.values().filter(|suite| suite.has(&task.id));
+        task.suites.iter().map(String::as_str).chain(suites.map(|suite| suite.id.as_str()))
+    }
+
+    /// The languages in which `task` is read for the suite called `suite`; its own where none is named, or one without a file.
+    pub fn languages_of(&self, task: &Task, suite: Option<&str>) -> Vec<String> {
+        let suite = suite.and_then(|name| self.suites.get(name)).filter(|suite| suite.has(&task.id));
+        suite.map_or_else(|| task.languages.clone(), |suite| suite.languages_to_read(task))
+    }
+
+    /// The languages that suites evaluate `task` in and its own file does not list.
+    pub fn added_languages(&self, task: &Task) -> BTreeSet<&str> {
+        let of_suites = self.suites.values().flat_map(|suite| suite.languages(&task.id));
+        of_suites.filter(|code| !task.languages.contains(code)).map(String::as_str).collect()
     }
 
     /// All languages.
@@ -210,6 +269,63 @@ mod tests {
             }
         }
         assert!(registry.languages().iter().count() >= 50);
+    }
+
+    #[test]
+    fn shipped_suites_have_their_tasks_in_all_of_the_tasks_languages() {
+        let registry = Registry::load(&[]).unwrap();
+        assert_eq!(registry.suites().map(|suite| suite.id.as_str()).collect::<Vec<_>>(), ["xtreme", "xtreme-r"]);
+        for suite in registry.suites() {
+            let grouped: BTreeSet<&String> = suite.groups.iter().flat_map(|group| &group.tasks).collect();
+            assert_eq!(grouped, suite.tasks.iter().map(|task| &task.id).collect(), "{}", suite.id);
+            for (of_suite, task) in registry.tasks_of(suite) {
+                let has = |code: &String| task.shares_index() || of_suite.languages.contains(code);
+                assert!(task.languages.iter().all(has), "{} {}", suite.id, task.id);
+            }
+        }
+        let counts = |suite: &str| {
+            let suite = registry.suite(suite, "").unwrap();
+            ["panx", "udpos", "tatoeba", "xquad"].map(|task| suite.languages(task).len())
+        };
+        assert_eq!((counts("xtreme"), counts("xtreme-r")), ([40, 33, 36, 11], [48, 38, 41, 12]));
+        let languages = |task: &str, suite| registry.languages_of(registry.task(task, "").unwrap(), suite).len();
+        assert_eq!((languages("xquad", None), languages("xquad", Some("xtreme-r"))), (11, 12));
+        // Eleven languages have queries, fifty have what they search.
+        assert_eq!(languages("mewslix", Some("xtreme-r")), 50);
+        let of = |task: &str| registry.suites_of(registry.task(task, "").unwrap()).collect::<Vec<_>>();
+        assert_eq!((of("xnli"), of("mnli")), (vec!["xtreme", "xtreme-r"], vec!["intermediate"]));
+        let added = registry.added_languages(registry.task("xquad", "").unwrap());
+        assert_eq!(added.into_iter().collect::<Vec<_>>(), ["ro"]);
+    }
+
+    #[test]
+    fn a_suite_names_what_there_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("suites");
+        std::fs::create_dir(&folder).unwrap();
+        let load = |task: &str, language: &str| {
+            let text = format!(
+                "id = \"house\"\ntitle = \"House\"\ngroups = []\n[[tasks]]\nid = \"{task}\"\nlanguages = [\"{language}\"]\n"
+            );
+            std::fs::write(folder.join("house.toml"), text).unwrap();
+            Registry::load(&[dir.path().to_owned()]).map_err(|e| e.to_string())
+        };
+        let registry = load("xnli", "lt").unwrap();
+        let xnli = registry.task("xnli", "").unwrap();
+        assert_eq!(registry.languages_of(xnli, Some("house")), ["lt"]);
+        assert_eq!(registry.suites_of(xnli).collect::<Vec<_>>(), ["house", "xtreme", "xtreme-r"]);
+        let unknown = load("glue", "de").unwrap_err();
+        assert!(unknown.starts_with("`tasks` of suite house names an unknown task `glue`"), "{unknown}");
+        let unknown = load("xnli", "tlh").unwrap_err();
+        assert!(
+            unknown.starts_with("`languages` of task `xnli` of suite house names an unknown language `tlh`"),
+            "{unknown}"
+        );
+        load("xnli", "de").unwrap();
+        let task = include_str!("../../pipeline/tasks/xtreme/xnli.toml");
+        std::fs::write(dir.path().join("xnli.toml"), task.replace("license", "suites = [\"house\"]\nlicense")).unwrap();
+        let twice = Registry::load(&[dir.path().to_owned()]).unwrap_err().to_string();
+        assert!(twice.contains("xnli is not valid: `suites` names `house`, whose own file"), "{twice}");
     }
 
     #[test]

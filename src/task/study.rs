@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::TaskError;
+use super::{SourceLanguage, TaskError};
 
 /// The row of the grid that predicts without a model: the majority, or chance. Every study has it.
 pub const CHANCE: &str = "chance";
@@ -54,6 +54,9 @@ pub struct Study {
     pub mini: toml::Table,
     /// The model file.
     pub model: String,
+    /// The language that targets are fine-tuned in, and from which they transfer to the others.
+    #[serde(default, skip_serializing_if = "SourceLanguage::is_default")]
+    pub source: SourceLanguage,
     /// Seeds; each is a repetition of everything after pretraining.
     pub seeds: Vec<u64>,
     /// Languages to evaluate in; absent: all that the targets list (and the edition has).
@@ -99,6 +102,7 @@ impl Study {
             edition,
             mini: toml::Table::new(),
             model: model.to_owned(),
+            source: SourceLanguage::default(),
             seeds: vec![1],
             languages: None,
             pretrain,

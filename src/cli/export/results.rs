@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::cli::{Context, print};
+use crate::cli::{Context, SUITE, print};
 use crate::error::{ExitCode, Result};
 use crate::exchange::results::{System, TaskScores};
 use crate::exchange::{OutputDir, results, write_new};
@@ -41,7 +41,7 @@ pub struct SubmissionArgs {
     #[command(flatten)]
     row: RowArgs,
     /// Whose tasks.
-    #[arg(long, value_parser = ["xtreme", "xtreme-r"], default_value = "xtreme")]
+    #[arg(long, default_value = SUITE)]
     suite: String,
     /// Writes the gold beside the predictions, in labels/.
     #[arg(long)]
@@ -82,8 +82,9 @@ impl RowArgs {
 }
 
 pub fn submission(context: &Context, args: &SubmissionArgs) -> Result<ExitCode> {
+    let suite = context.registry.suite(&args.suite, "--suite")?;
     let cells = args.row.cells(context)?;
-    let done = export_submission(&cells, &context.registry, &args.suite, args.with_labels, &args.row.output)?;
+    let done = export_submission(&cells, &context.registry, suite, args.with_labels, &args.row.output)?;
     for (task, languages) in &done.written {
         print(&format!("{task}: {}", languages.join(" ")));
     }

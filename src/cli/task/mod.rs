@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 
 use super::{Context, print, print_json};
 use crate::error::{ExitCode, Result};
+use crate::task::Task;
 
 #[derive(Debug, Args)]
 #[command(
@@ -36,7 +37,9 @@ enum TaskCommand {
 
 pub fn run(context: &Context, args: &TaskArgs) -> Result<ExitCode> {
     match &args.command {
-        TaskCommand::List { json: true } => print_json(&context.registry.tasks().collect::<Vec<_>>()),
+        TaskCommand::List { json: true } => {
+            print_json(&context.registry.tasks().map(|task| listed(context, task)).collect::<Vec<_>>())
+        }
         TaskCommand::List { json: false } => {
             let mut table = comfy_table::Table::new();
             table.load_preset(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
@@ -59,6 +62,11 @@ pub fn run(context: &Context, args: &TaskArgs) -> Result<ExitCode> {
         TaskCommand::Check(args) => return check::run(context, args),
     }
     Ok(ExitCode::Success)
+}
+
+/// A task with all suites that it is of, those that have a file of their own as well.
+fn listed(context: &Context, task: &Task) -> Task {
+    Task { suites: context.registry.suites_of(task).map(str::to_owned).collect(), ..task.clone() }
 }
 
 /// A number with commas between its thousands.

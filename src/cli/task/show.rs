@@ -7,14 +7,14 @@ use comfy_table::{Cell, CellAlignment, Table, presets};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::grouped;
+use super::{grouped, listed};
 use crate::audit::Profile;
 use crate::cli::{Context, print, print_json};
 use crate::error::{ExitCode, Result};
 use crate::shard::{read_batches, table_path, table_rows};
 use crate::store::Artifact;
 use crate::study::{StageName, canonical_artifacts};
-use crate::task::{Expected, Split, Task};
+use crate::task::{Expected, Registry, SourceLanguage, Split, Task};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  trestle task show xnli\n  trestle task show xnli --json")]
@@ -33,9 +33,9 @@ const WIDTH: usize = 100;
 
 /// What is known of a task.
 #[derive(Serialize)]
-struct Card<'a> {
+struct Card {
     #[serde(flatten)]
-    task: &'a Task,
+    task: Task,
     /// Its tables, where its rows were loaded and profiled.
     tables: Vec<Profile>,
     /// Rows of the split that scores are computed on.
@@ -55,10 +55,10 @@ pub fn run(context: &Context, args: &ShowArgs) -> Result<ExitCode> {
     };
     if args.json {
         let object = |sample: Sample| sample.into_iter().map(|(name, text)| (name, Value::String(text))).collect();
-        print_json(&Card { task, tables, samples: samples.into_iter().map(object).collect() });
+        print_json(&Card { task: listed(context, task), tables, samples: samples.into_iter().map(object).collect() });
         return Ok(ExitCode::Success);
     }
-    for (name, text) in facts(task) {
+    for (name, text) in facts(&context.registry, task) {
         print(&format!("{name:<12} {text}"));
     }
     if canonical.is_none() {
@@ -82,8 +82,8 @@ pub fn run(context: &Context, args: &ShowArgs) -> Result<ExitCode> {
     Ok(ExitCode::Success)
 }
 
-/// What the task's file says, by name.
-fn facts(task: &Task) -> Vec<(&'static str, String)> {
+/// What the task's file and those of its suites say, by name.
+fn facts(registry: &Registry, task: &Task) -> Vec<(&'static str, String)> {
     let role = serde_json::to_value(task.role).unwrap_or_default();
     let mut facts = vec![
         ("task", task.id.clone()),
@@ -95,12 +95,16 @@ fn facts(task: &Task) -> Vec<(&'static str, String)> {
             facts.push((name, text));
         }
     };
-    add("suites", task.suites.join(", "));
+    add("suites", registry.suites_of(task).collect::<Vec<_>>().join(", "));
     add("labels", if task.open_labels { "those of the training split".to_owned() } else { task.labels.join(", ") });
     add("metric", task.metric.map(|metric| format!("{}, on {}", metric.name(), task.evaluate)).unwrap_or_default());
     add("languages", format!("{}: {}", task.languages.len(), task.languages.join(" ")));
-    for (suite, codes) in &task.added_languages {
-        add("", format!("{suite} adds {}", codes.join(" ")));
+    for suite in registry.suites() {
+        let added = suite.languages(&task.id).iter().filter(|code| !task.languages.contains(code));
+        match added.map(String::as_str).collect::<Vec<_>>().join(" ") {
+            none if none.is_empty() => {}
+            codes => add("", format!("{} adds {codes}", suite.title)),
+        }
     }
     add("trained on", task.training_task().filter(|train| *train != task.id).unwrap_or_default().to_owned());
     add("made of", task.made_of().join(", "));
@@ -187,14 +191,15 @@ fn table(tables: &[Profile]) -> Table {
     table
 }
 
-/// The first rows in English and in one more language, of the split that scores are computed on or the first there is.
+/// The first rows in the language that studies train in, where they name no other, and in one more, of the split that scores are
+/// computed on or the first there is.
 fn samples(task: &Task, canonical: &Artifact) -> Result<Vec<Sample>> {
     let here = |split: Split, language: &str| -> Option<PathBuf> {
         let path = canonical.dir.join(table_path(split.name(), language));
         path.is_file().then_some(path)
     };
-    let mut languages = task.languages_of(None);
-    languages.sort_by_key(|code| code != "en");
+    let mut languages = task.languages.clone();
+    languages.sort_by_key(|code| code != SourceLanguage::DEFAULT);
     let splits = [task.evaluate, Split::Train, Split::Validation, Split::Test];
     let of_split = |split: &Split| -> Vec<PathBuf> { languages.iter().filter_map(|code| here(*split, code)).collect() };
     let paths = splits.iter().map(of_split).find(|paths| !paths.is_empty()).unwrap_or_default();

@@ -25,17 +25,21 @@ use super::{AggregateRow, ComparisonRow, EvaluateError, Setting};
 use crate::error::Result;
 use crate::progress::{Progress, check};
 use crate::schema::TableRow;
-use crate::task::{CHANCE, Coordinates, Metric, Traits};
+use crate::task::{CHANCE, Coordinates, Metric, SourceLanguage, Suite, Traits};
 
 /// A study whose scores are all there.
 #[derive(Debug, Clone)]
 pub struct AnalyzeRequest<'a> {
     /// The row that the others are compared with.
     pub baseline: &'a str,
+    /// The language that the study trains in.
+    pub source: SourceLanguage,
     /// The study's targets, in its order.
     pub targets: Vec<AnalyzeTarget>,
     /// The study's cells: rows in its order.
     pub cells: Vec<AnalyzeCell>,
+    /// The suites whose means are wanted.
+    pub suites: Vec<Suite>,
     /// Seeds every draw.
     pub seed: u64,
     /// Resamples behind each interval.
@@ -97,7 +101,7 @@ pub fn analyze(request: &AnalyzeRequest<'_>, progress: &dyn Progress, stop: &Ato
         }
         for row in &rows {
             check(stop)?;
-            aggregated.extend(aggregates(target, row));
+            aggregated.extend(aggregates(target, &request.source, row));
             standing.extend(row.seeds.iter().map(|(seed, scored)| scored.standing(target, row.name, *seed)));
             let baseline = rows.iter().find(|other| other.name == request.baseline);
             if let Some(baseline) = baseline.filter(|_| ![request.baseline, CHANCE].contains(&row.name)) {
@@ -107,7 +111,7 @@ pub fn analyze(request: &AnalyzeRequest<'_>, progress: &dyn Progress, stop: &Ato
             progress.advance(done, &format!("{} {}", target.id, row.name));
         }
     }
-    aggregated.extend(suites(&standing));
+    aggregated.extend(suites(&request.suites, &standing));
     Ok(AnalyzeTables {
         comparisons: ComparisonRow::batch(&comparison_rows(request, &compared, &corrected(&compared))),
         aggregates: AggregateRow::batch(&aggregated.iter().map(Aggregate::row).collect::<Vec<_>>()),
@@ -166,7 +170,8 @@ fn comparisons<'a>(
     }
     let Some((first, _)) = pairs.first() else { return Ok(Vec::new()) };
     let codes: Vec<&str> = first.languages.keys().map(String::as_str).collect();
-    let scopes: Vec<Group> = languages(first).into_iter().chain(groups(&codes, &target.languages)).collect();
+    let scopes: Vec<Group> =
+        languages(first).into_iter().chain(groups(&codes, &target.languages, &request.source)).collect();
     let compared = compare(&CompareRequest {
         what: &what,
         metric: target.metric,

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{AnalyzeTarget, Row};
-use crate::evaluate::aggregate::{Suite, TaskMean, language_mean, suite_means};
+use crate::evaluate::aggregate::{TaskMean, language_mean, suite_means};
 use crate::evaluate::bootstrap::standard_error;
-use crate::evaluate::groups::{ENGLISH_GAP, groups};
+use crate::evaluate::groups::{groups, is_gap};
 use crate::evaluate::number::headline;
 use crate::evaluate::{AggregateRow, Setting};
+use crate::task::{SourceLanguage, Suite};
 
 /// The median of some numbers, by total order; the mean of the middle two where their count is even.
 pub fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
@@ -40,9 +41,9 @@ impl Aggregate {
         self.seeds.iter().map(|(_, number)| *number).collect()
     }
 
-    /// The first seed with the best number: the highest, of the English gap the lowest.
+    /// The first seed with the best number: the highest, of a gap the lowest.
     fn best(&self) -> (u64, f64) {
-        let better = |a: f64, b: f64| if self.group == ENGLISH_GAP { a < b } else { a > b };
+        let better = |a: f64, b: f64| if is_gap(&self.group) { a < b } else { a > b };
         let best = |best: (u64, f64), seed: &(u64, f64)| if better(seed.1, best.1) { *seed } else { best };
         self.seeds.iter().fold(self.seeds[0], best)
     }
@@ -67,13 +68,13 @@ impl Aggregate {
 }
 
 /// The row's numbers by setting and group.
-pub(super) fn aggregates(target: &AnalyzeTarget, row: &Row<'_>) -> Vec<Aggregate> {
+pub(super) fn aggregates(target: &AnalyzeTarget, source: &SourceLanguage, row: &Row<'_>) -> Vec<Aggregate> {
     let mut found: Vec<Aggregate> = Vec::new();
     for (seed, scored) in &row.seeds {
         for (setting, numbers) in &scored.numbers {
             let (codes, values): (Vec<&str>, Vec<f64>) =
                 numbers.iter().map(|(code, value)| (code.as_str(), *value)).unzip();
-            for group in groups(&codes, &target.languages) {
+            for group in groups(&codes, &target.languages, source) {
                 let number = (*seed, group.value(&values));
                 match found.iter_mut().find(|one| one.setting == *setting && one.group == group.name) {
                     Some(one) => one.seeds.push(number),
@@ -102,9 +103,9 @@ pub(super) struct Standing<'a> {
     pub languages: Vec<(String, f64)>,
 }
 
-/// Each row's means over the tasks of a suite, each task over the suite's languages, in the seeds that all of its targets
+/// Each row's means over the tasks of each of `wanted`, each task over the suite's languages, in the seeds that all of its targets
 /// have. They say which tasks and languages of the suite the study lacks.
-pub(super) fn suites(standing: &[Standing<'_>]) -> Vec<Aggregate> {
+pub(super) fn suites(wanted: &[Suite], standing: &[Standing<'_>]) -> Vec<Aggregate> {
     let mut rows: Vec<&str> = Vec::new();
     for one in standing {
         if !rows.contains(&one.row) {
@@ -112,14 +113,14 @@ pub(super) fn suites(standing: &[Standing<'_>]) -> Vec<Aggregate> {
         }
     }
     let mut found = Vec::new();
-    for (suite, row) in Suite::ALL.into_iter().flat_map(|suite| rows.iter().map(move |row| (suite, *row))) {
+    for (suite, row) in wanted.iter().flat_map(|suite| rows.iter().map(move |row| (suite, *row))) {
         let mut by_seed: BTreeMap<u64, Vec<TaskMean>> = BTreeMap::new();
         let mut targets: BTreeSet<&str> = BTreeSet::new();
         for one in standing.iter().filter(|one| one.row == row) {
-            let Some(expected) = suite.languages(one.target) else { continue };
-            let of_suite = one.languages.iter().filter(|(code, _)| expected.contains(&code.as_str()));
+            let expected = suite.languages(one.target);
+            let of_suite = one.languages.iter().filter(|(code, _)| expected.contains(code));
             let values: Vec<(&str, f64)> = of_suite.map(|(code, value)| (code.as_str(), *value)).collect();
-            let Some((value, missing)) = language_mean(expected.iter().copied(), values) else { continue };
+            let Some((value, missing)) = language_mean(expected.iter().map(String::as_str), values) else { continue };
             targets.insert(one.target);
             by_seed.entry(one.seed).or_default().push(TaskMean { task: one.target.to_owned(), value, missing });
         }
@@ -130,11 +131,11 @@ pub(super) fn suites(standing: &[Standing<'_>]) -> Vec<Aggregate> {
                 match of_row.iter_mut().find(|one| one.group == mean.group) {
                     Some(one) => one.seeds.push((*seed, mean.value)),
                     None => of_row.push(Aggregate {
-                        target: suite.name().to_owned(),
+                        target: suite.id.clone(),
                         metric: "average".to_owned(),
                         row: row.to_owned(),
                         setting: Setting::default(),
-                        group: mean.group.to_owned(),
+                        group: mean.group,
                         missing: mean.missing,
                         seeds: vec![(*seed, mean.value)],
                     }),

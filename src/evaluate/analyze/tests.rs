@@ -3,7 +3,7 @@ use crate::evaluate::ExampleScoreRow;
 use crate::evaluate::metric::{Statistics, accuracy};
 use crate::progress::Quiet;
 use crate::shard::write_rows;
-use crate::task::{Coordinates, Languages};
+use crate::task::{Coordinates, Languages, Registry, SourceLanguage};
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Float64Type, UInt32Type, UInt64Type};
 use std::path::Path;
@@ -60,8 +60,10 @@ impl Study {
     fn analyze(&self) -> Result<AnalyzeTables> {
         let request = AnalyzeRequest {
             baseline: "none",
+            source: SourceLanguage::default(),
             targets: self.targets.clone(),
             cells: self.cells.clone(),
+            suites: Registry::load(&[]).unwrap().suites().cloned().collect(),
             seed: 1,
             resamples: 200,
             trials: 999,

@@ -8,6 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use super::super::groups;
 use super::super::metric::{accuracy, padded};
 use super::*;
+use crate::task::SourceLanguage;
 
 /// A run of one language with ids 0, 1, …
 fn run(statistics: Vec<Statistics>) -> Run {
@@ -218,7 +219,10 @@ fn translations_of_one_test_set_are_exchanged_together() {
                 run
             };
             let (a, b) = (all(&a), all(&b));
-            let scopes: Vec<Group> = groups(&["de", "sw", "th", "zh"], &BTreeMap::new()).into_iter().take(1).collect();
+            let scopes: Vec<Group> = groups(&["de", "sw", "th", "zh"], &BTreeMap::new(), &SourceLanguage::default())
+                .into_iter()
+                .take(1)
+                .collect();
             let pairs = [(&a, &b)];
             let request =
                 CompareRequest { parallel, resamples: 1, trials: 199, ..request(Metric::Accuracy, &pairs, &scopes) };
@@ -277,7 +281,8 @@ fn groups_weigh_languages_alike() {
     let one = runs([("de", "", a.clone()), ("en", "e", a.clone()), ("sw", "s", small(true))]);
     let other = runs([("de", "", b), ("en", "e", a), ("sw", "s", small(true))]);
     let codes: Vec<&str> = one.languages.keys().map(String::as_str).collect();
-    let scopes: Vec<Group> = languages(&one).into_iter().chain(groups(&codes, &BTreeMap::new())).collect();
+    let scopes: Vec<Group> =
+        languages(&one).into_iter().chain(groups(&codes, &BTreeMap::new(), &SourceLanguage::default())).collect();
     let found = compare(&request(Metric::Accuracy, &[(&one, &other)], &scopes)).unwrap();
     let shown: Vec<(&str, f64, u64)> = found.iter().map(|c| (c.scope.as_str(), c.difference, c.examples)).collect();
     let expected = [

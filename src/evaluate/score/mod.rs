@@ -14,7 +14,7 @@ use super::bootstrap::{self, Sample};
 use super::gold::{GoldFile, GoldTable, Open};
 use super::metric::{Normalization, Statistics, total};
 use super::prediction::{PredictionFile, Setting};
-use crate::task::{Metric, Traits};
+use crate::task::{Metric, SourceLanguage, Traits};
 use contribution::{Index, Scorer, Thresholds};
 use table::{Of, Scored};
 
@@ -38,6 +38,8 @@ pub struct ScoreRequest<'a> {
     pub gold: Vec<(String, PathBuf)>,
     /// The languages that the task has: a mean that lacks one of them says so.
     pub languages: BTreeMap<String, Traits>,
+    /// The one that what predicted was trained in.
+    pub source: SourceLanguage,
     /// Whether their examples are translations of one another ([`crate::task::Task::parallel`]).
     pub parallel: bool,
     /// A canonical table of the split `validation` for each language, where a threshold is chosen on it
@@ -217,7 +219,7 @@ fn by_language(files: &[(String, PathBuf)]) -> Result<BTreeMap<&str, &Path>, Eva
 }
 
 /// How answers in `language` are normalised; of no consequence where the metric compares none.
-fn normalization(metric: Metric, language: &str) -> Result<Normalization, EvaluateError> {
+pub(super) fn normalization(metric: Metric, language: &str) -> Result<Normalization, EvaluateError> {
     if metric != Metric::Mlqa {
         return Ok(Normalization::SQUAD);
     }

@@ -75,7 +75,7 @@ pub(super) fn summaries(of: Of<'_>, metric: Metric, scored: &[Scored], request: 
             Some(drawn) => drawn.iter().map(Vec::as_slice).collect(),
             None => setting.iter().map(|one| one.resamples.as_slice()).collect(),
         };
-        for group in groups(&languages, &request.languages) {
+        for group in groups(&languages, &request.languages, &request.source) {
             for number in numbers(metric) {
                 let value = |languages: &mut dyn Iterator<Item = &Values>| {
                     group.value(&languages.map(|values| number.of(values)).collect::<Vec<_>>())

@@ -101,6 +101,7 @@ impl Fixture {
             development: self.development.clone(),
             parallel: self.parallel,
             languages: BTreeMap::new(),
+            source: crate::task::SourceLanguage::default(),
             seed: 1,
             resamples: 100,
         })?;

@@ -16,24 +16,25 @@ use super::text::{Lines, is_number, line_error, line_of, pairs, read, read_lines
 use crate::evaluate::EvaluateError;
 use crate::evaluate::hash::IdMap;
 use crate::evaluate::metric::{self, Answers, Chunker, Normalization, Statistics, Values, total};
-use crate::task::Metric;
+use crate::evaluate::score::normalization;
+use crate::task::{Format, Metric, SuiteTask, Task};
 
 /// Examples that are scored one after the other.
 const BLOCK: usize = 4_096;
 
 /// How a task's files are read and compared.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Scoring {
+#[derive(Debug, Clone)]
+pub(super) enum Scoring<'a> {
     /// One of these labels a line.
-    Labels(&'static [&'static str]),
+    Labels(Vec<&'a str>),
     /// A line number a line.
     Numbers,
     /// A tag a line, of these.
-    Tags(&'static [&'static str]),
+    Tags(Vec<&'a str>),
     /// Two ids a line.
     Pairs,
-    /// An object with a choice a line.
-    Choices,
+    /// An object with a choice a line, of so many where all examples have as many.
+    Choices(Option<usize>),
     /// Answers by the SQuAD script.
     Squad,
     /// Answers by MLQA's.
@@ -44,48 +45,51 @@ pub(super) enum Scoring {
     AveragePrecision,
 }
 
-const NLI: &[&str] = &["contradiction", "entailment", "neutral"];
-const NAMES: &[&str] = &["O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC"];
-const PARTS_OF_SPEECH: &[&str] = &[
-    "ADJ", "ADP", "ADV", "AUX", "CCONJ", "DET", "INTJ", "NOUN", "NUM", "PART", "PRON", "PROPN", "PUNCT", "SCONJ",
-    "SYM", "VERB", "X", "_",
-];
-
-impl Scoring {
-    /// That of `task`, a folder of a suite.
-    pub fn of(task: &str) -> Self {
-        match task {
-            "pawsx" => Scoring::Labels(&["0", "1"]),
-            "xnli" => Scoring::Labels(NLI),
-            "panx" => Scoring::Tags(NAMES),
-            "udpos" => Scoring::Tags(PARTS_OF_SPEECH),
-            "bucc2018" => Scoring::Pairs,
-            "tatoeba" => Scoring::Numbers,
-            "xcopa" => Scoring::Choices,
-            "mlqa" => Scoring::Mlqa,
-            "mewslix" => Scoring::ReciprocalRank,
-            "lareqa" => Scoring::AveragePrecision,
-            _ => Scoring::Squad,
-        }
+impl<'a> Scoring<'a> {
+    /// That of `task`, which stands in a suite as `of_suite`.
+    ///
+    /// # Errors
+    /// A task whose metric can't be computed from files of the layout.
+    pub fn of(of_suite: &'a SuiteTask, task: &'a Task) -> Result<Self, EvaluateError> {
+        let labels = || task.labels.iter().chain(&of_suite.other_labels).map(String::as_str).collect();
+        let choices = Some(task.normalize.choices.len()).filter(|choices| *choices > 0);
+        Ok(match (task.metric, task.format) {
+            (Some(Metric::Accuracy), Format::Classification | Format::PairClassification) => Scoring::Labels(labels()),
+            (Some(Metric::Accuracy), Format::MultipleChoice) => Scoring::Choices(choices),
+            (Some(Metric::Accuracy), Format::SentenceRetrieval) => Scoring::Numbers,
+            (Some(Metric::SpanF1), _) => Scoring::Tags(labels()),
+            (Some(Metric::BitextF1), _) => Scoring::Pairs,
+            (Some(Metric::Squad), _) => Scoring::Squad,
+            (Some(Metric::Mlqa), _) => Scoring::Mlqa,
+            (Some(Metric::ReciprocalRank), _) => Scoring::ReciprocalRank,
+            (Some(Metric::MeanAveragePrecision), _) => Scoring::AveragePrecision,
+            (metric, _) => {
+                return Err(EvaluateError::Undefined {
+                    metric: metric.map_or("", Metric::name),
+                    what: format!("files of task `{}` in XTREME's layout", task.id),
+                    remedy: "choose other tasks of the suite with --task",
+                });
+            }
+        })
     }
 
     /// What its files hold.
-    pub fn shape(self) -> Shape {
+    pub fn shape(&self) -> Shape {
         match self {
             Scoring::Labels(_) => Shape::Labels,
             Scoring::Numbers => Shape::Numbers,
             Scoring::Tags(_) => Shape::Tags,
             Scoring::Pairs => Shape::Pairs,
-            Scoring::Choices => Shape::Choices,
+            Scoring::Choices(_) => Shape::Choices,
             Scoring::Squad | Scoring::Mlqa => Shape::Answers,
             Scoring::ReciprocalRank | Scoring::AveragePrecision => Shape::Ranking,
         }
     }
 
     /// The metric whose values these are.
-    pub fn metric(self) -> Metric {
+    pub fn metric(&self) -> Metric {
         match self {
-            Scoring::Labels(_) | Scoring::Numbers | Scoring::Choices => Metric::Accuracy,
+            Scoring::Labels(_) | Scoring::Numbers | Scoring::Choices(_) => Metric::Accuracy,
             Scoring::Tags(_) => Metric::SpanF1,
             Scoring::Pairs => Metric::BitextF1,
             Scoring::Squad => Metric::Squad,
@@ -96,15 +100,15 @@ impl Scoring {
     }
 
     /// The metric's values that evaluate.py has: the first ones.
-    pub fn names(self) -> &'static [&'static str] {
+    pub fn names(&self) -> &'static [&'static str] {
         let names = self.metric().rows();
         &names[..names.len().min(3)]
     }
 }
 
 /// The two files of one language.
-pub(super) struct Files {
-    pub task: &'static str,
+pub(super) struct Files<'a> {
+    pub task: &'a str,
     pub predictions: PathBuf,
     pub labels: PathBuf,
 }
@@ -134,20 +138,17 @@ impl Sum {
     }
 }
 
-impl Files {
+impl Files<'_> {
     /// Scores the predictions. Questions without an answer are an error unless `allow_missing`.
-    pub fn score(&self, scoring: Scoring, language: &str, allow_missing: bool) -> Result<Scored, EvaluateError> {
+    pub fn score(&self, scoring: &Scoring<'_>, language: &str, allow_missing: bool) -> Result<Scored, EvaluateError> {
         let sum = match scoring {
             Scoring::Labels(labels) => self.lines(Some(&Known::new(labels)))?,
             Scoring::Numbers => self.lines(None)?,
             Scoring::Tags(labels) => self.tags(&Known::new(labels))?,
             Scoring::Pairs => self.pairs()?,
-            Scoring::Choices => self.choices()?,
-            Scoring::Squad => self.answers(Normalization::SQUAD, allow_missing)?,
-            Scoring::Mlqa => {
-                let normalization =
-                    Normalization::mlqa(language).expect("the languages of the task are those of its normalisation");
-                self.answers(normalization, allow_missing)?
+            Scoring::Choices(choices) => self.choices(*choices)?,
+            Scoring::Squad | Scoring::Mlqa => {
+                self.answers(normalization(scoring.metric(), language)?, allow_missing)?
             }
             Scoring::ReciprocalRank | Scoring::AveragePrecision => self.ranked(scoring, allow_missing)?,
         };
@@ -162,7 +163,7 @@ impl Files {
         Ok((labels?, predictions?))
     }
 
-    fn lines(&self, known: Option<&Known>) -> Result<Sum, EvaluateError> {
+    fn lines(&self, known: Option<&Known<'_>>) -> Result<Sum, EvaluateError> {
         let (labels, predictions) = self.texts(Shape::Labels)?;
         let begun = Instant::now();
         let (mut correct, mut count) = (0_u64, 0_usize);
@@ -197,7 +198,7 @@ impl Files {
     }
 
     /// The error about a prediction that is no label.
-    fn unknown(&self, text: &str, label: &str, known: Option<&Known>) -> EvaluateError {
+    fn unknown(&self, text: &str, label: &str, known: Option<&Known<'_>>) -> EvaluateError {
         let remedy = match known {
             Some(known) => format!("write one of {}", known.labels.join(", ")),
             None => "write the number of the line that was found, counted from 0".to_owned(),
@@ -206,7 +207,7 @@ impl Files {
         line_error(&self.predictions, line_of(text, label), problem)
     }
 
-    fn tags(&self, known: &Known) -> Result<Sum, EvaluateError> {
+    fn tags(&self, known: &Known<'_>) -> Result<Sum, EvaluateError> {
         let (labels, predictions) = self.texts(Shape::Tags)?;
         let begun = Instant::now();
         let (gold, predicted) = rayon::join(|| sentences(&labels), || sentences(&predictions));
@@ -268,21 +269,23 @@ impl Files {
         Ok(Sum::whole(statistics, begun))
     }
 
-    fn choices(&self) -> Result<Sum, EvaluateError> {
+    fn choices(&self, choices: Option<usize>) -> Result<Sum, EvaluateError> {
         let labels = read(&self.labels)?;
         let predictions = read(&self.predictions)?;
         let gold = json::line_labels(&self.labels, &labels)?;
         let predicted = json::line_labels(&self.predictions, &predictions)?;
         let begun = Instant::now();
         self.same_count("lines", predicted.len(), gold.len())?;
+        let is_one = |label: u32| choices.is_none_or(|choices| (label as usize) < choices);
         let mut correct = 0_u32;
         for (&(gold_line, gold), &(line, choice)) in gold.iter().zip(&predicted) {
-            if gold > 1 {
+            if !is_one(gold) {
                 let problem = format!("`{gold}` is no label of {}; take labels that are not blanked", self.task);
                 return Err(line_error(&self.labels, gold_line, problem));
             }
-            if choice > 1 {
-                let problem = format!("`{choice}` is no choice of {}; write 0 or 1", self.task);
+            if !is_one(choice) {
+                let numbers: Vec<String> = (0..choices.unwrap_or_default()).map(|number| number.to_string()).collect();
+                let problem = format!("`{choice}` is no choice of {}; write {}", self.task, numbers.join(" or "));
                 return Err(line_error(&self.predictions, line, problem));
             }
             correct += u32::from(gold == choice);
@@ -323,7 +326,7 @@ impl Files {
         Ok(Sum { statistics: total(&blocks), unanswered, begun })
     }
 
-    fn ranked(&self, scoring: Scoring, allow_missing: bool) -> Result<Sum, EvaluateError> {
+    fn ranked(&self, scoring: &Scoring<'_>, allow_missing: bool) -> Result<Sum, EvaluateError> {
         type Found<'a> = Vec<Text<'a>>;
         let (labels, predictions) = (read(&self.labels)?, read(&self.predictions)?);
         let gold: Entries<'_, Found<'_>> = json::entries(&self.labels, &labels, Shape::Ranking)?;
@@ -401,13 +404,13 @@ impl Files {
 }
 
 /// The labels of a task, each where its ends and its length put it, so that looking one up is one comparison.
-struct Known {
-    labels: &'static [&'static str],
-    places: [&'static str; 64],
+struct Known<'a> {
+    labels: &'a [&'a str],
+    places: [&'a str; 64],
 }
 
-impl Known {
-    fn new(labels: &'static [&'static str]) -> Self {
+impl<'a> Known<'a> {
+    fn new(labels: &'a [&'a str]) -> Self {
         let mut places = [""; 64];
         for label in labels {
             places[Self::place(label)] = label;
@@ -428,7 +431,7 @@ impl Known {
 }
 
 /// Whether `label` is one of `known`; a number, if any will do.
-fn is_known(label: &str, known: Option<&Known>) -> bool {
+fn is_known(label: &str, known: Option<&Known<'_>>) -> bool {
     match known {
         Some(known) => known.has(label),
         None => is_number(label),

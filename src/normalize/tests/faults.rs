@@ -71,7 +71,7 @@ fn two_files_for_one_table() {
     let world = World::new(&same, &[("de.tsv", "x\ta\tb\tyes\n"), ("fi.tsv", "x\ta\tb\tyes\n")]);
     let raw = world.raw(&["de", "fi"], &[Split::Test]);
     let (languages, limits) = (["en".to_owned()], BTreeMap::new());
-    let known = world.task.known_languages();
+    let known = world.task.known_languages(&SourceLanguage::default());
     let terms = terms(&world.task, &known);
     let request = NormalizeRequest { terms, raw: &raw, languages: &languages, limits: &limits };
     let error = normalize(&request, &world.out(), &[], &Quiet, &AtomicBool::new(false)).unwrap_err().to_string();

@@ -19,7 +19,7 @@ fn counts(id: &str, splits: &[Split]) -> BTreeMap<(Split, String), u64> {
     let raw = resolve(task, &Origin::Directory { root: &root }, &languages, splits, false).unwrap();
     let out = tempfile::tempdir().unwrap();
     let limits = BTreeMap::new();
-    let known = task.known_languages();
+    let known = task.known_languages(&SourceLanguage::default());
     let terms = terms(task, &known);
     let request = NormalizeRequest { terms, raw: &raw, languages: &task.languages, limits: &limits };
     let outcome = normalize(&request, out.path(), &[], &Quiet, &AtomicBool::new(false)).unwrap();

@@ -297,7 +297,7 @@ fn from_directory(id: &str, at: &str, from: &str, splits: &[Split], languages: &
     let chosen: Vec<&Language> = languages.iter().map(|code| registry.language(code, id).unwrap()).collect();
     let raw = resolve(task, &Origin::Directory { root: dir.path() }, &chosen, splits, true).unwrap();
     let (languages, limits) = (languages.iter().map(|code| (*code).to_owned()).collect::<Vec<_>>(), BTreeMap::new());
-    let known = task.known_languages();
+    let known = task.known_languages(&SourceLanguage::default());
     let terms = terms(task, &known);
     let request = NormalizeRequest { terms, raw: &raw, languages: &languages, limits: &limits };
     let outcome = normalize(&request, &dir.path().join("out"), &[], &Quiet, &AtomicBool::new(false)).unwrap();

@@ -15,8 +15,8 @@ use serde::Serialize;
 use self::sides::Side;
 use super::ReportError;
 use crate::evaluate::compare::{CompareRequest, Comparison, Run, SIGNIFICANT, compare, holm, languages, method};
-use crate::evaluate::{Group, Setting, groups, headline};
-use crate::task::{Registry, Traits, study_folder, target_of};
+use crate::evaluate::{Group, Setting, SourceNames, groups, headline};
+use crate::task::{Registry, SourceLanguage, Traits, study_folder, target_of};
 
 /// What is compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub enum Operand {
         name: String,
         /// The task that was scored.
         target: String,
+        /// The language that what predicted was trained in.
+        source: SourceLanguage,
         /// `example-scores.parquet`.
         example_scores: PathBuf,
     },
@@ -60,7 +62,7 @@ impl Operand {
 /// Which differences are shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ScopeChoice {
-    /// The mean over the non-English languages; English where there is no other.
+    /// The mean over all languages but the source language; that one where there is no other.
     Headline,
     /// These languages; all that were scored where none is named.
     Languages(Vec<String>),
@@ -188,7 +190,8 @@ pub fn compare_results(request: &ComparisonRequest<'_>) -> Result<ComparisonRepo
                 not_compared.push(format!("{target}: no layer and pooling in common"));
             }
             for (setting, runs) in by_setting {
-                found.extend(one(request, target, row.as_deref(), &setting, &runs, &mut not_compared)?);
+                let source = sides::source(of_a, of_b);
+                found.extend(one(request, target, row.as_deref(), source, &setting, &runs, &mut not_compared)?);
             }
         }
     }
@@ -264,6 +267,7 @@ fn one(
     request: &ComparisonRequest<'_>,
     target: &str,
     row: Option<&str>,
+    source: Option<&SourceLanguage>,
     setting: &Setting,
     pairs: &[(&Run, &Run)],
     not_compared: &mut Vec<String>,
@@ -276,8 +280,8 @@ fn one(
         return Ok(Vec::new());
     };
     let Some((first, _)) = pairs.first() else { return Ok(Vec::new()) };
-    let scopes = scopes(request, target, first)?;
-    for lacks in lacking(&request.scopes, &scopes) {
+    let scopes = scopes(request, target, source, first)?;
+    for lacks in lacking(&request.scopes, source, &scopes) {
         let told = format!("{what}: {lacks}");
         // Each layer lacks it.
         if !not_compared.contains(&told) {
@@ -308,15 +312,22 @@ fn one(
     Ok(compared.into_iter().map(shown).collect())
 }
 
-fn scopes(request: &ComparisonRequest<'_>, target: &str, run: &Run) -> Result<Vec<Group>, ReportError> {
+/// The scopes that are shown; groups only where both were trained in one language.
+fn scopes(
+    request: &ComparisonRequest<'_>,
+    target: &str,
+    source: Option<&SourceLanguage>,
+    run: &Run,
+) -> Result<Vec<Group>, ReportError> {
     let codes: Vec<&str> = run.languages.keys().map(String::as_str).collect();
     let traits = |code: &&str| Ok(((*code).to_owned(), request.registry.language(code, target)?.traits()));
     let known: BTreeMap<String, Traits> = codes.iter().map(traits).collect::<Result<_, ReportError>>()?;
-    let groups = groups(&codes, &known);
+    let groups = source.map(|source| groups(&codes, &known, source)).unwrap_or_default();
     Ok(match &request.scopes {
         ScopeChoice::Headline => {
             let named = |name: &str| groups.iter().find(|group| group.name == name).cloned();
-            named("non-english").or_else(|| named("english")).into_iter().collect()
+            let names = source.map(SourceNames::of);
+            names.and_then(|names| named(names.others).or_else(|| named(names.source))).into_iter().collect()
         }
         ScopeChoice::Languages(chosen) => {
             languages(run).into_iter().filter(|one| chosen.is_empty() || chosen.contains(&one.name)).collect()
@@ -329,13 +340,18 @@ fn scopes(request: &ComparisonRequest<'_>, target: &str, run: &Run) -> Result<Ve
 }
 
 /// What was chosen and is not among the scopes of a target.
-fn lacking(chosen: &ScopeChoice, scopes: &[Group]) -> Vec<String> {
+fn lacking(chosen: &ScopeChoice, source: Option<&SourceLanguage>, scopes: &[Group]) -> Vec<String> {
     match chosen {
         ScopeChoice::Languages(codes) => {
             let lacks = codes.iter().filter(|code| scopes.iter().all(|scope| scope.name != **code));
             lacks.map(|code| format!("no language `{code}`")).collect()
         }
-        ScopeChoice::Groups(of) if scopes.is_empty() => vec![format!("only English, which is in no group by {of}")],
+        ScopeChoice::Groups(_) | ScopeChoice::Headline if source.is_none() => {
+            vec!["trained in two languages, so that only single ones can be compared (--language)".to_owned()]
+        }
+        ScopeChoice::Groups(of) if scopes.is_empty() => {
+            vec![format!("only the source language, which is in no group by {of}")]
+        }
         ScopeChoice::Groups(_) | ScopeChoice::Headline => Vec::new(),
     }
 }

@@ -5,18 +5,18 @@ use std::path::Path;
 
 use super::super::ReportError;
 use super::super::results::check_version;
-use super::super::runs::headline_setting;
+use super::super::runs::{self, Headline};
 use super::{Operand, published};
 use crate::evaluate::Setting;
 use crate::evaluate::compare::{Run, Runs, read_published, read_runs};
 use crate::shard::{self, Columns, PART};
-use crate::task::{CHANCE, study_folder, target_folder};
+use crate::task::{CHANCE, SourceLanguage, study_folder, target_folder};
 
 /// What one row has on one target.
 pub(super) struct SideRow {
     row: String,
-    /// The layer and pooling that stand for the row in tables; none where they are not known: then all are compared.
-    headline: Option<Setting>,
+    /// What stands for the row in tables; where the layer and pooling are not known, all are compared.
+    headline: Headline,
     seeds: BTreeMap<u64, Runs>,
 }
 
@@ -35,9 +35,10 @@ impl Side {
     pub fn read(operand: &Operand, letter: &'static str, targets: &[String]) -> Result<Self, ReportError> {
         let wanted = |target: &String| targets.is_empty() || targets.contains(target);
         match operand {
-            Operand::Scores { target, example_scores, .. } => {
+            Operand::Scores { target, source, example_scores, .. } => {
                 let runs = read_runs(example_scores)?;
-                let row = SideRow { row: String::new(), headline: None, seeds: BTreeMap::from([(0, runs)]) };
+                let headline = Headline { setting: None, source: source.clone() };
+                let row = SideRow { row: String::new(), headline, seeds: BTreeMap::from([(0, runs)]) };
                 let targets = if wanted(target) { vec![(target.clone(), vec![row])] } else { Vec::new() };
                 Ok(Self { letter, offered: vec![target.clone()], targets })
             }
@@ -66,7 +67,7 @@ impl Side {
                         by_row.entry(row).or_default().insert(seed, runs);
                     }
                     // In the order of the study.
-                    let of_row = |(row, headline): (String, Option<Setting>)| {
+                    let of_row = |(row, headline): (String, Headline)| {
                         let seeds = by_row.remove(&row)?;
                         Some(SideRow { row, headline, seeds })
                     };
@@ -108,11 +109,11 @@ impl Side {
     }
 }
 
-/// The rows of a table of runs in its order, each with the layer and pooling that stand for it in tables.
-fn headlines(study: &str, path: &Path) -> Result<Vec<(String, Option<Setting>)>, ReportError> {
+/// The rows of a table of runs in its order, each with what stands for it in tables.
+fn headlines(study: &str, path: &Path) -> Result<Vec<(String, Headline)>, ReportError> {
     let batches = shard::read_batches(path)?;
     check_version(path, &batches)?;
-    let mut found: Vec<(String, Option<Setting>)> = Vec::new();
+    let mut found: Vec<(String, Headline)> = Vec::new();
     for batch in batches {
         let batch = batch?;
         let columns = Columns::new(path, &batch);
@@ -122,7 +123,7 @@ fn headlines(study: &str, path: &Path) -> Result<Vec<(String, Option<Setting>)>,
                 let broken =
                     |e: serde_json::Error| ReportError::Run { study: study.to_owned(), message: e.to_string() };
                 let parameters = serde_json::from_str(parameters).map_err(broken)?;
-                found.push((row.to_owned(), headline_setting(study, &parameters)?));
+                found.push((row.to_owned(), runs::headline(study, &parameters)?));
             }
         }
     }
@@ -192,6 +193,12 @@ fn seeds<'a>(a: &'a SideRow, b: &'a SideRow) -> Box<dyn Iterator<Item = (&'a Run
     Box::new(a.seeds.iter().filter_map(|(seed, runs)| Some((runs, b.seeds.get(seed)?))))
 }
 
+/// The language that both rows were trained in; none where they were trained in two, so that no group of languages means the same
+/// in both.
+pub(super) fn source<'a>(a: &'a SideRow, b: &SideRow) -> Option<&'a SourceLanguage> {
+    (a.headline.source == b.headline.source).then_some(&a.headline.source)
+}
+
 /// The pairs of runs of two rows by layer and pooling: those that stand for the rows in tables, where they are known. A run
 /// without a layer (a baseline) is compared with each of the other's.
 pub(super) fn by_setting<'a>(a: &'a SideRow, b: &'a SideRow) -> Vec<(Setting, Vec<(&'a Run, &'a Run)>)> {
@@ -204,7 +211,7 @@ pub(super) fn by_setting<'a>(a: &'a SideRow, b: &'a SideRow) -> Vec<(Setting, Ve
             found.entry(setting).or_default().extend(one.zip(other));
         }
     }
-    let headline = a.headline.as_ref().or(b.headline.as_ref());
+    let headline = a.headline.setting.as_ref().or(b.headline.setting.as_ref());
     // What is no retrieval has a single run without a layer, whatever the model's settings are.
     let stands = |setting: &Setting| setting.layer.is_none() || headline.is_none_or(|headline| headline == setting);
     let kept = found.into_iter().filter(|(setting, pairs)| stands(setting) && !pairs.is_empty());

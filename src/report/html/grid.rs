@@ -6,11 +6,9 @@ use super::super::terminal::{between, one, p_value, signed};
 use super::super::{Average, Column, Entry, NONE, ReportError, StudyResults, StudyTable};
 use super::origin;
 use super::words::direction;
-use crate::evaluate::{AggregateRow, ComparisonRow};
+use crate::evaluate::{AggregateRow, ComparisonRow, SourceNames};
 use crate::task::IMPORTED;
 
-/// The scope of every number of the table.
-const SCOPE: &str = "non-english";
 /// The metric of a suite's mean over its tasks.
 const SUITE: &str = "average";
 
@@ -100,10 +98,10 @@ impl Statistics {
         })
     }
 
-    fn aggregate(&self, column: &Column, row: &str) -> Option<&AggregateRow> {
+    fn aggregate(&self, column: &Column, row: &str, scope: &str) -> Option<&AggregateRow> {
         self.aggregates.iter().find(|found| {
             (found.target.as_str(), found.row.as_str(), found.group.as_str(), found.setting.layer)
-                == (column.target.as_str(), row, SCOPE, column.layer)
+                == (column.target.as_str(), row, scope, column.layer)
                 && found.metric == column.metric
         })
     }
@@ -188,13 +186,14 @@ fn lacking(missing: &str) -> String {
 }
 
 fn cell(entry: &Entry, table: &StudyTable, column: &Column, row: &str, statistics: &Statistics) -> GridCell {
-    let comparison = statistics.comparison(column, row, SCOPE);
+    let scope = SourceNames::of(&table.source).others;
+    let comparison = statistics.comparison(column, row, scope);
     let change = entry.change.map(|change| GridChange {
         value: change.value,
         direction: direction(change.sign()),
         marked: change.clear,
     });
-    let seeds = statistics.aggregate(column, row).filter(|found| found.seeds > 1).map(|found| {
+    let seeds = statistics.aggregate(column, row, scope).filter(|found| found.seeds > 1).map(|found| {
         let spread = found.standard_deviation.map(|spread| format!(" ± {}", one(spread))).unwrap_or_default();
         format!("{}{spread}, best {} (seed {})", one(found.mean), one(found.best), found.best_seed)
     });
@@ -203,15 +202,15 @@ fn cell(entry: &Entry, table: &StudyTable, column: &Column, row: &str, statistic
         let languages = if entry.languages == 1 { "language" } else { "languages" };
         let over = if entry.seeds > 1 { format!(", median over {} seeds", entry.seeds) } else { String::new() };
         words.push(format!(
-            "{:.2} [{:.2}, {:.2}]: {} over {} non-English {languages}{over}",
-            estimate.value, estimate.ci_low, estimate.ci_high, column.metric, entry.languages
+            "{:.2} [{:.2}, {:.2}]: {} over {} non-{} {languages}{over}",
+            estimate.value, estimate.ci_low, estimate.ci_high, column.metric, entry.languages, table.source_name
         ));
     }
     words.extend(entry.parts.iter().map(|(metric, value)| format!("{metric} {value:.2}")));
-    words.extend(entry.english.map(|english| format!("English {english:.2}")));
+    words.extend(entry.english.map(|english| format!("{} {english:.2}", table.source_name)));
     words.extend(comparison.into_iter().flat_map(in_words));
     words.extend(seeds.iter().map(|seeds| format!("over seeds: mean {seeds}")));
-    let english = entry.english.map(|english| format!("en {}", one(english)));
+    let english = entry.english.map(|english| format!("{} {}", table.source.code(), one(english)));
     let f1 = entry.parts.iter().find(|(metric, _)| metric == "f1").map(|(_, f1)| format!("f1 {}", one(*f1)));
     let beside: Vec<String> = english.into_iter().chain(f1).collect();
     GridCell {

@@ -1,4 +1,4 @@
-//! Scores by group of languages (family, script, resource, pretraining), and the gap between English and the others.
+//! Scores by group of languages (family, script, resource, pretraining), and the gap between the source language and the others.
 
 use serde::Serialize;
 
@@ -7,9 +7,7 @@ use super::super::numbers::{Number, Numbers};
 use super::super::terminal::one;
 use super::super::{CHANCE, Column, ReportError, StudyTable};
 use super::origin;
-
-/// The group of the difference between English and the mean of the others.
-const GAP: &str = "english-gap";
+use crate::evaluate::SourceNames;
 
 /// The kinds of groups, by the word before `=` in their names, and what the page calls them. Languages are sorted into
 /// resource levels by the size of their text in CC-100.
@@ -115,14 +113,15 @@ fn kind(
     Ok(Some(Kind { id, title, chart, rows, groups }))
 }
 
-/// The gap of every target that has English; none where no target has.
+/// The gap of every target that has the source language; none where no target has.
 pub(super) fn gaps(table: &StudyTable, numbers: &Numbers) -> Result<Option<Gaps>, ReportError> {
+    let gap = SourceNames::of(&table.source).gap;
     let lines: Vec<(String, Vec<Option<Number>>)> = table
         .columns
         .iter()
         .map(|column| {
             let rows = table.rows.iter();
-            (column.target.clone(), rows.map(|row| numbers.group(&column.target, &row.name, GAP)).collect())
+            (column.target.clone(), rows.map(|row| numbers.group(&column.target, &row.name, gap)).collect())
         })
         .filter(|(_, numbers): &(String, Vec<Option<Number>>)| numbers.iter().any(Option::is_some))
         .collect();
@@ -204,7 +203,7 @@ mod tests {
         results.cells.retain(|cell| cell.at.target != "xnli" || cell.at.row != "none");
         let table = study_table(&results).unwrap();
         // English less the others in the fixture, seen as a gap below zero.
-        let mut of_mnli = Numbers::read(&results).unwrap().group("xnli", "mnli", GAP).unwrap();
+        let mut of_mnli = Numbers::read(&results).unwrap().group("xnli", "mnli", "english-gap").unwrap();
         (of_mnli.value, of_mnli.ci_low, of_mnli.ci_high) = (-5.0, -6.0, -4.0);
         let drawn = chart(&table, &[("below".to_owned(), vec![None, None, Some(of_mnli.clone())])]).unwrap().unwrap();
         assert!(drawn.contains("-5.0") && !drawn.contains(">\n0.0"), "{drawn}");

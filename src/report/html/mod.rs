@@ -53,6 +53,8 @@ const TEMPLATE: (&str, &str) = (
 struct Page<'a> {
     title: &'a str,
     study: &'a str,
+    /// The name of the source language.
+    source: &'a str,
     code_version: &'a str,
     palette: Vec<(String, String)>,
     filters: Filters,
@@ -123,6 +125,7 @@ pub fn render(results: &StudyResults) -> Result<String, ReportError> {
     let page = Page {
         title: if study.title.is_empty() { &study.id } else { &study.title },
         study: &study.id,
+        source: &table.source_name,
         code_version: &results.code_version,
         palette: draw::palette(),
         filters: Filters::of(&grid, &heat_maps),

@@ -174,6 +174,9 @@ fn obstacle(results: &StudyResults, target: &str, ours: &[Number], published: &[
     if !results.study.limits_of(target).is_empty() {
         return Some("splits are cut to limits".to_owned());
     }
+    if !results.study.source.is_default() {
+        return Some("those published were trained in English".to_owned());
+    }
     if ours.is_empty() {
         return Some("nothing of ours to compare".to_owned());
     }
@@ -243,6 +246,9 @@ mod tests {
             mixed.cells[0].edition = edition;
             assert!(obstacle_of(&mixed).unwrap().contains("not known which edition"));
         }
+        let mut german = results.clone();
+        german.study.source = "de".into();
+        assert!(obstacle_of(&german).unwrap().contains("trained in English"));
         // A second seed that lacks a language, of a row that is not `none`.
         results.cells.retain(|cell| cell.at.row != NONE);
         assert_eq!(obstacle_of(&results), None);

@@ -148,11 +148,11 @@ pub(super) fn caveats(results: &StudyResults, table: &StudyTable) -> Vec<String>
         );
     }
     if table.rows.iter().any(|row| row.name == CHANCE) {
-        caveats.push(
-            "The row “chance” guesses without a model: the majority label or tag of the English training data, or a \
-             random choice, span or sentence."
-                .to_owned(),
-        );
+        caveats.push(format!(
+            "The row “chance” guesses without a model: the majority label or tag of the {} training data, or a random \
+             choice, span or sentence.",
+            table.source_name
+        ));
     }
     caveats
 }

@@ -25,7 +25,7 @@ use serde::Serialize;
 use super::graph::{Graph, Node};
 use super::stage::{OfTask, Work, analyze, baseline, normalize, train, view};
 use crate::source::mini::MiniOptions;
-use crate::task::{EncoderSizes, Model, Registry, Role, Split, Study, Task};
+use crate::task::{EncoderSizes, Model, Registry, Role, SourceLanguage, Split, Study, Task};
 use speed::Rates;
 use tables::{sum_of, total_tokens};
 use text::Fertility;
@@ -145,7 +145,9 @@ impl Known<'_> {
                 let smoothing = hyperparameters.language_smoothing;
                 let mixed: Vec<Mixed> = tasks
                     .iter()
-                    .filter_map(|name| Some(mixed(task(name)?, input(&format!("tokens:{name}")), smoothing)))
+                    .filter_map(|name| {
+                        Some(mixed(task(name)?, &self.study.source, input(&format!("tokens:{name}")), smoothing))
+                    })
                     .collect();
                 let steps = done.and_then(|done| done.steps);
                 let Training { instances, tokens, flops, .. } = training(hyperparameters, &mixed, self.encoder, steps);
@@ -244,9 +246,10 @@ fn choices(task: &Task) -> usize {
     }
 }
 
-/// `task` as a training reads it from `tokens`, languages drawn by their size to the power `smoothing`.
-fn mixed(task: &Task, tokens: &[Table], smoothing: f64) -> Mixed {
-    let languages = task.training_languages();
+/// `task` as a training of a study of this source language reads it from `tokens`, languages drawn by their size to the power
+/// `smoothing`.
+fn mixed(task: &Task, source: &SourceLanguage, tokens: &[Table], smoothing: f64) -> Mixed {
+    let languages = task.training_languages(source);
     let of = |split: Split| {
         let tables = tokens.iter().filter(move |table| table.split == split);
         tables.filter(|table| languages.contains(&table.language)).filter_map(|table| table.read).collect::<Vec<Read>>()

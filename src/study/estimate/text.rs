@@ -12,6 +12,9 @@ const OWN_VOCABULARY: f64 = 1.5;
 /// XQuAD 1.11; on PAWS-X 1.06. Word tagging, whose texts are no translations, has more.
 const OTHER_LANGUAGE: f64 = 1.1;
 
+/// The language in which task files count words ([`crate::task::Sketch`]), whatever a study trains in.
+const COUNTED: &str = "en";
+
 /// Special tokens around one text, and around two.
 const SINGLE: f64 = 2.0;
 const PAIR: f64 = 4.0;
@@ -44,7 +47,7 @@ impl Fertility {
 
     /// Tokens of `words` English words, were they said in `language`.
     fn tokens(self, words: Estimate, language: &str) -> Estimate {
-        let other = if language == "en" { 1.0 } else { OTHER_LANGUAGE };
+        let other = if language == COUNTED { 1.0 } else { OTHER_LANGUAGE };
         words.times(self.0).map(|tokens| tokens * other)
     }
 }

@@ -10,7 +10,7 @@ use super::{
 use crate::error::Result;
 use crate::evaluate::{AnalyzeCell, AnalyzeRequest, AnalyzeTarget, Setting, analyze};
 use crate::study::artifacts::Scores;
-use crate::task::{Coordinates, Metric, NONE, Pooling, Traits};
+use crate::task::{Coordinates, Metric, NONE, Pooling, SourceLanguage, Suite, Traits};
 
 /// The stage.
 pub struct Analyze;
@@ -30,8 +30,13 @@ pub struct Request {
     pub cells: Vec<ScoredCell>,
     /// How each target is scored.
     pub targets: BTreeMap<String, Target>,
+    /// The suites that have a target among their tasks.
+    pub suites: Vec<Suite>,
     /// The row that the others are compared with.
     pub baseline: String,
+    /// The language that the study trains in.
+    #[serde(default, skip_serializing_if = "SourceLanguage::is_default")]
+    pub source: SourceLanguage,
     /// Resamples behind each interval.
     pub resamples: usize,
     /// Trials behind each p-value.
@@ -110,8 +115,10 @@ impl Stage for Analyze {
         };
         let wanted = AnalyzeRequest {
             baseline: &request.baseline,
+            source: request.source,
             targets,
             cells: request.cells.into_iter().map(scored).collect::<Result<_>>()?,
+            suites: request.suites,
             seed: request.seed,
             resamples: request.resamples,
             trials: request.trials,
@@ -136,10 +143,14 @@ impl Planned for Analyze {
             let target = Target { metric, layer, pooling, languages, parallel: task.parallel };
             targets.insert(task.id.clone(), target);
         }
+        let has_target = |suite: &&Suite| suite.tasks.iter().any(|task| targets.contains_key(&task.id));
+        let suites = setup.registry.suites().filter(has_target).cloned().collect();
         let request = Request {
             cells: plan.cells.clone(),
             targets,
+            suites,
             baseline: NONE.to_owned(),
+            source: setup.study.source.clone(),
             resamples: RESAMPLES,
             trials: TRIALS,
             seed: BOOTSTRAP_SEED,

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::evaluate::baseline;
 use crate::evaluate::retrieval::{ChanceRequest, Method, RetrieveOutcome, chance};
 use crate::study::artifacts::Canonical;
-use crate::task::{Format, Split};
+use crate::task::{Format, SourceLanguage, Split};
 
 /// The stage.
 pub struct Baseline;
@@ -37,6 +37,9 @@ pub struct Request {
     pub splits: Vec<Split>,
     /// Decides every draw.
     pub seed: u64,
+    /// The language of the training split that it learns from.
+    #[serde(default, skip_serializing_if = "SourceLanguage::is_default")]
+    pub source: SourceLanguage,
     /// In retrieval, what a model would look for.
     pub method: Option<Method>,
     /// In retrieval, whether queries search the sentences of all languages.
@@ -75,9 +78,9 @@ impl Stage for Baseline {
             let wanted = ChanceRequest { task: request.task, files, method, shared_index, seed };
             return Ok(Outcome::Drawn(chance(&wanted, out.dir, &out.metadata())?));
         }
-        let english = |(language, path): (String, PathBuf)| (language == "en").then_some(path);
+        let of_source = |(language, path): (String, PathBuf)| (language == request.source.code()).then_some(path);
         let train = inputs.find::<Canonical>("train")?.map(|train| train.of_split(Split::Train));
-        let train: Vec<PathBuf> = train.into_iter().flatten().filter_map(english).collect();
+        let train: Vec<PathBuf> = train.into_iter().flatten().filter_map(of_source).collect();
         let split = request.splits.last().copied().unwrap_or(Split::Test);
         let tables = gold.of_split(split);
         let (format, labels) = (request.format.name(), &request.labels);
@@ -100,6 +103,7 @@ impl Planned for Baseline {
             labels: inputs.get::<Canonical>("gold")?.labels(task)?,
             splits: task.predicted_splits(),
             seed: plan.seed,
+            source: setup.study.source.clone(),
             method: (task.format == Format::SentenceRetrieval).then(|| Method::of(task.metric)),
             shared_index: task.shares_index(),
         };

@@ -8,7 +8,7 @@ use crate::evaluate::prediction_batch;
 use crate::exchange::{Layout, SystemFile, read_predictions};
 use crate::study::StudyError;
 use crate::study::artifacts::Canonical;
-use crate::task::{Format, Split, Task};
+use crate::task::{Format, Split, Suite, Task};
 
 /// The stage.
 pub struct Import;
@@ -42,7 +42,7 @@ pub struct Unkeyed {
     /// The task, which says what may be predicted.
     pub task: Task,
     /// The suite whose languages must be there.
-    pub suite: String,
+    pub suite: Suite,
     /// The files in order: the input's name and the language.
     pub files: Vec<(String, String)>,
 }

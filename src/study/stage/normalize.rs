@@ -168,7 +168,9 @@ impl Planned for Normalize {
             parts: file.parts.into_iter().map(part).collect(),
         };
         let files = found.files.into_iter().map(rows).collect();
-        Ok((request, Unkeyed { languages: task.known_languages(), files }))
+        let mut languages = task.known_languages(&setup.study.source);
+        languages.extend(setup.registry.added_languages(task).into_iter().map(str::to_owned));
+        Ok((request, Unkeyed { languages, files }))
     }
 }
 

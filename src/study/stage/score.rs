@@ -11,7 +11,7 @@ use super::{
 use crate::error::Result;
 use crate::evaluate::{ScoreRequest, score};
 use crate::study::artifacts::{Canonical, Predictions};
-use crate::task::{Format, Metric, Split, Task, Traits};
+use crate::task::{Format, Metric, SourceLanguage, Split, Task, Traits};
 
 /// The stage.
 pub struct Score;
@@ -36,6 +36,9 @@ pub struct Request {
     pub seed: u64,
     /// The languages that it has.
     pub languages: BTreeMap<String, Traits>,
+    /// The one that what predicted was trained in.
+    #[serde(default, skip_serializing_if = "SourceLanguage::is_default")]
+    pub source: SourceLanguage,
     /// Whether their examples are translations of one another.
     pub parallel: bool,
 }
@@ -48,8 +51,13 @@ pub struct Outcome {
 }
 
 impl Request {
-    /// How predictions of `task`, which has `languages`, are scored against `gold`.
-    pub fn of(task: &Task, languages: BTreeMap<String, Traits>, gold: Canonical<'_>) -> Result<Self> {
+    /// How predictions of `task`, which has `languages`, are scored against `gold` where `source` is what models were trained in.
+    pub fn of(
+        task: &Task,
+        languages: BTreeMap<String, Traits>,
+        source: &SourceLanguage,
+        gold: Canonical<'_>,
+    ) -> Result<Self> {
         Ok(Self {
             task: task.id.clone(),
             format: task.format,
@@ -59,6 +67,7 @@ impl Request {
             resamples: RESAMPLES,
             seed: BOOTSTRAP_SEED,
             languages,
+            source: source.clone(),
             parallel: task.parallel,
         })
     }
@@ -101,6 +110,7 @@ impl Stage for Score {
             predictions,
             gold,
             languages: request.languages,
+            source: request.source,
             parallel: request.parallel,
             development: canonical.of_split(Split::Validation),
             seed: request.seed,
@@ -118,7 +128,7 @@ impl Planned for Score {
 
     fn request(plan: &OfTask, setup: &Setup<'_>, inputs: &mut Inputs) -> Result<(Request, ())> {
         let (task, gold) = (setup.task(&plan.task)?, inputs.get::<Canonical>("gold")?);
-        Ok((Request::of(task, setup.languages(task, gold)?, gold)?, ()))
+        Ok((Request::of(task, setup.languages(task, gold)?, &setup.study.source, gold)?, ()))
     }
 }
 
@@ -139,6 +149,7 @@ mod tests {
             resamples: 1,
             seed: 1,
             languages: ["de", "en"].map(|code| (code.to_owned(), languages.get(code).unwrap().traits())).into(),
+            source: SourceLanguage::default(),
             parallel: false,
         };
         let tables = |codes: &[&str]| codes.iter().map(|code| ((*code).to_owned(), PathBuf::new())).collect::<Vec<_>>();

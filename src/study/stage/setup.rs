@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use super::{DeviceKind, Inputs, Job, Planned, Run, Source, Work};
 use crate::error::Result;
-use crate::evaluate::Suite;
 use crate::model::directory_files;
 use crate::normalize::check_counts;
 use crate::source::hub::Hub;
@@ -133,12 +132,12 @@ pub(in crate::study) fn task_languages(
     mini: bool,
 ) -> Result<BTreeMap<String, Traits>> {
     let mini = mini.then(mini::languages);
-    let queried: Vec<&str> = Suite::ALL.iter().filter_map(|suite| suite.languages(&task.id)).flatten().collect();
-    let has_queries = |code: &&String| !task.shares_index() || queried.is_empty() || queried.contains(&code.as_str());
+    let queried: Vec<&String> = registry.suites().flat_map(|suite| suite.languages(&task.id)).collect();
+    let has_queries = |code: &&String| !task.shares_index() || queried.is_empty() || queried.contains(code);
     let own = task.languages.iter().filter(|code| mini.as_ref().is_none_or(|mini| mini.contains(code)));
     let there: BTreeSet<String> = gold.of_split(task.evaluate).into_iter().map(|(language, _)| language).collect();
-    let added = task.added_languages.values().flatten().filter(|code| there.contains(*code));
-    let codes = own.filter(has_queries).chain(added);
-    let traits = |code: &String| Ok((code.clone(), registry.language(code, &task.id)?.traits()));
+    let added = registry.added_languages(task).into_iter().filter(|code| there.contains(*code));
+    let codes = own.filter(has_queries).map(String::as_str).chain(added);
+    let traits = |code: &str| Ok((code.to_owned(), registry.language(code, &task.id)?.traits()));
     Ok(codes.map(traits).collect::<Result<_, TaskError>>()?)
 }

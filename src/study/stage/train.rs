@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{DeviceKind, Inputs, Output, Planned, Resources, Run, Setup, Stage, StageName};
 use crate::error::Result;
+use crate::study::StudyError;
 use crate::study::artifacts::{TokenizerFile, Tokens};
-use crate::task::{EncoderSource, Format, FromScratch, Split, Task};
+use crate::task::{EncoderSource, Format, FromScratch, SourceLanguage, Split, Task};
 use crate::train::{Hyperparameters, TrainOutcome, TrainRequest, TrainTask, Upkeep, train};
 
 /// The stage.
@@ -20,9 +21,9 @@ pub struct Train;
 pub enum Phase {
     /// Masked-LM pretraining from scratch.
     Pretrain,
-    /// Intermediate-task training in English.
+    /// Intermediate-task training.
     Intermediate,
-    /// Fine-tuning on the English target task.
+    /// Fine-tuning on the target task, in the source language.
     Target,
 }
 
@@ -167,12 +168,18 @@ impl Planned for Train {
         let trained = |name: &String| -> Result<TrainedTask> {
             let task = setup.task(name)?;
             let tokens = inputs.get::<Tokens>(&tokens_input(name))?;
+            let (wanted, has) = (task.training_languages(&setup.study.source), training_tables(tokens));
+            if !has.iter().any(|language| wanted.contains(language)) {
+                let (study, task) = (setup.study.id.clone(), task.id.clone());
+                let (wanted, has) = (wanted.join(" "), has.join(" "));
+                return Err(StudyError::NoTraining { study, task, wanted, has }.into());
+            }
             Ok(TrainedTask {
                 id: task.id.clone(),
                 format: task.format,
                 labels: tokens.labels(task)?,
                 head: plan.heads.get(name).cloned(),
-                languages: other_languages(task, tokens),
+                languages: other_languages(task, &setup.study.source, tokens),
             })
         };
         let tasks = plan.tasks.iter().map(trained).collect::<Result<_>>()?;
@@ -195,8 +202,8 @@ fn training_tables(tokens: Tokens<'_>) -> Vec<String> {
 }
 
 /// The languages in which `task` is trained on `tokens`, where they are others than those of its training tables.
-fn other_languages(task: &Task, tokens: Tokens<'_>) -> Option<Vec<String>> {
-    let wanted = task.training_languages();
+fn other_languages(task: &Task, source: &SourceLanguage, tokens: Tokens<'_>) -> Option<Vec<String>> {
+    let wanted = task.training_languages(source);
     let read: BTreeSet<String> = tokens
         .of_splits(&[Split::Train, Split::Validation])
         .into_iter()
@@ -242,13 +249,16 @@ mod tests {
             "split=validation/language=en",
             "split=test/language=fi",
         ]);
-        let of = |role: &str, languages: &str| other_languages(&task(role, languages), Tokens::new(&made));
+        let english = SourceLanguage::default();
+        let of = |role: &str, languages: &str| other_languages(&task(role, languages), &english, Tokens::new(&made));
         // The same tables: a target is chosen on English alone, a task of two languages on both.
         assert_eq!(of("target", "[\"en\", \"de\"]"), None);
         assert_eq!(of("intermediate", "[\"en\", \"de\"]"), Some(vec!["de".to_owned(), "en".to_owned()]));
         assert_eq!(of("intermediate", "[\"en\"]"), None);
         let german = tokens(&["split=train/language=de", "split=train/language=en"]);
-        assert_eq!(other_languages(&task("target", "[\"de\"]"), Tokens::new(&german)), Some(vec!["en".to_owned()]));
+        let of = |source: &SourceLanguage| other_languages(&task("target", "[\"de\"]"), source, Tokens::new(&german));
+        assert_eq!(of(&english), Some(vec!["en".to_owned()]));
+        assert_eq!(of(&SourceLanguage::from("de")), Some(vec!["de".to_owned()]));
     }
 
     #[test]
