@@ -116,7 +116,7 @@ impl ResultsTable {
         Self::ALL.iter().copied().filter(|table| table.source() == Source::Cells(OfCell::Scores))
     }
 
-    /// The name of the file in which a stage writes it.
+    /// The name of its file, for a table of a score stage or of a whole study.
     pub fn file_name(self) -> String {
         format!("{}.parquet", self.table().id)
     }
@@ -150,7 +150,7 @@ impl ResultsTable {
         before.chain(self.table().schema.fields().iter().cloned()).collect()
     }
 
-    /// The table that a stage wrote into `dir`, for [`crate::report::query()`]: without keys.
+    /// Such a table as the stage wrote it into `dir`, for [`crate::report::query()`]: without keys.
     pub fn of_stage(self, dir: &Path) -> QueryTable {
         QueryTable {
             name: self.name().to_owned(),
