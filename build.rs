@@ -1,4 +1,4 @@
-//! Embeds the task, model and study files of `pipeline/` into the binary, in path order, and the version of the code:
+//! Embeds the task, suite, model and study files of `pipeline/` into the binary, in path order, and the version of the code:
 //! the package's, with the commit where git knows it.
 
 use std::fmt::Write as _;

@@ -188,7 +188,7 @@ fn a_job_is_refused_by_whoever_can_not_perform_it() {
     let mut swapped = job.clone();
     swapped.inputs.insert("canonical".to_owned(), job.inputs["tokenizer"].clone());
     let says = refused(&swapped, &store);
-    assert!(says.contains("is a tokenizer artifact, where one of stage normalize or compose belongs"), "{says}");
+    assert!(says.contains("is a tokenizer artifact, where one of stage normalize or view belongs"), "{says}");
     let mut lacking = job.clone();
     lacking.inputs.remove("tokenizer");
     assert!(refused(&lacking, &store).contains("it has no input `tokenizer`"));

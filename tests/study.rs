@@ -278,12 +278,11 @@ fn a_study_trains_in_its_source_language_and_counts_transfer_from_it() {
 
     let value = |sql: &str| rows(sql)[0]["value"].as_f64().unwrap();
     let score = |language: &str| {
-        let of_row = "intermediate = 'mnli_de' AND metric = 'accuracy'";
+        let of_row = "row = 'mnli_de' AND metric = 'accuracy'";
         value(&format!("SELECT value FROM scores WHERE {of_row} AND language = '{language}'"))
     };
-    let groups = rows(
-        "SELECT \"group\", languages, value FROM summaries WHERE intermediate = 'mnli_de' AND metric = 'accuracy'",
-    );
+    let groups =
+        rows("SELECT \"group\", languages, value FROM summaries WHERE row = 'mnli_de' AND metric = 'accuracy'");
     let group = |name: &str| groups.iter().find(|row| row["group"] == name);
     let of = |name: &str| group(name).unwrap_or_else(|| panic!("no group {name}"))["value"].as_f64().unwrap();
     let (german, others) = (score("de"), f64::midpoint(score("en"), score("zh")));

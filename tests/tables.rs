@@ -19,7 +19,9 @@ What `trestle query` knows beside each task's data (`canonical_<task>`). `trestl
 them, `trestle query \"DESCRIBE scores\"` the columns of one.
 
 The tables of results lie below `work/results/`, a folder each. The columns that are marked as a folder stand in the paths of a
-table's files and not in the files: Trestle, DuckDB, Polars and pandas add them.
+table's files and not in the files: Trestle, DuckDB, Polars and pandas add them. Groups of languages are named here as of
+studies from English; of those from another language they are `source`, `non-source` and `source-gap`
+([analysis.md](analysis.md)).
 ";
 
 /// A table's part of the page.

@@ -190,6 +190,9 @@ fn holding<'a>(literals: &[&'a str]) -> Vec<(String, &'a str)> {
                 folders.push(path);
                 continue;
             }
+            if path.extension().is_none_or(|suffix| suffix != "rs") {
+                continue;
+            }
             let text = std::fs::read_to_string(&path).unwrap();
             let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
             let file = path.strip_prefix(&root).unwrap().to_string_lossy().into_owned();
@@ -232,7 +235,7 @@ fn a_suite_is_a_file() {
     let run = |arguments: &[&str]| trestle.run(&[arguments, &["--tasks", &own]].concat());
     let made = run(&["run", "tiny", "--device", "flex", "--workers", "2", "--quiet"]);
     assert_eq!(made.code, 0, "{}", made.err);
-    let means = "SELECT \"group\", mean, missing FROM aggregates WHERE target = 'house' AND intermediate = 'mnli'";
+    let means = "SELECT \"group\", mean, missing FROM aggregates WHERE target = 'house' AND row = 'mnli'";
     let means = trestle.query(means);
     let values: Vec<f64> = means.iter().map(|row| row["mean"].as_f64().unwrap()).collect();
     let (groups, missing) = (&means[0]["group"], &means[0]["missing"]);
@@ -240,7 +243,7 @@ fn a_suite_is_a_file() {
     assert_eq!(means[1]["group"], "tags");
     let task = |target: &str, metric: &str| {
         let sql = format!(
-            "SELECT AVG(value) AS mean FROM scores WHERE target = '{target}' AND intermediate = 'mnli' AND metric = '{metric}' \
+            "SELECT AVG(value) AS mean FROM scores WHERE target = '{target}' AND row = 'mnli' AND metric = '{metric}' \
              AND language IN ('de', 'zh')"
         );
         trestle.query(&sql)[0]["mean"].as_f64().unwrap()

@@ -51,7 +51,7 @@ fn halves_of_a_task_are_scored_as_its_metric_scores_them_apart() {
         let sql = format!("SELECT COUNT(*) AS n FROM {table} WHERE split = 'validation' {where_}");
         trestle.query(&sql)[0]["n"].as_u64().unwrap()
     };
-    let [all, with, without] = ["squad_v2", "squad_v2_answerable", "squad_v2_unanswerable"]
+    let [all, with, without] = ["squad_v2", "squad_v2__answerable", "squad_v2__unanswerable"]
         .map(|name| count(&format!("canonical_{name}"), ""));
     assert!(with > 0 && without > 0 && with + without == all, "{with} {without} {all}");
     let views: Vec<Value> = trestle.manifests().into_iter().filter(|manifest| manifest["stage"] == "view").collect();
@@ -66,6 +66,9 @@ fn halves_of_a_task_are_scored_as_its_metric_scores_them_apart() {
         explained.contains("normalize/squad_v2~answerable") && explained.contains("normalize/squad_v2"),
         "{explained}"
     );
+    let plan: Vec<Value> = trestle.ok(&["plan", "tiny-views", "--mini-size", "0.06", "--json"]).json();
+    let planned = plan.iter().find(|stage| stage["label"] == "normalize/squad_v2~answerable").unwrap();
+    assert_eq!(planned["cost"]["examples"]["basis"], "limited", "{planned}");
     let shown = trestle.ok(&["task", "show", "squad_v2~answerable"]).out;
     assert!(shown.contains("made of      squad_v2") && shown.contains("trained on   squad_v2"), "{shown}");
 }
@@ -96,5 +99,33 @@ fn views_that_can_not_be_are_refused_before_anything_runs() {
         assert_eq!(said.code, 3, "{id}: {}", said.err);
         assert!(said.err.contains(says), "{id}: {}", said.err);
     }
+    assert_eq!(trestle.run(&["task", "show", "squad_v2~nosuch"]).code, 3);
     assert!(!trestle.home().join("artifacts").exists());
+}
+
+#[test]
+fn limits_and_suites_and_parts_are_of_tasks_that_have_a_file() {
+    let trestle = Trestle::new();
+    let folder = trestle.dir.path().join("more");
+    let refused = |path: &str, text: &str, arguments: &[&str]| {
+        let path = folder.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        let said = trestle.run(&[arguments, &["--tasks", folder.to_str().unwrap()]].concat());
+        std::fs::remove_file(path).unwrap();
+        assert_eq!(said.code, 3, "{}", said.err);
+        said.err
+    };
+    let study = std::fs::read_to_string(support::fixtures().join("studies/tiny-views.toml")).unwrap();
+    let limited = study.replace("tiny-views", "limited") + "\n[task_limits.\"squad_v2~answerable\"]\ntrain = 5\n";
+    let said = refused("studies/limited.toml", &limited, &["plan", "limited"]);
+    assert!(said.contains("names the view `squad_v2~answerable`; limit what it is made of, squad_v2"), "{said}");
+    let suite = "id = \"halves\"\ntitle = \"Halves\"\ngroups = []\n[[tasks]]\nid = \"squad_v2~answerable\"\nlanguages = [\"en\"]\n";
+    let said = refused("suites/halves.toml", suite, &["task", "list"]);
+    assert!(said.contains("names the view `squad_v2~answerable`"), "{said}");
+    // A task that is a part of itself, by way of a view.
+    let own = "id = \"own\"\nformat = \"span-extraction\"\nrole = \"intermediate\"\nunanswerable = true\nlicense = \"CC0\"\n\
+               parts = [\"own~answerable\"]\n";
+    let said = refused("own.toml", own, &["task", "list"]);
+    assert!(said.contains("its part `own~answerable` is a view"), "{said}");
 }

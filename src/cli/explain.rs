@@ -29,7 +29,7 @@ pub fn run(context: &Context, args: &ExplainArgs) -> Result<ExitCode> {
         return Ok(ExitCode::Success);
     }
     let row = RowName::parse(&args.named.name);
-    if crate::report::runs(&context.store().results_dir())?.iter().any(|run| run.study == row.study()) {
+    if !crate::report::runs(&context.store().results_dir(), Some(row.study()))?.is_empty() {
         return score_row(context, args, &row);
     }
     let by_label = args.named.by_label(context);

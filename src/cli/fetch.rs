@@ -137,11 +137,8 @@ pub fn run(context: &Context, args: &FetchArgs) -> Result<ExitCode> {
 
 /// Whether a task of the graph was asked for, by itself or as what another is made of.
 fn is_wanted(context: &Context, choice: &TaskChoice, id: &str) -> bool {
-    choice.picks(context, id)
-        || context
-            .registry
-            .tasks()
-            .any(|task| task.made_of().iter().any(|part| part == id) && choice.picks(context, &task.id))
+    let views = || choice.tasks(context).into_iter().flatten();
+    choice.picks(context, id) || views().any(|task| context.registry.is_made_of(task, id))
 }
 
 /// The tasks among those asked for that have no source on the hub; an error if one of them was asked for by name.

@@ -221,6 +221,7 @@ mod tests {
             assert!((split.parts.iter().map(|part| part.percent).sum::<f64>() - 100.0).abs() < 1e-9);
         }
         let mut row = fixture::results(dir.path()).study_rows::<Profile>().unwrap().remove(0);
+        row.split = Split::Test;
         row.labels = Labels((0..17).map(|tag| (format!("T{tag}"), 100 - tag)).collect());
         let (bars, legend) = distribution(&[Split::Test], &[row]);
         assert_eq!((legend.len(), bars[0].parts.len()), (LABELS, LABELS));

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{ExitCode, FileError};
 use crate::evaluate::EvaluateError;
 use crate::shard::ShardError;
-use crate::task::{CHECK, IMPORTED, TaskError, study_of};
+use crate::task::{CHECK, IMPORTED, TASKS, TaskError, study_folder, study_of};
 
 /// What goes wrong with tables, queries and reports.
 #[derive(Debug, thiserror::Error)]
@@ -45,9 +45,11 @@ pub enum ReportError {
     },
     /// Results that other code published in another form.
     #[error(
-        "{}: published in form {found} of the results, and this is form {wanted}; {} publishes them again, and makes only what lacks",
+        "{}: published in form {found} of the results, and this is form {wanted}; {} publishes them again, making only what \
+         lacks, or remove the folders `{}` below the results",
         path.display(),
-        republish(path)
+        republish(path),
+        study_folder(study_of(path).unwrap_or("STUDY"))
     )]
     View {
         /// The file.
@@ -143,7 +145,8 @@ fn republish(path: &Path) -> String {
     let study = study_of(path).unwrap_or("STUDY");
     match study {
         IMPORTED => "the next `trestle import`".to_owned(),
-        CHECK => "`trestle task check`".to_owned(),
+        CHECK => "`trestle task check --all`".to_owned(),
+        TASKS => "`trestle normalize` of those tasks".to_owned(),
         study => format!("`trestle run {study}`"),
     }
 }

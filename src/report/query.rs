@@ -17,7 +17,7 @@ use super::ReportError;
 use super::results::check_version;
 use crate::schema::{self, described, type_name};
 use crate::shard::{self, frame};
-use crate::task::Format;
+use crate::task::{DataId, Format};
 
 /// A table that a query may name.
 #[derive(Debug, Clone)]
@@ -90,6 +90,12 @@ pub fn query(sql: &str, tables: &[QueryTable]) -> Result<RecordBatch, ReportErro
         }
     }
     let named = extract_table_identifiers(sql, false, true).map_err(|e| failed(e.to_string()))?;
+    let of_name = |name: &str| tables.iter().filter(|table| table.name == name).count();
+    if let Some(name) = named.iter().find(|name| of_name(name) > 1) {
+        return Err(failed(format!(
+            "`{name}` is the table of more than one task: give their files ids that differ in more than signs"
+        )));
+    }
     let mut context = SQLContext::new();
     for table in tables {
         let rows = if named.contains(&table.name) { load(&table.rows)? } else { DataFrame::empty() };
@@ -189,9 +195,10 @@ pub fn canonical_table(task: &str, format: Option<Format>, root: PathBuf, files:
     }
 }
 
-/// The name of a task or view as part of a name in SQL: letters, digits and `_`.
+/// The name of a task or view as part of a name in SQL: letters, digits and `_`, two of them where a transform begins.
 fn identifier(task: &str) -> String {
-    task.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+    task.replace(DataId::VIEW, "__").chars().map(plain).collect()
 }
 
 fn load(rows: &Rows) -> Result<DataFrame, ReportError> {

@@ -7,9 +7,9 @@ use arrow::datatypes::UInt64Type;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{QueryTable, ReportError, ResultsTable, query, results_tables};
+use super::{QueryTable, ReportError, ResultsTable, Rows, query, results_tables};
 use crate::evaluate::Setting;
-use crate::task::{Coordinates, NoData, Pooling, SourceLanguage};
+use crate::task::{Coordinates, NoData, Pooling, SourceLanguage, study_of};
 
 /// One row of table `runs`.
 #[derive(Debug, Clone, PartialEq)]
@@ -82,13 +82,19 @@ impl Run {
     }
 }
 
-/// Every run below `results_dir`, by study, target, row and seed; none where nothing was published yet.
+/// Every run below `results_dir`, of `study` alone where one is named, by study, target, row and seed; none where nothing was published yet.
 ///
 /// # Errors
 /// A file of table `runs` that can't be read, or is none of this version's.
-pub fn runs(results_dir: &Path) -> Result<Vec<Run>, ReportError> {
-    let tables: Vec<QueryTable> =
+pub fn runs(results_dir: &Path, study: Option<&str>) -> Result<Vec<Run>, ReportError> {
+    let mut tables: Vec<QueryTable> =
         results_tables(results_dir)?.into_iter().filter(|table| table.name == ResultsTable::Runs.name()).collect();
+    for table in &mut tables {
+        if let (Rows::Files { files, .. }, Some(study)) = (&mut table.rows, study) {
+            files.retain(|file| study_of(file) == Some(study));
+        }
+    }
+    tables.retain(|table| !matches!(&table.rows, Rows::Files { files, .. } if files.is_empty()));
     if tables.is_empty() {
         return Ok(Vec::new());
     }
@@ -131,10 +137,10 @@ mod tests {
     fn runs_come_back_as_they_were_published() {
         let dir = tempfile::tempdir().unwrap();
         let results_dir = dir.path().join("results");
-        assert_eq!(runs(&results_dir).unwrap(), []);
+        assert_eq!(runs(&results_dir, None).unwrap(), []);
         let results = fixture::results(dir.path());
         publish(&results, &results_dir, &Leases::new(dir.path()), &AtomicBool::new(false)).unwrap();
-        let found = runs(&results_dir).unwrap();
+        let found = runs(&results_dir, None).unwrap();
         assert_eq!(found.len(), results.cells.len());
         for cell in &results.cells {
             let of_cell = |run: &&Run| run.at == cell.at;

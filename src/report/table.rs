@@ -1,6 +1,6 @@
 //! The table of a study: intermediate tasks down, targets across, change against no intermediate training.
 //!
-//! A cell's value is the unweighted mean over the non-English languages of its headline number; where a target has two
+//! A cell's value is the unweighted mean over the languages other than the source of its headline number; where a target has two
 //! headline metrics (question answering: F1 and exact match), of their mean, as XTREME's `evaluate.py` has it. Over several
 //! seeds, each number is the median. Whether a change is more than chance is what the study's analysis says
 //! (`comparisons`), and is not told before every cell is there.
@@ -102,6 +102,7 @@ pub struct Column {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Row {
     /// The row's name.
+    #[serde(rename = "row")]
     pub name: String,
     /// Tasks trained on together; empty for [`NONE`] and [`CHANCE`].
     pub tasks: Vec<String>,

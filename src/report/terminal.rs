@@ -70,7 +70,7 @@ impl StudyTable {
         }
         text.push('\n');
         for note in &self.notes {
-            let _ = write!(text, "\n- {}", note.replace('*', "\\*"));
+            let _ = write!(text, "\n- {}", note.replace('*', "\\*").replace('~', "\\~"));
         }
         text.push('\n');
         text
@@ -173,7 +173,7 @@ fn average(row: &Row) -> String {
 }
 
 pub(super) fn escape(text: &str) -> String {
-    text.chars().flat_map(|c| if "\\|*_`<[".contains(c) { vec!['\\', c] } else { vec![c] }).collect()
+    text.chars().flat_map(|c| if "\\|*_~`<[".contains(c) { vec!['\\', c] } else { vec![c] }).collect()
 }
 
 #[cfg(test)]

@@ -69,6 +69,16 @@ pub enum StudyError {
         /// Those of its training tables.
         has: String,
     },
+    /// A limit of a view, whose rows are another task's.
+    #[error("study {study}: [task_limits] names the view `{view}`; limit what it is made of, {made_of}")]
+    LimitedView {
+        /// The study.
+        study: String,
+        /// The view.
+        view: String,
+        /// The tasks that it is made of.
+        made_of: String,
+    },
     /// The mini edition does not write this task's layout.
     #[error("study {study}: the mini edition has no data for task `{task}`; use `edition = \"full\"` or leave it out")]
     NoMini {

@@ -176,7 +176,11 @@ impl<'a> Planner<'a> {
             self.need(&name, split, &languages)?;
         }
         for name in self.study.task_limits.keys() {
-            self.task(name)?;
+            let task = self.task(name)?;
+            if task.is_view() {
+                let (study, made_of) = (self.study.id.clone(), task.made_of().join(", "));
+                return Err(StudyError::LimitedView { study, view: name.clone(), made_of }.into());
+            }
         }
         Ok(())
     }

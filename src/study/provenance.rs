@@ -84,7 +84,12 @@ impl RowName {
     /// # Errors
     /// [`StudyError::NoSuchRow`] names the first part that is not there, and what there is in its place.
     pub fn find(&self, store: &Store) -> Result<ScoreRows> {
-        let mut runs = report::runs(&store.results_dir())?;
+        let results = store.results_dir();
+        let mut runs = report::runs(&results, Some(self.study()))?;
+        if runs.is_empty() {
+            // To say what there is in its place.
+            runs = report::runs(&results, None)?;
+        }
         narrow(&mut runs, "study", self.parts.first(), |run| run.study.clone())?;
         narrow(&mut runs, "target", self.parts.get(1), |run| run.at.target.to_string())?;
         narrow(&mut runs, "row", self.parts.get(2), |run| run.at.row.clone())?;

@@ -49,7 +49,12 @@ pub fn published<'a>(
     row: &str,
     seed: Option<u64>,
 ) -> Result<Vec<PublishedCell<'a>>> {
-    let mut runs = report::runs(&store.results_dir())?;
+    let results = store.results_dir();
+    let mut runs = report::runs(&results, Some(study))?;
+    if runs.is_empty() {
+        // To say what there is in its place.
+        runs = report::runs(&results, None)?;
+    }
     for (what, wanted, of) in [
         ("study", Some(study.to_owned()), (|run: &Run| run.study.clone()) as fn(&Run) -> String),
         ("row", Some(row.to_owned()), |run| run.at.row.clone()),

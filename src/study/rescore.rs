@@ -87,8 +87,8 @@ pub struct Rescored {
 pub fn rescore(store: &Store, registry: &Registry, study: Option<&str>) -> Result<Vec<Rescored>> {
     let mut artifacts: Vec<Artifact> = store.list()?.into_iter().filter(Scores::is).collect();
     if let Some(study) = study {
-        let runs = report::runs(&store.results_dir())?;
-        let keys: Vec<String> = runs.into_iter().filter(|run| run.study == study).map(|run| run.score_key).collect();
+        let runs = report::runs(&store.results_dir(), Some(study))?;
+        let keys: Vec<String> = runs.into_iter().map(|run| run.score_key).collect();
         if keys.is_empty() {
             return Err(StudyError::NoResults { study: study.to_owned() }.into());
         }
@@ -142,6 +142,12 @@ fn verdict(run: &Run<'_>, registry: &Registry, artifact: &Artifact) -> Result<Re
     let Some(gold) = inputs.get("gold") else {
         return Ok(Rescoring::MissingInput { input: "gold".to_owned() });
     };
+    if !Canonical::is(gold) {
+        return outdated(format!(
+            "its gold was made by stage `{}`, which is no more; run its study again",
+            gold.manifest.stage
+        ));
+    }
     // The task's languages in the edition that was scored, as they are grouped now.
     let traits = |code: &String| Ok((code.clone(), registry.language(code, &manifest.label)?.traits()));
     let languages = request.languages.keys().map(traits).collect::<Result<_, TaskError>>()?;

@@ -292,7 +292,7 @@ impl Task {
         self.id.parse::<DataId>().ok()?.view()
     }
 
-    /// The view `id` of this task, as a task: a target that is trained as this one is, in no suite, and with no published counts.
+    /// The view `id` of this task, as a task: as a target fine-tuned on what this one is, in no suite, without published counts.
     pub(super) fn as_view(&self, id: &DataId) -> Task {
         Task {
             id: id.as_str().to_owned(),

@@ -32,5 +32,5 @@ pub use registry::Registry;
 pub use scaffold::{ExampleFile, Scaffold};
 pub use source::{DirectorySource, FileSpec, HubSource, Normalize, OffsetUnit, Reader, Sources};
 pub use split::{Expected, Sketch, Split};
-pub use study::{CHANCE, CHECK, Edition, IMPORTED, NONE, Pretrain, Study};
+pub use study::{CHANCE, CHECK, Edition, IMPORTED, NONE, Pretrain, Study, TASKS};
 pub use suite::{ALL_TASKS, Suite, SuiteGroup, SuiteTask};

@@ -99,7 +99,8 @@ impl Registry {
             }
             if let Some(suite) = task.suites.iter().find(|suite| self.suites.contains_key(*suite)) {
                 let message = format!(
-                    "`suites` names `{suite}`, whose own file says which tasks it has: leave it out here, and name the task there"
+                    "`suites` names `{suite}`, whose own file says which tasks it has: leave it out here, and name the task there \
+                     (a copy of a shipped suite goes to suites/{suite}.toml below --tasks)"
                 );
                 return Err(TaskError::Invalid { origin: task.id.clone(), message });
             }
@@ -107,10 +108,12 @@ impl Registry {
                 self.task(train, &task.id)?;
             }
             for name in &task.parts {
+                let wrong = |message| TaskError::Invalid { origin: task.id.clone(), message };
                 let part = self.task(name, &task.id)?;
-                if let Err(message) = fits(task, part) {
-                    return Err(TaskError::Invalid { origin: task.id.clone(), message });
+                if part.transform().is_some() {
+                    return Err(wrong(format!("its part `{name}` is a view; name tasks that have a file")));
                 }
+                fits(task, part).map_err(wrong)?;
             }
         }
         for study in self.studies.values() {
@@ -118,6 +121,13 @@ impl Registry {
         }
         for suite in self.suites.values() {
             let origin = format!("suite {}", suite.id);
+            let wrong = |message| TaskError::Invalid { origin: origin.clone(), message };
+            if self.tasks.contains_key(&suite.id) {
+                return Err(wrong(format!("`{}` is a task: give the suite another id", suite.id)));
+            }
+            if let Some(view) = suite.tasks.iter().find(|task| task.id.contains(DataId::VIEW)) {
+                return Err(wrong(format!("`tasks` names the view `{}`; name tasks that have a file", view.id)));
+            }
             for SuiteTask { id, languages, .. } in &suite.tasks {
                 self.task(id, &format!("`tasks` of {origin}"))?;
                 for code in languages {
@@ -173,6 +183,12 @@ impl Registry {
         self.tasks.values()
     }
 
+    /// Whether `task` is made of the task called `id`, be it by way of others.
+    pub fn is_made_of(&self, task: &Task, id: &str) -> bool {
+        let part = |name: &String| self.task(name, &task.id).is_ok_and(|part| self.is_made_of(part, id));
+        task.made_of().iter().any(|name| name == id || part(name))
+    }
+
     /// All suites by id.
     pub fn suites(&self) -> impl Iterator<Item = &Suite> {
         self.suites.values()
@@ -198,7 +214,7 @@ impl Registry {
 
     /// The languages that suites evaluate `task` in and its own file does not list.
     pub fn added_languages(&self, task: &Task) -> BTreeSet<&str> {
-        let of_suites = self.suites.values().flat_map(|suite| suite.languages(&task.id));
+        let of_suites = self.suites.values().flat_map(|suite| suite.languages(DataId::from(task).task()));
         of_suites.filter(|code| !task.languages.contains(code)).map(String::as_str).collect()
     }
 

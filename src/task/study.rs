@@ -14,6 +14,8 @@ pub const NONE: &str = "none";
 
 /// The study that other systems' predictions are published as.
 pub const IMPORTED: &str = "imported";
+/// The study that tasks are in that are read by themselves.
+pub const TASKS: &str = "tasks";
 /// The study that the profiles of checked tasks are published as.
 pub const CHECK: &str = "check";
 
@@ -97,7 +99,7 @@ impl Study {
     pub fn of_tasks(edition: Edition, model: &str, text: Option<&str>) -> Self {
         let pretrain = text.map(|task| Pretrain { task: task.to_owned(), hyperparameters: toml::Table::new() });
         Self {
-            id: "tasks".to_owned(),
+            id: TASKS.to_owned(),
             title: String::new(),
             edition,
             mini: toml::Table::new(),
@@ -146,8 +148,8 @@ impl Study {
         if study.id == IMPORTED {
             return wrong(format!("`{IMPORTED}` is the study of imported predictions: give it another id"));
         }
-        if study.id == CHECK {
-            return wrong(format!("`{CHECK}` is the study of checked tasks: give it another id"));
+        if let Some(taken) = [CHECK, TASKS].into_iter().find(|taken| study.id == *taken) {
+            return wrong(format!("`{taken}` is the study of tasks by themselves: give it another id"));
         }
         if let Some(problem) = study.wrong_heads() {
             return wrong(problem);
@@ -277,7 +279,7 @@ mod tests {
             let message = Study::parse(&MINI.replace(from, to), "mini.toml").unwrap_err().to_string();
             assert!(message.contains(says) && message.contains("mini.toml"), "{message}");
         }
-        for id in [IMPORTED, CHECK] {
+        for id in [IMPORTED, CHECK, TASKS] {
             let message =
                 Study::parse(&MINI.replacen("\"mini\"", &format!("{id:?}"), 1), "a.toml").unwrap_err().to_string();
             assert!(message.contains("give it another id"), "{message}");

@@ -11,6 +11,7 @@ use super::{grouped, listed};
 use crate::audit::Profile;
 use crate::cli::{Context, print, print_json};
 use crate::error::{ExitCode, Result};
+use crate::normalize::AnyTransform;
 use crate::shard::{read_batches, table_path, table_rows};
 use crate::store::Artifact;
 use crate::study::{StageName, canonical_artifacts};
@@ -47,6 +48,9 @@ type Sample = Vec<(String, String)>;
 
 pub fn run(context: &Context, args: &ShowArgs) -> Result<ExitCode> {
     let task = context.registry.task(&args.id, "the command line")?;
+    let made_of: Vec<&Task> =
+        task.made_of().iter().map(|name| context.registry.task(name, &task.id)).collect::<Result<_, _>>()?;
+    AnyTransform::of(task, &made_of)?;
     let artifacts = context.store().list()?;
     let canonical = canonical_artifacts(&artifacts).remove(&task.id);
     let (tables, samples) = match canonical {

@@ -97,7 +97,7 @@ impl AnyTransform {
     /// [`NormalizeError::View`] for a transform that there is not, or that can't be of those rows.
     pub fn of(task: &Task, of: &[&Task]) -> Result<Self, NormalizeError> {
         let Some(((_, name), of)) = task.transform().zip(of.first()) else {
-            return Ok(Self::Compose(Compose { parts: task.parts.clone() }));
+            return Ok(Self::Compose(Compose));
         };
         let wrong = |message: String| NormalizeError::View { view: task.id.clone(), message };
         match Self::named(&name, of) {
@@ -132,6 +132,8 @@ pub struct ViewOutcome {
     pub normalized: NormalizeOutcome,
     /// How many rows that it is made of became none of it.
     pub left_out: u64,
+    /// The languages of which it has no table, since none of their rows is left, by split.
+    pub emptied: BTreeMap<Split, Vec<String>>,
 }
 
 /// Writes one canonical table a (split, language) below `output`: what the rows of every part that has one become, in order.
@@ -184,15 +186,20 @@ pub fn make_view(
         .collect::<Result<Vec<_>, Error>>()?;
     progress.finish();
     let splits: Vec<Split> = tables.iter().map(|table| table.split).collect();
+    let mut emptied: BTreeMap<Split, Vec<String>> = BTreeMap::new();
     for empty in tables.extract_if(.., |table| table.rows == 0) {
+        emptied.entry(empty.split).or_default().push(empty.language);
         let path = output.join(empty.path);
         std::fs::remove_file(&path).at("remove", &path)?;
     }
     if let Some(split) = splits.into_iter().find(|split| tables.iter().all(|table| table.split != *split)) {
-        let (view, message) = (request.terms.id.to_owned(), format!("it leaves no row of split {split}"));
+        let (view, message) = (
+            request.terms.id.to_owned(),
+            format!("it leaves no row of split {split}; take another transform, or what it is made of"),
+        );
         return Err(NormalizeError::View { view, message }.into());
     }
     let (labels, label_set) = (labels_of(&tables), label_set(request.terms, &tables));
     let normalized = NormalizeOutcome { tables, labels, label_set, seconds: clock.seconds() };
-    Ok(ViewOutcome { normalized, left_out: left_out.into_inner() })
+    Ok(ViewOutcome { normalized, left_out: left_out.into_inner(), emptied })
 }

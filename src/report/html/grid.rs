@@ -60,7 +60,7 @@ pub(super) struct GridCell {
     pub value: Option<f64>,
     /// `[44.5, 47.5]`.
     pub interval: String,
-    /// English, and F1 where it is a part of the value.
+    /// The source language, and F1 where it is a part of the value.
     pub beside: String,
     pub change: Option<GridChange>,
     /// Mean, deviation and best over seeds.

@@ -26,7 +26,7 @@ pub(super) struct ReferenceTable {
     pub comparable: bool,
 }
 
-/// One target and metric: means over all its languages, English among them.
+/// One target and metric: means over all its languages, the source language among them.
 #[derive(Debug, Serialize)]
 pub(super) struct ReferenceRow {
     pub target: String,

@@ -146,7 +146,7 @@ fn results_in_another_form_are_refused_with_the_command_that_publishes_them() {
     };
     for (study, remedy) in [(crate::task::IMPORTED, "`trestle import`"), ("small", "`trestle run small`")] {
         let path = older(study);
-        let message = super::super::runs(&view).unwrap_err().to_string();
+        let message = super::super::runs(&view, None).unwrap_err().to_string();
         assert!(message.contains(path.to_str().unwrap()) && message.contains(remedy), "{message}");
         fs::remove_dir_all(view.join("runs").join(format!("study={study}"))).unwrap();
     }

@@ -218,7 +218,9 @@ impl Leases {
     /// Returns the number of files.
     pub(super) fn clear(&self) -> Result<usize, FileError> {
         let worker = self.worker()?;
-        let memory = worker.memory();
+        let mut memory = worker.memory();
+        // What is removed begins anew, for this process as well.
+        memory.forget();
         let mut removed = 0;
         let leases = files(&worker.places.leases)?;
         let ended = leases.iter().filter(|path| parts(path).is_none_or(|(name, _)| !memory.held.contains(&name)));

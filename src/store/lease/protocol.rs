@@ -109,6 +109,12 @@ pub(super) struct Memory {
 }
 
 impl Memory {
+    /// Forgets all leases but those that this process holds.
+    pub fn forget(&mut self) {
+        self.newest.retain(|name, _| self.held.contains(name));
+        self.unchanged.clear();
+    }
+
     /// For how long `what` has looked like `seen`, as far as this process knows.
     fn unchanged(&mut self, what: &Path, seen: &[u8], now: Duration) -> Duration {
         match self.unchanged.get_mut(what) {

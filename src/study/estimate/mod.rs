@@ -116,9 +116,16 @@ impl Known<'_> {
                 let tables = Table::with_counts(expected, done);
                 (Cost::of_rows(sum_of(&tables, |t| t.examples), bytes::canonical(&tables)), tables)
             }
-            Work::View(view::Plan { splits, .. }) => {
+            Work::View(view::Plan { task: name, splits }) => {
                 let read = all().filter(|table| splits.is_empty() || splits.contains(&table.split));
-                let tables = Table::with_counts(Table::merged(read), done);
+                let mut expected = Table::merged(read);
+                // What a transform leaves of them is not known before: so many at most.
+                if task(name).is_some_and(|task| task.transform().is_some()) {
+                    for table in &mut expected {
+                        table.examples = table.examples.map(|examples| examples.resting_on(Basis::Limited));
+                    }
+                }
+                let tables = Table::with_counts(expected, done);
                 (Cost::of_rows(sum_of(&tables, |t| t.examples), bytes::canonical(&tables)), tables)
             }
             Work::Tokenizer(()) => {

@@ -16,7 +16,7 @@ pub enum Basis {
     Published,
     /// Declared as a mean: `[estimate]` of a task file, the mini edition's averages.
     Declared,
-    /// A limit of the study on a number that nobody has given: at most so many.
+    /// A limit of the study on a number that nobody has given, or what a view is made of: at most so many.
     Limited,
     /// A default that stands for every dataset of the format.
     Assumed,

@@ -13,7 +13,9 @@ use crate::store::{Artifact, Digests, Store};
 use crate::study::artifacts::{Canonical, Kind};
 use crate::study::graph::Node;
 use crate::study::{StudyError, StudyLabel};
-use crate::task::{EncoderSource, Format, Model, Pooling, Registry, Study, Task, TaskError, Traits};
+use crate::task::{
+    DataId, EncoderSource, Format, Model, Pooling, Registry, Role, Split, Study, Task, TaskError, Traits,
+};
 
 /// Where raw files come from when they are not generated.
 pub enum Raw {
@@ -58,23 +60,41 @@ impl Setup<'_> {
         Job::new::<S>(label, &request, &unkeyed, sources)
     }
 
-    /// Whether `artifact`, which `node` asked for, may be used: made or found, canonical tables must have as many rows as were
-    /// published, where that is asked for.
+    /// Whether `artifact`, which `node` asked for, may be used: made or found, canonical tables must have training data in the
+    /// source language where the study trains on them, and as many rows as were published where that is asked for.
     ///
     /// # Errors
-    /// [`crate::normalize::NormalizeError::Count`] for a table that has more or fewer.
+    /// [`StudyError::NoTraining`]; [`crate::normalize::NormalizeError::Count`] for a table that has more or fewer rows.
     pub fn accept(&self, node: &Node, artifact: &Artifact) -> Result<()> {
         let (task, limits) = match &node.work {
             Work::Normalize(plan) => (self.task(&plan.task)?, self.study.limits_of(&plan.task)),
             Work::View(plan) => (self.task(&plan.task)?, BTreeMap::new()),
             _ => return Ok(()),
         };
+        self.check_training(task, Canonical::of(artifact)?)?;
         if !self.check_counts {
             return Ok(());
         }
         let outcome = Canonical::of(artifact)?.outcome()?;
         let whole = outcome.tables.iter().filter(|table| !limits.contains_key(&table.split));
         Ok(check_counts(task, whole)?)
+    }
+
+    /// That `task` has training data in the languages that the study trains it in, if it does: here, before anything is trained.
+    fn check_training(&self, task: &Task, tables: Canonical<'_>) -> Result<()> {
+        let in_rows = self.study.intermediate.values().flatten().any(|name| *name == task.id);
+        let trains = |target: &String| Ok(self.task(target)?.training_task() == Some(&task.id));
+        let for_target = || self.study.targets.iter().map(trains).collect::<Result<Vec<bool>>>();
+        if task.role == Role::Text || !(in_rows || for_target()?.contains(&true)) {
+            return Ok(());
+        }
+        let wanted = task.training_languages(&self.study.source);
+        let has: Vec<String> = tables.of_split(Split::Train).into_iter().map(|(language, _)| language).collect();
+        if has.iter().any(|language| wanted.contains(language)) {
+            return Ok(());
+        }
+        let (study, task) = (self.study.id.clone(), task.id.clone());
+        Err(StudyError::NoTraining { study, task, wanted: wanted.join(" "), has: has.join(" ") }.into())
     }
 
     pub(super) fn task(&self, name: &str) -> Result<&Task> {
@@ -132,7 +152,8 @@ pub(in crate::study) fn task_languages(
     mini: bool,
 ) -> Result<BTreeMap<String, Traits>> {
     let mini = mini.then(mini::languages);
-    let queried: Vec<&String> = registry.suites().flat_map(|suite| suite.languages(&task.id)).collect();
+    let queried: Vec<&String> =
+        registry.suites().flat_map(|suite| suite.languages(DataId::from(task).task())).collect();
     let has_queries = |code: &&String| !task.shares_index() || queried.is_empty() || queried.contains(code);
     let own = task.languages.iter().filter(|code| mini.as_ref().is_none_or(|mini| mini.contains(code)));
     let there: BTreeSet<String> = gold.of_split(task.evaluate).into_iter().map(|(language, _)| language).collect();

@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 
 use super::{DeviceKind, Inputs, Output, Planned, Resources, Run, Setup, Stage, StageName};
 use crate::error::Result;
-use crate::study::StudyError;
 use crate::study::artifacts::{TokenizerFile, Tokens};
 use crate::task::{EncoderSource, Format, FromScratch, SourceLanguage, Split, Task};
 use crate::train::{Hyperparameters, TrainOutcome, TrainRequest, TrainTask, Upkeep, train};
@@ -168,12 +167,6 @@ impl Planned for Train {
         let trained = |name: &String| -> Result<TrainedTask> {
             let task = setup.task(name)?;
             let tokens = inputs.get::<Tokens>(&tokens_input(name))?;
-            let (wanted, has) = (task.training_languages(&setup.study.source), training_tables(tokens));
-            if !has.iter().any(|language| wanted.contains(language)) {
-                let (study, task) = (setup.study.id.clone(), task.id.clone());
-                let (wanted, has) = (wanted.join(" "), has.join(" "));
-                return Err(StudyError::NoTraining { study, task, wanted, has }.into());
-            }
             Ok(TrainedTask {
                 id: task.id.clone(),
                 format: task.format,
