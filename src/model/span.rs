@@ -5,7 +5,7 @@ use std::ops::Range;
 /// Longest answer, in tokens: SQuAD's custom, and jiant's.
 const MAX_ANSWER_TOKENS: usize = 30;
 
-/// First and last token of the span of at most [`MAX_ANSWER_TOKENS`] tokens in `context` whose start and end logit have the
+/// First and last token of the span of at most 30 tokens in `context` whose start and end logit have the
 /// highest sum, and that sum; the first of several. None where there is no token. `logits` holds start and end in turn for each
 /// token of the window. A sum that is no number stands behind every other.
 pub fn best_span(logits: &[f32], context: Range<usize>) -> Option<((usize, usize), f32)> {

@@ -55,7 +55,7 @@ pub trait Scalar<'a>: Sized {
     fn value(array: &'a Self::Array, row: usize) -> Result<Self, String>;
 }
 
-/// What one or more columns hold: a [`Scalar`], one that may be absent, or a struct of [`table_row!`].
+/// What one or more columns hold: a [`Scalar`], one that may be absent, or a struct of `table_row!`.
 pub trait Columnar<'a>: Sized {
     /// Its columns in a batch.
     type Arrays;
