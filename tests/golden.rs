@@ -29,8 +29,16 @@ const KEPT: [Kept; 10] = [
     ("runs", &["target", "row", "seed"], false),
     ("scores", &["target", "row", "seed", "split", "language", "layer", "pooling", "metric"], false),
     ("summaries", &["target", "row", "seed", "split", "layer", "pooling", "metric", "group"], true),
-    ("example_scores", &["target", "row", "seed", "split", "language", "layer", "pooling", "example_id"], true),
-    ("predictions", &["target", "row", "seed", "split", "language", "layer", "pooling", "example_id", "rank"], true),
+    (
+        "example_scores",
+        &["target", "row", "seed", "split", "language", "layer", "pooling", "language_b", "example_id"],
+        true,
+    ),
+    (
+        "predictions",
+        &["target", "row", "seed", "split", "language", "layer", "pooling", "language_b", "example_id", "rank"],
+        true,
+    ),
     ("training_log", &["target", "row", "seed", "phase", "task", "step", "metric"], true),
     ("comparisons", &["target", "row", "baseline", "layer", "pooling", "metric", "scope"], true),
     ("aggregates", &["target", "row", "layer", "pooling", "metric", "group"], true),
@@ -157,6 +165,36 @@ struct Mapping {
     columns: BTreeMap<String, String>,
     /// Columns of one table, which go before those of any.
     tables: BTreeMap<String, BTreeMap<String, String>>,
+    /// Columns whose beginning is a column of its own today.
+    divided: Vec<Divided>,
+}
+
+/// A name that had a language before it, which is a column of its own today.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Divided {
+    tables: Vec<String>,
+    /// The targets whose names were so; the language of others is null.
+    targets: Vec<String>,
+    column: String,
+    between: char,
+    language: String,
+}
+
+impl Divided {
+    fn divide(&self, table: &mut Table) {
+        let (target, column) = (table.place("target").unwrap(), table.place(&self.column).unwrap());
+        table.columns.push(self.language.clone());
+        for row in &mut table.rows {
+            let parts = self.targets.contains(&row[target]).then(|| {
+                let (language, name) = row[column].split_once(self.between).unwrap_or_else(|| panic!("{row:?}"));
+                (language.to_owned(), name.to_owned())
+            });
+            let (language, name) = parts.unwrap_or_else(|| (NULL.to_owned(), row[column].clone()));
+            row[column] = name;
+            row.push(language);
+        }
+    }
 }
 
 impl Mapping {
@@ -168,11 +206,13 @@ impl Mapping {
                 column.clone_from(renamed);
             }
         }
+        let divided = self.divided.iter().filter(|divided| divided.tables.iter().any(|table| table == name));
+        divided.for_each(|divided| divided.divide(&mut golden));
         golden
     }
 
     fn is_empty(&self) -> bool {
-        self.columns.is_empty() && self.tables.is_empty()
+        self.columns.is_empty() && self.tables.is_empty() && self.divided.is_empty()
     }
 }
 
@@ -198,14 +238,18 @@ fn compare(coordinates: &[&str], golden: &Table, today: &Table, tolerance: Optio
         .collect();
     let (was, is) = (golden.by(coordinates), today.by(coordinates));
     let ranked = coordinates.iter().position(|column| *column == "rank").filter(|_| tolerance.is_some());
-    let by_prediction: Vec<&str> =
-        coordinates.iter().map(|column| if *column == "rank" { "prediction" } else { column }).collect();
+    let by_prediction: Vec<&str> = coordinates
+        .iter()
+        .map(|column| if *column == "rank" { "prediction" } else { column })
+        .chain(["prediction_language"])
+        .collect();
     let places = ranked.map(|rank| (rank, golden.by(&by_prediction)));
     let changed_places = |key: &[&str], row: &[String], tolerance: f64| {
         let Some((rank, places)) = &places else { return false };
         let value = |column: &str| today.place(column).map_or("", |place| row[place].as_str());
         let mut other = key.to_vec();
         other[*rank] = value("prediction");
+        other.push(value("prediction_language"));
         let sure = golden.place("confidence").and_then(|place| Some(&places.get(&other)?[place]));
         sure.is_some_and(|sure| close(sure, value("confidence"), tolerance))
     };
@@ -217,7 +261,8 @@ fn compare(coordinates: &[&str], golden: &Table, today: &Table, tolerance: Optio
         for (column, place, now) in &shared {
             let (old, value) = (&old[*place], &new[*now]);
             let allowed = |tolerance| {
-                close(old, value, tolerance) || (*column == "prediction" && changed_places(key, new, tolerance))
+                close(old, value, tolerance)
+                    || (column.starts_with("prediction") && changed_places(key, new, tolerance))
             };
             if old != value && !tolerance.is_some_and(allowed) {
                 found.push(format!("row {}: `{column}` was {old}, is {value}", named(key)));
@@ -423,6 +468,17 @@ fn a_mapping_renames_columns_of_all_tables_or_of_one() {
     assert_eq!(mapping.today("other", sample()).rows, sample().rows);
     assert_eq!(Mapping::default().today("scores", sample()), sample());
     assert!(toml::from_str::<Mapping>("[column]\nlanguage = \"subset\"").is_err());
+}
+
+#[test]
+fn a_mapping_divides_names_of_some_targets() {
+    let mapping = "[[divided]]\ntables = [\"predictions\"]\ntargets = [\"pairs\"]\ncolumn = \"example_id\"\nbetween = \"/\"\n\
+                   language = \"language_b\"";
+    let mapping: Mapping = toml::from_str(mapping).unwrap();
+    let table = Table::parse("target\texample_id\npairs\tde/a/1\nothers\tb/2\n");
+    let today = Table::parse("target\texample_id\tlanguage_b\npairs\ta/1\tde\nothers\tb/2\t\\N\n");
+    assert_eq!(mapping.today("predictions", table.clone()), today);
+    assert_eq!(mapping.today("scores", table.clone()), table);
 }
 
 #[test]

@@ -334,12 +334,15 @@ fn every_kind_of_retrieval_is_a_target_of_a_study() {
     assert_eq!(splits, [serde_json::json!({"split": "test"}), serde_json::json!({"split": "validation"})]);
     // Ranked twenty deep among all languages.
     let ranked = query(
-        "SELECT prediction, rank FROM predictions WHERE target = 'lareqa' AND language = 'de' AND layer = 1 \
-         AND row = 'none'",
+        "SELECT prediction, prediction_language, rank FROM predictions WHERE target = 'lareqa' AND language = 'de' \
+         AND layer = 1 AND row = 'none'",
     );
-    let languages: BTreeSet<&str> =
-        ranked.iter().map(|row| row["prediction"].as_str().unwrap().split_once(':').unwrap().0).collect();
+    let languages: BTreeSet<&str> = ranked.iter().map(|row| row["prediction_language"].as_str().unwrap()).collect();
     assert!(languages.len() > 1, "{languages:?}");
+    assert!(ranked.iter().all(|row| !row["prediction"].as_str().unwrap().contains(':')), "{ranked:?}");
+    let others =
+        query("SELECT COUNT(*) AS n FROM predictions WHERE target = 'tatoeba' AND prediction_language IS NOT NULL");
+    assert_eq!(others[0]["n"], 0);
     let highest = ranked.iter().map(|row| row["rank"].as_u64().unwrap()).max();
     assert_eq!(highest, Some(20));
 

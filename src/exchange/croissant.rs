@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use super::ExchangeError;
 use crate::error::IoContext;
 use crate::schema::{self, Table};
-use crate::shard::{Writer, read_batches};
+use crate::shard::{Writer, keys_of, read_batches};
 use crate::task::{Split, Task};
 
 /// The canonical tables of a task.
@@ -43,7 +43,8 @@ pub fn write_croissant(task: &Task, data: &CanonicalData<'_>, out: &Path) -> Res
         let path = out.join(&name);
         let metadata = table.metadata();
         let metadata: Vec<(&str, &str)> = metadata.iter().map(|(key, value)| (*key, value.as_str())).collect();
-        let mut writer = Writer::create(&path, &table.schema, &metadata)?;
+        let keys = parts.first().map(|(_, part)| keys_of(part)).transpose()?.unwrap_or_default();
+        let mut writer = Writer::create(&path, &table.schema_with(|name| keys.has(name)), &metadata)?;
         for (_, part) in parts {
             for batch in read_batches(part)? {
                 let batch = batch?;

@@ -16,7 +16,7 @@ use crate::evaluate::submission::Shape;
 use crate::evaluate::submission::json::{self, Entries, Text};
 use crate::evaluate::submission::text::{self, Lines};
 use crate::evaluate::{EvaluateError, Prediction, Setting};
-use crate::shard::read_batches;
+use crate::shard::{join, join_found, read_batches};
 use crate::task::{Pooling, Suite, Task};
 
 /// A prediction and where it stands in its file: `line 3`, `row 7`.
@@ -229,7 +229,7 @@ fn same_count(path: &Path, unit: &str, found: usize, examples: &Examples) -> Res
 }
 
 /// The columns of a table that predictions take; the first two must be there.
-const COLUMNS: [&str; 11] = [
+const COLUMNS: [&str; 13] = [
     "example_id",
     "prediction",
     "layer",
@@ -241,6 +241,8 @@ const COLUMNS: [&str; 11] = [
     "task",
     "split",
     "language",
+    "language_b",
+    "prediction_language",
 ];
 
 /// The predictions in a Parquet or CSV file.
@@ -313,7 +315,14 @@ fn placed(
         }
     }
     let needed = |name: &str| cells.get(name).cloned().ok_or_else(|| wrong(format!("has no `{name}`")));
-    let mut prediction = Prediction::new(needed("example_id")?, needed("prediction")?, 1.0);
+    let (mut id, mut found) = (needed("example_id")?, needed("prediction")?);
+    if let Some(language) = cells.get("language_b") {
+        id = join(language, &id);
+    }
+    if let Some(language) = cells.get("prediction_language") {
+        found = join_found(language, &found);
+    }
+    let mut prediction = Prediction::new(id, found, 1.0);
     prediction.layer = number(cells, "layer").map_err(wrong)?;
     prediction.rank = number(cells, "rank").map_err(wrong)?;
     prediction.confidence = number(cells, "confidence").map_err(wrong)?.unwrap_or(1.0);

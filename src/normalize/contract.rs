@@ -17,6 +17,7 @@ use arrow::datatypes::{DataType, Field, Int64Type, UInt32Type};
 use super::sql::Selected;
 use super::{NormalizeError, Terms, answers};
 use crate::schema::{Table, canonical};
+use crate::shard::{KeyColumns, join};
 use crate::task::{Format, OffsetUnit, SourceLanguage};
 
 /// Where rows come from, for defaults and errors.
@@ -29,6 +30,9 @@ pub(super) struct Place<'a> {
     /// The language in its path.
     pub language: Option<&'a str>,
 }
+
+/// The column of an example's second language, which a table may have.
+const LANGUAGE_B: &str = KeyColumns::LANGUAGE_B;
 
 /// What the tables of one task must be.
 pub(super) struct Contract<'a> {
@@ -98,8 +102,29 @@ impl<'a> Contract<'a> {
             rows.columns.insert("answer_starts", starts);
         }
         self.check(&rows)?;
+        if let Some(languages) = selected.columns.column_by_name(LANGUAGE_B) {
+            let ids = self.with_second_language(&rows, languages)?;
+            rows.columns.insert("example_id", ids);
+        }
         let columns = self.table.schema.fields().iter().map(|field| rows.column(field.name()).clone()).collect();
         RecordBatch::try_new(self.table.schema.clone(), columns).map_err(|e| self.wrong_columns(place, e.to_string()))
+    }
+
+    /// The ids of `rows` with the second language of each before it: one of the task's.
+    fn with_second_language(&self, rows: &Rows, languages: &ArrayRef) -> Result<ArrayRef, NormalizeError> {
+        let wrong =
+            |found: &str| format!("`{LANGUAGE_B}` is {found}; expected one of {}", self.terms.languages.join(" "));
+        let Some(languages) = languages.as_string_opt::<i32>() else {
+            return Err(self.wrong_columns(rows.place, wrong("no text")));
+        };
+        let ids = rows.text("example_id");
+        let one = |row: usize| match languages.is_valid(row).then(|| languages.value(row)) {
+            Some(code) if self.terms.languages.iter().any(|known| known == code) => Ok(join(code, ids.value(row))),
+            Some(code) => Err(rows.wrong(row, wrong(&format!("`{code}`")))),
+            None => Err(rows.wrong(row, wrong("null"))),
+        };
+        let joined = (0..ids.len()).map(one).collect::<Result<Vec<String>, _>>()?;
+        Ok(Arc::new(StringArray::from_iter_values(joined)))
     }
 
     /// An error about the row at `index` of `rows`, which [`Self::assemble`] made of `selected`.
@@ -131,8 +156,11 @@ impl<'a> Contract<'a> {
     ) -> Result<BTreeMap<&'t str, ArrayRef>, NormalizeError> {
         let given = &selected.columns;
         let parts = self.terms.choices;
-        let known =
-            |name: &str| self.table.schema.field_with_name(name).is_ok() || parts.iter().any(|part| part == name);
+        let keys = KeyColumns::of(given.schema_ref());
+        let known = |name: &str| {
+            let own = self.table.schema.field_with_name(name).is_ok() || parts.iter().any(|part| part == name);
+            own || (keys.has(name) && self.table.optional.iter().any(|field| field.name() == name))
+        };
         if let Some(extra) = given.schema().fields().iter().find(|field| !known(field.name())) {
             let known = self.table.schema.fields().iter().map(|f| f.name().as_str()).collect::<Vec<_>>().join(", ");
             return Err(

@@ -34,6 +34,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::progress::{self, Progress};
+use crate::shard::KeyColumns;
 use crate::source::{RawFile, RawPart, RawTask};
 use crate::task::{Format, Reader, Split, Task};
 use ahead::read_ahead;
@@ -294,7 +295,8 @@ impl Run<'_> {
                 next_row += raw.num_rows() as i64;
                 let selected = timed(&self.clock.sql, || query.run(path, &raw))?;
                 let rows = timed(&self.clock.contract, || self.contract.assemble(&selected, place))?;
-                tables.write(&rows, &selected.rows, |index, message| {
+                let keys = KeyColumns::of(selected.columns.schema_ref());
+                tables.write(&rows, keys, &selected.rows, |index, message| {
                     Contract::wrong(&rows, &selected, place, index, message)
                 })?;
                 let rows = raw.num_rows() as u64;

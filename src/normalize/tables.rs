@@ -13,7 +13,7 @@ use super::{NormalizeError, clock};
 use crate::distinct::{self, Seen};
 use crate::error::Error;
 use crate::schema::Table;
-use crate::shard::{Writer, read_batches, table_path};
+use crate::shard::{KeyColumns, Writer, read_batches, table_path};
 use crate::task::Split;
 
 /// One canonical table that was written.
@@ -75,10 +75,11 @@ impl<'a> Tables<'a> {
         }
     }
 
-    /// Appends each row to its language's table. `origin` has the raw row of each; `wrong` makes an error about one.
+    /// Appends each row to its language's table, which has the columns `keys` of a second language. `origin` has the raw row of each; `wrong` makes an error about one.
     pub(super) fn write(
         &mut self,
         rows: &RecordBatch,
+        keys: KeyColumns,
         origin: &Int64Array,
         wrong: impl Fn(usize, String) -> NormalizeError,
     ) -> Result<(), Error> {
@@ -90,7 +91,8 @@ impl<'a> Tables<'a> {
                 std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
                 std::collections::btree_map::Entry::Vacant(entry) => {
                     let path = table_path(self.split.name(), entry.key());
-                    let writer = Writer::create(&self.output.join(&path), &self.contract.schema, self.metadata)?;
+                    let schema = self.contract.schema_with(|name| keys.has(name));
+                    let writer = Writer::create(&self.output.join(&path), &schema, self.metadata)?;
                     let (split, language) = (self.split, entry.key().clone());
                     let table = NormalizedTable { split, language, rows: 0, path, labels: BTreeMap::new() };
                     entry.insert(Open { writer, table, seen: Seen::new(self.output) })

@@ -177,12 +177,14 @@ fn columns_of(table: &QueryTable) -> RecordBatch {
 /// The canonical tables of `task`, in the files below `root`. Of a task whose format is not known here, the first file tells the
 /// columns.
 pub fn canonical_table(task: &str, format: Option<Format>, root: PathBuf, files: Vec<PathBuf>) -> QueryTable {
-    let schema = match format {
-        Some(format) => schema::canonical(format).schema.clone(),
-        None => {
-            let first = files.first().and_then(|file| shard::read_batches(file).ok());
-            first.map_or_else(|| Arc::new(Schema::empty()), |batches| batches.schema())
+    let first = files.first().and_then(|file| shard::read_as_filed(file).ok());
+    let schema = match (format, first) {
+        (Some(format), first) => {
+            let keys = first.map(|batches| batches.keys()).unwrap_or_default();
+            schema::canonical(format).schema_with(|name| keys.has(name))
         }
+        (None, Some(first)) => first.schema(),
+        (None, None) => Arc::new(Schema::empty()),
     };
     let row = format.map_or("", |format| schema::canonical(format).description.as_str());
     let what = ("description".to_owned(), "`train`, `validation` or `test`.".to_owned());
@@ -212,7 +214,7 @@ fn load(rows: &Rows) -> Result<DataFrame, ReportError> {
 fn read_files(root: &Path, files: &[PathBuf]) -> Result<Vec<RecordBatch>, ReportError> {
     let mut batches = Vec::new();
     for file in files {
-        let reader = shard::read_batches(file)?;
+        let reader = shard::read_as_filed(file)?;
         check_version(file, &reader)?;
         let partitions = partitions(root, file, &reader.schema());
         let first = RecordBatch::new_empty(reader.schema());

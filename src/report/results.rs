@@ -20,7 +20,7 @@ use std::iter::repeat_n;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::{ArrayRef, RecordBatch, new_null_array};
 use arrow::datatypes::SchemaRef;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -260,7 +260,7 @@ impl ViewFile {
 
     /// Streams a stage's file into the view, behind the columns that `keys` gives for so many rows.
     fn copy(&mut self, file: &Path, keys: impl Fn(usize, &mut Vec<ArrayRef>)) -> Result<(), ReportError> {
-        for batch in shard::read_batches(file)? {
+        for batch in shard::read_as_filed(file)? {
             let batch = batch?;
             self.table.table().check(&batch).map_err(|source| ShardError::schema(file, source))?;
             self.write(&batch, &keys)?;
@@ -271,7 +271,12 @@ impl ViewFile {
     fn write(&mut self, batch: &RecordBatch, keys: impl Fn(usize, &mut Vec<ArrayRef>)) -> Result<(), ReportError> {
         let mut columns = Vec::with_capacity(self.schema.fields().len());
         keys(batch.num_rows(), &mut columns);
-        columns.extend(batch.columns().iter().cloned());
+        let of_table = self.schema.fields().iter().skip(columns.len());
+        let own = of_table.map(|field| match batch.column_by_name(field.name()) {
+            Some(column) => column.clone(),
+            None => new_null_array(field.data_type(), batch.num_rows()),
+        });
+        columns.extend(own.collect::<Vec<_>>());
         let batch = RecordBatch::try_new(self.schema.clone(), columns);
         Ok(self.writer.write(&batch.expect("the batch has passed the table's schema"))?)
     }

@@ -12,7 +12,7 @@ pub use row::{Columnar, Scalar, TableRow, Unreadable};
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use serde::Deserialize;
 
 use crate::task::Format;
@@ -61,8 +61,10 @@ pub struct Table {
     pub version: u32,
     /// What a row is.
     pub description: String,
-    /// Columns.
+    /// Columns that every file of the table has.
     pub schema: SchemaRef,
+    /// Columns that a file may have after those.
+    pub optional: Vec<FieldRef>,
 }
 
 #[derive(Deserialize)]
@@ -82,6 +84,8 @@ struct FieldFile {
     data_type: String,
     nullable: bool,
     description: String,
+    #[serde(default)]
+    optional: bool,
 }
 
 /// The types that are not lists, as schemas name them.
@@ -119,18 +123,24 @@ pub fn described(field: &Field) -> &str {
 impl Table {
     fn parse(text: &str) -> Result<Self, SchemaError> {
         let file: TableFile = serde_json::from_str(text).map_err(|e| SchemaError::File(e.to_string()))?;
-        let mut fields = Vec::new();
+        let (mut fields, mut optional) = (Vec::new(), Vec::new());
         for field in file.fields {
             let data_type = data_type(&field.data_type)
                 .ok_or_else(|| SchemaError::File(format!("{}: unknown type `{}`", file.id, field.data_type)))?;
             let description = ("description".to_owned(), field.description);
-            fields.push(
-                Field::new(field.name, data_type, field.nullable)
-                    .with_metadata(std::collections::HashMap::from([description])),
-            );
+            let column = Field::new(field.name, data_type, field.nullable)
+                .with_metadata(std::collections::HashMap::from([description]));
+            if field.optional { optional.push(Arc::new(column)) } else { fields.push(column) }
         }
         let schema = Arc::new(Schema::new(fields));
-        Ok(Self { id: file.id, version: file.version, description: file.description, schema })
+        Ok(Self { id: file.id, version: file.version, description: file.description, schema, optional })
+    }
+
+    /// The schema of a file that has some of the optional columns as well.
+    pub fn schema_with(&self, has: impl Fn(&str) -> bool) -> SchemaRef {
+        let own = self.schema.fields().iter();
+        let more = self.optional.iter().filter(|field| has(field.name()));
+        Arc::new(Schema::new(own.chain(more).cloned().collect::<Vec<FieldRef>>()))
     }
 
     /// The footer entries that name this schema.
@@ -162,11 +172,12 @@ impl Table {
                 return Err(SchemaError::Null { table: self.id.clone(), column: want.name().clone() });
             }
         }
-        if found.fields().len() > self.schema.fields().len() {
-            let extra = found.fields()[self.schema.fields().len()].name().clone();
-            return Err(SchemaError::Extra { table: self.id.clone(), column: extra });
+        let more = &found.fields()[self.schema.fields().len()..];
+        let known = |field: &&FieldRef| self.optional.iter().any(|own| own.name() == field.name());
+        match more.iter().find(|field| !known(field)) {
+            Some(extra) => Err(SchemaError::Extra { table: self.id.clone(), column: extra.name().clone() }),
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 

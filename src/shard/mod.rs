@@ -8,10 +8,12 @@
 mod columns;
 mod error;
 pub mod frame;
+mod keys;
 mod rows;
 
 pub use columns::Columns;
 pub use error::ShardError;
+pub use keys::{KeyColumns, join, join_found};
 pub use rows::{batch_rows, table_rows, write_rows};
 
 use std::fs::File;
@@ -57,6 +59,7 @@ pub fn table_path(split: &str, language: &str) -> PathBuf {
 /// are encoded.
 pub struct Writer {
     path: PathBuf,
+    schema: SchemaRef,
     /// None once nothing more is to come.
     queue: Option<SyncSender<RecordBatch>>,
     /// None once it has been joined.
@@ -90,11 +93,16 @@ impl Writer {
             move || encode(&path, inner, &batches)
         });
         let encoder = encoder.at("start a thread to write", path)?;
-        Ok(Self { path: path.to_owned(), queue: Some(queue), encoder: Some(encoder) })
+        Ok(Self { path: path.to_owned(), schema: Arc::new(schema.clone()), queue: Some(queue), encoder: Some(encoder) })
     }
 
-    /// Appends the rows of `batch`, whose schema must be the writer's. An error may be about earlier rows.
+    /// Appends the rows of `batch`, whose schema must be the writer's; where that has columns of a second language and the
+    /// batch has not, they are taken out of names ([`KeyColumns`]). An error may be about earlier rows.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<(), ShardError> {
+        let apart = (batch.num_columns() < self.schema.fields().len())
+            .then(|| keys::split(&self.path, &self.schema, batch))
+            .transpose()?;
+        let batch = apart.as_ref().unwrap_or(batch);
         let queued = self.queue.as_ref().is_some_and(|queue| queue.send(batch.clone()).is_ok());
         // The thread leaves before the queue is closed only where it fails.
         if queued { Ok(()) } else { self.join().map(drop) }
@@ -181,6 +189,9 @@ pub struct Batches {
     schema: SchemaRef,
     rows: usize,
     metadata: Vec<(String, String)>,
+    keys: KeyColumns,
+    /// Whether batches stay as they are in the file.
+    as_filed: bool,
     inner: ParquetRecordBatchReader,
 }
 
@@ -188,6 +199,11 @@ impl Batches {
     /// The table's schema.
     pub fn schema(&self) -> SchemaRef {
         self.schema.clone()
+    }
+
+    /// The columns of a second language that the file has; in the batches their values stand in the names of rows.
+    pub fn keys(&self) -> KeyColumns {
+        self.keys
     }
 
     /// The number of rows in the file.
@@ -206,13 +222,27 @@ impl Iterator for Batches {
 
     fn next(&mut self) -> Option<Self::Item> {
         let next = self.inner.next()?;
-        Some(next.map_err(|source| ShardError::read(&self.path, source)))
+        let batch = next.map_err(|source| ShardError::read(&self.path, source));
+        let together = !self.as_filed && self.keys != KeyColumns::default();
+        Some(if together { batch.map(keys::joined) } else { batch })
     }
 }
 
 /// Opens a Parquet file for reading in batches of [`BATCH_ROWS`] rows.
 pub fn read_batches(path: &Path) -> Result<Batches, ShardError> {
     open(path, None, None, BATCH_ROWS)
+}
+
+/// The columns of a second language that the file at `path` has.
+pub fn keys_of(path: &Path) -> Result<KeyColumns, ShardError> {
+    Ok(read_batches(path)?.keys())
+}
+
+/// The same with all columns as they stand in the file, those of a second language ([`KeyColumns`]) among them.
+pub fn read_as_filed(path: &Path) -> Result<Batches, ShardError> {
+    let batches = read_batches(path)?;
+    let schema = batches.inner.schema();
+    Ok(Batches { as_filed: true, schema, ..batches })
 }
 
 /// Opens a Parquet file for reading some of its columns, in larger batches ([`ROW_GROUP_ROWS`] rows). Those that it does not
@@ -252,8 +282,8 @@ fn open(
         None => builder,
         Some(names) => {
             let fields = builder.schema().fields().iter().enumerate();
-            let roots: Vec<usize> =
-                fields.filter(|(_, field)| names.contains(&field.name().as_str())).map(|(place, _)| place).collect();
+            let wanted = |name: &str| names.contains(&name) || KeyColumns::names().contains(&name);
+            let roots: Vec<usize> = fields.filter(|(_, field)| wanted(field.name())).map(|(place, _)| place).collect();
             let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
             builder.with_projection(mask)
         }
@@ -263,8 +293,9 @@ fn open(
         Some(chosen) => builder.with_row_selection(RowSelection::from_consecutive_ranges(chosen.iter().cloned(), rows)),
     };
     let inner = builder.build().map_err(|source| ShardError::parquet(path, source))?;
-    let schema = inner.schema();
-    Ok(Batches { path: path.to_owned(), schema, rows, metadata, inner })
+    let keys = KeyColumns::of(&inner.schema());
+    let schema = keys::joined_schema(&inner.schema());
+    Ok(Batches { path: path.to_owned(), schema, rows, metadata, keys, as_filed: false, inner })
 }
 
 /// Reads a whole Parquet file: for small tables.

@@ -123,6 +123,7 @@ fn import_job(task: &Task, files: &[SystemFile], gold: &Artifact, request: &Impo
         system: request.name.to_owned(),
         seed: request.seed,
         note: request.note.to_owned(),
+        prediction_language: task.shares_index(),
     };
     let unkeyed = import::Unkeyed { task: task.clone(), suite: request.suite.clone(), files: named };
     Job::new::<Import>(label(Label::Import(Place::from(&at))), &asked, &unkeyed, sources)

@@ -203,9 +203,10 @@ impl Run<'_> {
     /// writing took.
     fn table(&self, (split, language, path): &(Split, String, PathBuf)) -> Result<(TableOutcome, Duration), Error> {
         let place = table_path(split.name(), language);
-        let schema = &schema::tokenized(self.request.format).schema;
-        let mut writer = Writer::create(&self.output.join(&place), schema, self.metadata)?;
         let (mut batches, mut row) = (read_batches(path)?, 0);
+        let keys = batches.keys();
+        let schema = schema::tokenized(self.request.format).schema_with(|name| keys.has(name));
+        let mut writer = Writer::create(&self.output.join(&place), &schema, self.metadata)?;
         let mut counts = Counts::default();
         let mut ready = self.next(path, &mut batches, &mut row)?;
         while !ready.is_empty() {

@@ -25,7 +25,7 @@ use crate::model::weights::{load_stored, values};
 use crate::model::{Dropout, HeadKind, Model, OpenDevice, TaskHead, TokenBatch};
 use crate::progress::{Progress, check};
 use crate::schema::table;
-use crate::shard::{Columns, PART, Writer, read_batches};
+use crate::shard::{Columns, PART, Writer, keys_of, read_batches};
 use crate::task::{Format, Split};
 use crate::train::data::{Instances, Limits, Targets, head_of};
 
@@ -103,7 +103,8 @@ pub fn predict(
         let schema = table("predictions");
         let metadata = schema.metadata();
         let pairs: Vec<(&str, &str)> = metadata.iter().map(|(key, value)| (*key, value.as_str())).collect();
-        let mut writer = Writer::create(&path, &schema.schema, &pairs)?;
+        let keys = keys_of(&file.tokens)?;
+        let mut writer = Writer::create(&path, &schema.schema_with(|name| keys.has(name)), &pairs)?;
         for rows in predictions.chunks(crate::shard::ROW_GROUP_ROWS) {
             writer.write(&prediction_batch(&request.task, request.split.name(), &file.language, rows))?;
         }

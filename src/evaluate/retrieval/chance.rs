@@ -61,7 +61,7 @@ pub fn chance(request: &ChanceRequest, output: &Path, metadata: &[(&str, &str)])
             found.entry(language).or_default().push((split, rows));
         }
     }
-    write(&request.task, found, output, metadata)
+    write(&request.task, found, request.shared_index, output, metadata)
 }
 
 fn draw(method: Method, query: &str, from: &[String], mut random: impl Rng) -> Vec<Prediction> {

@@ -15,7 +15,7 @@ use crate::evaluate::{EvaluateError, Prediction, prediction_batch};
 use crate::model::OpenDevice;
 use crate::progress::Progress;
 use crate::schema::table;
-use crate::shard::{PART, ROW_GROUP_ROWS, Writer};
+use crate::shard::{KeyColumns, PART, ROW_GROUP_ROWS, Writer};
 use crate::task::{Metric, Pooling, Split};
 
 /// How many index sentences a ranking has (XTREME-R's 20).
@@ -80,7 +80,7 @@ pub struct RetrieveOutcome {
 /// `predictions`, split by split and layer by layer. A language without queries has no file. What is too much for memory lies
 /// in a nameless file beside them.
 ///
-/// In a shared index a prediction is a language and an `example_id`, with a colon between. In mining every id of a sentence
+/// In a shared index a prediction has its language, too. In mining every id of a sentence
 /// that repeats is paired with every id of its counterpart, ranked by their order in the table; more than 5,000,000 pairs that come
 /// of repeats are refused.
 ///
@@ -131,15 +131,23 @@ pub fn retrieve(
         }
     }
     progress.finish();
-    write(&request.task, found, output, metadata)
+    write(&request.task, found, request.shared_index, output, metadata)
 }
 
-/// Writes each language's predictions, split by split.
-pub(super) fn write(task: &str, found: Found<'_>, output: &Path, metadata: &[(&str, &str)]) -> Result<RetrieveOutcome> {
+/// Writes each language's predictions, split by split. Names that are found in a `shared` index have a language before them.
+pub(super) fn write(
+    task: &str,
+    found: Found<'_>,
+    shared: bool,
+    output: &Path,
+    metadata: &[(&str, &str)],
+) -> Result<RetrieveOutcome> {
+    let keys = KeyColumns { prediction_language: shared, ..KeyColumns::default() };
+    let schema = table("predictions").schema_with(|name| keys.has(name));
     let mut rows = Vec::new();
     for (language, parts) in found {
         let path = output.join(format!("language={language}")).join(PART);
-        let mut writer = Writer::create(&path, &table("predictions").schema, metadata)?;
+        let mut writer = Writer::create(&path, &schema, metadata)?;
         for (split, part) in parts {
             for rows in part.chunks(ROW_GROUP_ROWS) {
                 writer.write(&prediction_batch(task, split.name(), language, rows))?;

@@ -24,7 +24,7 @@ use super::{NormalizeError, NormalizeOutcome, NormalizedTable, Terms, label_set,
 use crate::error::{Error, IoContext};
 use crate::progress::{self, Progress};
 use crate::schema;
-use crate::shard::{Writer, Written, read_batches, table_path};
+use crate::shard::{Writer, Written, keys_of, read_batches, table_path};
 use crate::task::{Split, Task, TransformName};
 
 /// How rows of a view are made. Everything that decides them is in the value, which is part of the view's key.
@@ -165,7 +165,9 @@ pub fn make_view(
         .par_iter()
         .map(|((split, language), parts)| {
             let path = table_path(split.name(), language);
-            let mut writer = Writer::create(&output.join(&path), &table.schema, &metadata)?;
+            let keys = parts.first().map(|(_, file)| keys_of(file)).transpose()?.unwrap_or_default();
+            let schema = table.schema_with(|name| keys.has(name));
+            let mut writer = Writer::create(&output.join(&path), &schema, &metadata)?;
             let mut labels = BTreeMap::new();
             for (part, file) in parts {
                 let mut batches = read_batches(file)?;

@@ -4,6 +4,7 @@
 //! is written by whichever stage makes it, as `<schema's id>.parquet`, and is found there.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 
@@ -147,7 +148,8 @@ impl ResultsTable {
     pub fn columns(self) -> Vec<FieldRef> {
         let keys = self.keys();
         let before = self.partitions().iter().chain(&keys).map(|name| key(name));
-        before.chain(self.table().schema.fields().iter().cloned()).collect()
+        let optional = self.table().optional.iter().map(|field| Arc::new(field.as_ref().clone().with_nullable(true)));
+        before.chain(self.table().schema.fields().iter().cloned()).chain(optional).collect()
     }
 
     /// Such a table as the stage wrote it into `dir`, for [`crate::report::query()`]: without keys.
@@ -163,7 +165,7 @@ impl ResultsTable {
     /// The schema of its files in the view.
     pub(super) fn file_schema(self) -> SchemaRef {
         let columns = self.columns().split_off(self.partitions().len());
-        std::sync::Arc::new(Schema::new(columns))
+        Arc::new(Schema::new(columns))
     }
 }
 

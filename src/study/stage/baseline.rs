@@ -8,6 +8,7 @@ use super::{Inputs, Output, Planned, Resources, Run, Setup, Stage, StageName, Th
 use crate::error::Result;
 use crate::evaluate::baseline;
 use crate::evaluate::retrieval::{ChanceRequest, Method, RetrieveOutcome, chance};
+use crate::shard::keys_of;
 use crate::study::artifacts::Canonical;
 use crate::task::{Format, SourceLanguage, Split};
 
@@ -44,6 +45,9 @@ pub struct Request {
     pub method: Option<Method>,
     /// In retrieval, whether queries search the sentences of all languages.
     pub shared_index: bool,
+    /// Whether the language of a sentence that is found is a column of its own: where the index is shared.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub prediction_language: bool,
 }
 
 /// What was predicted.
@@ -85,8 +89,8 @@ impl Stage for Baseline {
         let tables = gold.of_split(split);
         let (format, labels) = (request.format.name(), &request.labels);
         let batches = baseline(format, labels, &train, &tables, split.name(), &request.task, request.seed)?;
-        for (language, batch) in &batches {
-            out.predictions(language, batch)?;
+        for ((language, batch), (_, path)) in batches.iter().zip(&tables) {
+            out.predictions(language, batch, keys_of(path)?)?;
         }
         Ok(Outcome::Guessed { languages: batches.len() })
     }
@@ -106,6 +110,7 @@ impl Planned for Baseline {
             source: setup.study.source.clone(),
             method: (task.format == Format::SentenceRetrieval).then(|| Method::of(task.metric)),
             shared_index: task.shares_index(),
+            prediction_language: task.shares_index(),
         };
         Ok((request, ()))
     }

@@ -6,6 +6,7 @@ use super::{Inputs, Output, Resources, Run, Stage, StageName, Threads};
 use crate::error::Result;
 use crate::evaluate::prediction_batch;
 use crate::exchange::{Layout, SystemFile, read_predictions};
+use crate::shard::{KeyColumns, keys_of};
 use crate::study::StudyError;
 use crate::study::artifacts::Canonical;
 use crate::task::{Format, Split, Suite, Task};
@@ -29,6 +30,9 @@ pub struct Request {
     pub layout: Layout,
     /// The system's name.
     pub system: String,
+    /// Whether the language of a sentence that is found is a column of its own: where the index is shared.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub prediction_language: bool,
     /// Which repetition they are.
     pub seed: u64,
     /// Where they come from.
@@ -84,7 +88,10 @@ impl Stage for Import {
         let gold = inputs.get::<Canonical>("gold")?.of_split(request.split);
         let read = read_predictions(&unkeyed.task, &unkeyed.suite, request.layout, &files, &gold)?;
         for (language, rows) in &read {
-            out.predictions(language, &prediction_batch(&request.task, request.split.name(), language, rows))?;
+            let of_gold =
+                gold.iter().find(|(known, _)| known == language).map(|(_, path)| keys_of(path)).transpose()?;
+            let keys = KeyColumns { prediction_language: request.prediction_language, ..of_gold.unwrap_or_default() };
+            out.predictions(language, &prediction_batch(&request.task, request.split.name(), language, rows), keys)?;
         }
         Ok(Outcome { languages: read.len(), rows: read.iter().map(|(_, rows)| rows.len()).sum() })
     }

@@ -24,6 +24,9 @@ pub struct Request {
     pub method: Method,
     /// Whether queries search the sentences of all languages.
     pub shared_index: bool,
+    /// Whether the language of a sentence that is found is a column of its own: where the index is shared.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub prediction_language: bool,
     /// The hidden states, each searched on its own.
     pub layers: Vec<usize>,
     /// What of them stands for a sentence.
@@ -69,6 +72,7 @@ impl Planned for Retrieve {
             task: task.id.clone(),
             method: Method::of(task.metric),
             shared_index: task.shares_index(),
+            prediction_language: task.shares_index(),
             layers: retrieval.layers.clone(),
             pooling: retrieval.pooling,
             device: setup.device(),

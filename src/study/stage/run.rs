@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::model::{ChosenDevice, OpenDevice};
 use crate::progress::Progress;
 use crate::schema;
-use crate::shard::Writer;
+use crate::shard::{KeyColumns, Writer};
 use crate::store::{Scratch, Store};
 use crate::study::artifacts::TokenizerFile;
 use crate::study::{StudyError, StudyLabel};
@@ -124,18 +124,24 @@ impl Output<'_> {
 
     /// Writes a table of schema `id` as `<id>.parquet`.
     pub fn table(&self, id: &str, batch: &RecordBatch) -> Result<()> {
-        self.write(id, &self.dir.join(format!("{id}.parquet")), batch)
+        self.table_with(id, batch, KeyColumns::default())
+    }
+
+    /// The same with the columns `keys` of a second language.
+    pub fn table_with(&self, id: &str, batch: &RecordBatch, keys: KeyColumns) -> Result<()> {
+        self.write(id, &self.dir.join(format!("{id}.parquet")), batch, keys)
     }
 
     /// Writes the predictions in one language.
-    pub fn predictions(&self, language: &str, batch: &RecordBatch) -> Result<()> {
-        self.write("predictions", &self.dir.join(format!("language={language}")).join(crate::shard::PART), batch)
+    pub fn predictions(&self, language: &str, batch: &RecordBatch, keys: KeyColumns) -> Result<()> {
+        let path = self.dir.join(format!("language={language}")).join(crate::shard::PART);
+        self.write("predictions", &path, batch, keys)
     }
 
-    fn write(&self, id: &str, path: &Path, batch: &RecordBatch) -> Result<()> {
+    fn write(&self, id: &str, path: &Path, batch: &RecordBatch, keys: KeyColumns) -> Result<()> {
         let table = schema::table(id);
         table.check(batch)?;
-        let mut writer = Writer::create(path, &table.schema, &self.metadata())?;
+        let mut writer = Writer::create(path, &table.schema_with(|name| keys.has(name)), &self.metadata())?;
         writer.write(batch)?;
         writer.finish()?;
         Ok(())

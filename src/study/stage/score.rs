@@ -10,6 +10,7 @@ use super::{
 };
 use crate::error::Result;
 use crate::evaluate::{ScoreRequest, score};
+use crate::shard::{KeyColumns, keys_of};
 use crate::study::artifacts::{Canonical, Predictions};
 use crate::task::{Format, Metric, SourceLanguage, Split, Task, Traits};
 
@@ -101,6 +102,9 @@ impl Stage for Score {
         let predictions = inputs.get::<Predictions>("predictions")?.tables();
         let canonical = inputs.get::<Canonical>("gold")?;
         let gold = request.scored(canonical.of_split(request.split), &predictions);
+        // Of examples in two languages, so are their scores.
+        let of_gold = gold.first().map(|(_, path)| keys_of(path)).transpose()?.unwrap_or_default();
+        let keys = KeyColumns { prediction_language: false, ..of_gold };
         let made = score(&ScoreRequest {
             task: &request.task,
             format: request.format.name(),
@@ -118,7 +122,7 @@ impl Stage for Score {
         })?;
         out.table("scores", &made.scores)?;
         out.table("summaries", &made.summaries)?;
-        out.table("example-scores", &made.examples)?;
+        out.table_with("example-scores", &made.examples, keys)?;
         Ok(Outcome { rows: made.scores.num_rows() })
     }
 }
