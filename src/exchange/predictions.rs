@@ -16,7 +16,7 @@ use crate::evaluate::submission::Shape;
 use crate::evaluate::submission::json::{self, Entries, Text};
 use crate::evaluate::submission::text::{self, Lines};
 use crate::evaluate::{EvaluateError, Prediction, Setting};
-use crate::shard::{join, join_found, read_batches};
+use crate::shard::{join, join_found, read_as_filed};
 use crate::task::{Pooling, Suite, Task};
 
 /// A prediction and where it stands in its file: `line 3`, `row 7`.
@@ -263,7 +263,7 @@ fn table(path: &Path, task: &Task, language: &str) -> Result<Vec<Placed>, Exchan
         }
         return Ok(rows);
     }
-    let batches = read_batches(path)?;
+    let batches = read_as_filed(path)?;
     let header: Vec<String> = batches.schema().fields().iter().map(|field| field.name().clone()).collect();
     check_columns(path, &header)?;
     for batch in batches {

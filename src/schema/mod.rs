@@ -173,11 +173,20 @@ impl Table {
             }
         }
         let more = &found.fields()[self.schema.fields().len()..];
-        let known = |field: &&FieldRef| self.optional.iter().any(|own| own.name() == field.name());
-        match more.iter().find(|field| !known(field)) {
-            Some(extra) => Err(SchemaError::Extra { table: self.id.clone(), column: extra.name().clone() }),
-            None => Ok(()),
+        for have in more {
+            let Some(want) = self.optional.iter().find(|own| own.name() == have.name()) else {
+                return Err(SchemaError::Extra { table: self.id.clone(), column: have.name().clone() });
+            };
+            if have.data_type() != want.data_type() {
+                return Err(SchemaError::Type {
+                    table: self.id.clone(),
+                    column: want.name().clone(),
+                    want: want.data_type().to_string(),
+                    found: have.data_type().to_string(),
+                });
+            }
         }
+        Ok(())
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray};
-use arrow::datatypes::{FieldRef, Schema, SchemaRef};
+use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
 
 use super::ShardError;
 
@@ -35,6 +35,13 @@ impl KeyColumns {
         Self { language_b: has(COLUMNS[0].0), prediction_language: has(COLUMNS[1].0) }
     }
 
+    /// Those of a file of this schema that can be put together with their names: texts, like the names beside them.
+    pub(super) fn joinable(schema: &Schema) -> Self {
+        let is_text = |name: &str| schema.field_with_name(name).is_ok_and(|field| *field.data_type() == DataType::Utf8);
+        let [language_b, prediction_language] = COLUMNS.map(|(language, name, _)| is_text(language) && is_text(name));
+        Self { language_b, prediction_language }
+    }
+
     /// Whether the column called `name` is one of them, and there.
     pub fn has(self, name: &str) -> bool {
         (self.language_b && name == COLUMNS[0].0) || (self.prediction_language && name == COLUMNS[1].0)
@@ -56,9 +63,9 @@ pub fn join_found(language: &str, id: &str) -> String {
     format!("{language}{}{id}", COLUMNS[1].2)
 }
 
-/// `schema` as it is in memory.
-pub(super) fn joined_schema(schema: &SchemaRef) -> SchemaRef {
-    let kept = schema.fields().iter().filter(|field| !KeyColumns::names().contains(&field.name().as_str()));
+/// `schema` of a file that has these columns as it is in memory.
+pub(super) fn joined_schema(schema: &SchemaRef, keys: KeyColumns) -> SchemaRef {
+    let kept = schema.fields().iter().filter(|field| !keys.has(field.name()));
     Arc::new(Schema::new_with_metadata(kept.cloned().collect::<Vec<FieldRef>>(), schema.metadata().clone()))
 }
 
@@ -115,7 +122,7 @@ pub(super) fn split(path: &Path, schema: &SchemaRef, batch: &RecordBatch) -> Res
 mod tests {
     use super::super::{Writer, read_as_filed, read_batches};
     use super::*;
-    use arrow::datatypes::{DataType, Field};
+    use arrow::datatypes::Field;
 
     #[test]
     fn languages_stand_apart_in_files_and_before_names_in_memory() {

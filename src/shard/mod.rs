@@ -293,8 +293,8 @@ fn open(
         Some(chosen) => builder.with_row_selection(RowSelection::from_consecutive_ranges(chosen.iter().cloned(), rows)),
     };
     let inner = builder.build().map_err(|source| ShardError::parquet(path, source))?;
-    let keys = KeyColumns::of(&inner.schema());
-    let schema = keys::joined_schema(&inner.schema());
+    let keys = KeyColumns::joinable(&inner.schema());
+    let schema = keys::joined_schema(&inner.schema(), keys);
     Ok(Batches { path: path.to_owned(), schema, rows, metadata, keys, as_filed: false, inner })
 }
 
